@@ -1,0 +1,1 @@
+//! Scene, frames, damage, painters, input routing and trusted UI.

@@ -1,0 +1,2 @@
+//! The endpoint: presenters, supervisor, broker and command line.
+fn main() {}

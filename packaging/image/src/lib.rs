@@ -1,0 +1,1 @@
+//! Builds, stores and verifies guest images made of Debian packages.

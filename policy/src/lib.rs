@@ -1,0 +1,1 @@
+//! The policy language, its verdicts and the audit chain.

@@ -1,0 +1,1 @@
+//! Whole-system tests with stock guests and hostile zones.

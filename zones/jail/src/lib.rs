@@ -1,0 +1,1 @@
+//! The jail that a zone process locks itself into.

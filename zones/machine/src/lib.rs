@@ -1,0 +1,1 @@
+//! One zone's virtual machine and the bulkhead-zone process.

@@ -1,0 +1,1 @@
+//! The RISC-V CPU: decoder, interpreter, memory management unit.

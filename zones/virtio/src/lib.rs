@@ -1,0 +1,1 @@
+//! virtio-mmio transport and the devices of a zone's machine.
