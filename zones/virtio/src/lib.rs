@@ -15,12 +15,14 @@
 pub mod block;
 pub mod chain;
 pub mod device;
+pub mod gpu;
 pub mod interrupt;
 pub mod queues;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, reason = "test values are small")]
 mod testing;
 pub mod transport;
+mod wire;
 
 pub use chain::Broken;
 pub use device::{Device, Slot};

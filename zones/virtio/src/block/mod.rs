@@ -17,6 +17,7 @@ use crate::chain::{Broken, Chain};
 use crate::device::{Device, Slot, copy_config};
 use crate::queues::{Outcome, Queues};
 use crate::transport::{Handle, Transport};
+use crate::wire::{put, u32_at, u64_at};
 
 const DEVICE_TYPE: u32 = 2;
 /// Bytes of the unit that the protocol counts in.
@@ -46,9 +47,7 @@ impl Block {
     /// Plugs a disk into `slot`. `identifier` is its serial number for the guest, cut at 20 bytes.
     pub fn plug(slot: Slot, volume: Box<dyn Volume>, identifier: &str) -> Transport {
         let mut padded = [0; IDENTIFIER_SIZE];
-        for (to, from) in padded.iter_mut().zip(identifier.bytes()) {
-            *to = from;
-        }
+        put(&mut padded, 0, identifier.as_bytes());
         let device = Self {
             volume,
             identifier: padded,
@@ -64,31 +63,25 @@ impl Block {
     /// The configuration space (section 5.2.4), up to `write_zeroes_may_unmap`.
     fn configuration(&self) -> [u8; 60] {
         let mut space = [0; 60];
-        let mut put = |offset: usize, bytes: &[u8]| {
-            for (to, from) in space.iter_mut().skip(offset).zip(bytes) {
-                *to = *from;
-            }
-        };
-        put(0, &self.sectors().to_le_bytes());
-        put(8, &SEGMENT_SIZE_MAX.to_le_bytes());
-        put(12, &SEGMENTS_MAX.to_le_bytes());
-        put(20, &512_u32.to_le_bytes());
+        put(&mut space, 0, &self.sectors().to_le_bytes());
+        put(&mut space, 8, &SEGMENT_SIZE_MAX.to_le_bytes());
+        put(&mut space, 12, &SEGMENTS_MAX.to_le_bytes());
+        put(&mut space, 20, &512_u32.to_le_bytes());
         // Topology: physical blocks of 2^3 sectors, the size of an overlay's cluster.
-        put(24, &[3, 0, 8, 0]);
-        put(36, &RANGE_SECTORS_MAX.to_le_bytes());
-        put(40, &RANGES_MAX.to_le_bytes());
-        put(44, &8_u32.to_le_bytes());
-        put(48, &RANGE_SECTORS_MAX.to_le_bytes());
-        put(52, &RANGES_MAX.to_le_bytes());
-        put(56, &[1]);
+        put(&mut space, 24, &[3, 0, 8, 0]);
+        put(&mut space, 36, &RANGE_SECTORS_MAX.to_le_bytes());
+        put(&mut space, 40, &RANGES_MAX.to_le_bytes());
+        put(&mut space, 44, &8_u32.to_le_bytes());
+        put(&mut space, 48, &RANGE_SECTORS_MAX.to_le_bytes());
+        put(&mut space, 52, &RANGES_MAX.to_le_bytes());
+        put(&mut space, 56, &[1]);
         space
     }
 
     fn request(&mut self, memory: &GuestMemory, chain: &mut Chain) -> Result<Outcome, Broken> {
         let header: [u8; HEADER_SIZE] = chain.readable.read_array(memory)?;
-        let [t0, t1, t2, t3, _, _, _, _, s0, s1, s2, s3, s4, s5, s6, s7] = header;
-        let kind = u32::from_le_bytes([t0, t1, t2, t3]);
-        let sector = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+        let kind = u32_at(&header, 0);
+        let sector = u64_at(&header, 8);
         // The status is the last writable byte, wherever the driver cut its buffers.
         let room = chain
             .writable
