@@ -121,7 +121,7 @@ pub(crate) fn unpack<F: Format>(bits: F::Bits) -> Value {
     let below_normal = leading + 1 - (64 - F::FRACTION_BITS);
     Value::Number(Number {
         negative,
-        exponent: F::MINIMUM_EXPONENT - 1 - below_normal.cast_signed(),
+        exponent: F::MINIMUM_EXPONENT - below_normal.cast_signed(),
         significand: fraction << leading,
     })
 }
