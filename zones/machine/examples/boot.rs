@@ -30,11 +30,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let kernel = File::open(arguments.next().ok_or("which kernel?")?)?;
     let initramfs = arguments.next().map(File::open).transpose()?;
-    let command_line = arguments.next().unwrap_or_else(|| "earlycon=sbi keep_bootcon panic=1".into());
+    let command_line = arguments
+        .next()
+        .unwrap_or_else(|| "earlycon=sbi keep_bootcon panic=1".into());
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    let machine =
-        Builder::new(512, 2)?.start(&kernel, initramfs.as_ref(), &command_line, seed, Arc::new(Terminal), Arc::new(Terminal))?;
+    let machine = Builder::new(512, 2)?.start(
+        &kernel,
+        initramfs.as_ref(),
+        &command_line,
+        seed,
+        Arc::new(Terminal),
+        Arc::new(Terminal),
+    )?;
     machine.join();
     Ok(())
 }

@@ -59,7 +59,9 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("board", &self.board).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("board", &self.board)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,8 +89,19 @@ impl Builder {
         let ports: Vec<Arc<HartPort>> = (0..harts).map(|_| Arc::default()).collect();
         let plic = Arc::new(Plic::new(ports.clone()));
         let mut board = Board::default();
-        board.add(PLIC_BASE, PLIC_SIZE, Arc::clone(&plic) as Arc<dyn Registers>);
-        Ok(Self { memory, memory_length, board, plic, ports, transports: 0 })
+        board.add(
+            PLIC_BASE,
+            PLIC_SIZE,
+            Arc::clone(&plic) as Arc<dyn Registers>,
+        );
+        Ok(Self {
+            memory,
+            memory_length,
+            board,
+            plic,
+            ports,
+            transports: 0,
+        })
     }
 
     /// The guest's memory, for devices.
@@ -97,13 +110,19 @@ impl Builder {
     }
 
     /// Adds a virtio transport, made with the interrupt line it shall drive.
-    pub fn add_virtio(&mut self, make: impl FnOnce(Line) -> Arc<dyn Registers>) -> Result<(), MachineError> {
+    pub fn add_virtio(
+        &mut self,
+        make: impl FnOnce(Line) -> Arc<dyn Registers>,
+    ) -> Result<(), MachineError> {
         if self.transports >= SOURCES {
             return Err(MachineError::Devices);
         }
         let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
         self.transports += 1;
-        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
+        let line = Line {
+            plic: Arc::clone(&self.plic),
+            source: self.transports,
+        };
         self.board.add(base, VIRTIO_SIZE, make(line));
         Ok(())
     }
@@ -150,7 +169,10 @@ impl Builder {
             }
         }
         sbi.start_hart(0, loaded.entry, loaded.tree);
-        Ok(Machine { sbi, threads: Mutex::new(threads) })
+        Ok(Machine {
+            sbi,
+            threads: Mutex::new(threads),
+        })
     }
 }
 
@@ -189,7 +211,8 @@ impl Machine {
 
     /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
     pub fn join(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a hart's thread panicked");

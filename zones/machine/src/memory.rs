@@ -33,8 +33,11 @@ pub fn allocate(mib: u32) -> Result<(Arc<GuestMemoryMmap<()>>, u64), MemoryError
         return Err(MemoryError::Size { mib });
     }
     let length = u64::from(mib) << 20;
-    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(RAM_BASE), usize::try_from(length).unwrap_or(usize::MAX))])
-        .map_err(|error| MemoryError::Host(error.to_string()))?;
+    let memory = GuestMemoryMmap::from_ranges(&[(
+        GuestAddress(RAM_BASE),
+        usize::try_from(length).unwrap_or(usize::MAX),
+    )])
+    .map_err(|error| MemoryError::Host(error.to_string()))?;
     for region in memory.iter() {
         advise_huge(region);
     }

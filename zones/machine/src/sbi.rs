@@ -83,7 +83,9 @@ pub struct Sbi {
 
 impl std::fmt::Debug for Sbi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sbi").field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("Sbi")
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,13 +94,26 @@ type Answer = Result<u64, i64>;
 impl Sbi {
     /// All harts stopped.
     pub fn new(ports: Vec<Arc<HartPort>>, console: Arc<dyn Console>) -> Self {
-        let slots = ports.iter().map(|_| Slot { state: Mutex::new(HartState::Stopped), changed: Condvar::new() }).collect();
-        Self { ports, slots, console, ended: Mutex::new(false) }
+        let slots = ports
+            .iter()
+            .map(|_| Slot {
+                state: Mutex::new(HartState::Stopped),
+                changed: Condvar::new(),
+            })
+            .collect();
+        Self {
+            ports,
+            slots,
+            console,
+            ended: Mutex::new(false),
+        }
     }
 
     /// Starts a stopped hart at `pc` with its number in `a0` and `opaque` in `a1`.
     pub fn start_hart(&self, hart: usize, pc: u64, opaque: u64) -> bool {
-        let Some(slot) = self.slots.get(hart) else { return false };
+        let Some(slot) = self.slots.get(hart) else {
+            return false;
+        };
         let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state != HartState::Stopped {
             return false;
@@ -120,7 +135,10 @@ impl Sbi {
                 *state = HartState::Started;
                 return Some((pc, opaque));
             }
-            state = slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = slot
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -211,7 +229,10 @@ impl Sbi {
         let base = usize::try_from(base).map_err(|_| ERR_INVALID_PARAM)?;
         let mut targets = Vec::new();
         for bit in (0..64).filter(|bit| mask >> bit & 1 != 0) {
-            let hart = base.checked_add(bit).filter(|hart| *hart < self.slots.len()).ok_or(ERR_INVALID_PARAM)?;
+            let hart = base
+                .checked_add(bit)
+                .filter(|hart| *hart < self.slots.len())
+                .ok_or(ERR_INVALID_PARAM)?;
             targets.push(hart);
         }
         Ok(targets)
@@ -234,7 +255,14 @@ impl Sbi {
     }
 
     fn state(&self, hart: usize) -> Option<HartState> {
-        Some(*self.slots.get(hart)?.state.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            *self
+                .slots
+                .get(hart)?
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn is_started(&self, hart: usize) -> bool {
@@ -246,11 +274,18 @@ impl Sbi {
         if hart >= self.slots.len() {
             return Err(ERR_INVALID_PARAM);
         }
-        if self.start_hart(hart, pc, opaque) { Ok(0) } else { Err(ERR_ALREADY_AVAILABLE) }
+        if self.start_hart(hart, pc, opaque) {
+            Ok(0)
+        } else {
+            Err(ERR_ALREADY_AVAILABLE)
+        }
     }
 
     fn hart_status(&self, hart: u64) -> Answer {
-        let state = usize::try_from(hart).ok().and_then(|hart| self.state(hart)).ok_or(ERR_INVALID_PARAM)?;
+        let state = usize::try_from(hart)
+            .ok()
+            .and_then(|hart| self.state(hart))
+            .ok_or(ERR_INVALID_PARAM)?;
         Ok(match state {
             HartState::Started => 0,
             HartState::Stopped => 1,
@@ -260,7 +295,9 @@ impl Sbi {
 
     fn console_write(&self, ram: &Ram, length: u64, low: u64, high: u64) -> Answer {
         let range = console_range(ram, length, low, high)?;
-        let bytes: Vec<u8> = range.filter_map(|address| ram.load::<u8>(address)).collect();
+        let bytes: Vec<u8> = range
+            .filter_map(|address| ram.load::<u8>(address))
+            .collect();
         self.console.write(&bytes);
         Ok(bytes.len() as u64)
     }
@@ -278,7 +315,10 @@ impl Sbi {
 
 /// The physical range of a console buffer, cut to what one call takes; all of it must be RAM.
 fn console_range(ram: &Ram, length: u64, low: u64, high: u64) -> Result<std::ops::Range<u64>, i64> {
-    let end = low.checked_add(length).filter(|_| high == 0).ok_or(ERR_INVALID_PARAM)?;
+    let end = low
+        .checked_add(length)
+        .filter(|_| high == 0)
+        .ok_or(ERR_INVALID_PARAM)?;
     if low < ram.base() || end > ram.base() + ram.length() {
         return Err(ERR_INVALID_ADDRESS);
     }

@@ -133,7 +133,10 @@ impl Hart {
             clock,
             code_may_have_changed: false,
         };
-        Self { core, blocks: Blocks::default() }
+        Self {
+            core,
+            blocks: Blocks::default(),
+        }
     }
 
     /// Puts the hart at `pc` in S-mode, translation and interrupts off, `a0` and `a1` as given: how SBI starts a hart.
@@ -153,12 +156,20 @@ impl Hart {
 
     /// An integer register, `x0` to `x31`.
     pub fn register(&self, index: usize) -> u64 {
-        if index == 0 { 0 } else { self.core.x[index & 31] }
+        if index == 0 {
+            0
+        } else {
+            self.core.x[index & 31]
+        }
     }
 
     /// Sets an integer register; `x0` stays 0.
     pub fn set_register(&mut self, index: usize, value: u64) {
-        self.core.x[if index == 0 { SINK as usize } else { index & 31 }] = value;
+        self.core.x[if index == 0 {
+            SINK as usize
+        } else {
+            index & 31
+        }] = value;
     }
 
     /// The program counter.
@@ -237,7 +248,8 @@ impl Hart {
             None => {
                 let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
                 let low = page.load::<u16>(physical);
-                let (high_physical, high_page) = core.mmu.translate_fetch(&core.ram, next, supervisor)?;
+                let (high_physical, high_page) =
+                    core.mmu.translate_fetch(&core.ram, next, supervisor)?;
                 let high = high_page.load::<u16>(high_physical);
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
@@ -308,7 +320,12 @@ impl Core {
 
     /// The pages of a misaligned access: both are translated before anything is done, and the fault names the part that
     /// faulted. Devices take no misaligned accesses.
-    fn misaligned_pages(&mut self, address: u64, size: u64, access: Access) -> Result<(HostPage, HostPage), Trap> {
+    fn misaligned_pages(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, HostPage), Trap> {
         let last = address.wrapping_add(size - 1);
         let second = last & !(PAGE_SIZE - 1);
         let first_page = self.mmu.translate(&self.ram, address, access)?.1;
@@ -318,7 +335,10 @@ impl Core {
             (self.mmu.translate(&self.ram, second, access)?.1, second)
         };
         let first_page = first_page.ok_or(Trap::misaligned(access, address))?;
-        Ok((first_page, second_page.ok_or(Trap::misaligned(access, second_address))?))
+        Ok((
+            first_page,
+            second_page.ok_or(Trap::misaligned(access, second_address))?,
+        ))
     }
 
     fn load_misaligned<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
@@ -326,7 +346,11 @@ impl Core {
         let mut value = 0;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE { first } else { second };
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
             value |= u64::from(page.load::<u8>(at)) << (8 * index);
         }
         Ok(W::narrow(value))
@@ -336,14 +360,23 @@ impl Core {
         let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Store)?;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE { first } else { second };
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
             page.store(at, u8::narrow(value.widen() >> (8 * index)));
         }
         Ok(())
     }
 
     /// The RAM page of an atomic access, and its physical address.
-    pub(crate) fn atomic_page(&mut self, address: u64, size: u64, access: Access) -> Result<(HostPage, u64), Trap> {
+    pub(crate) fn atomic_page(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, u64), Trap> {
         if !address.is_multiple_of(size) {
             return Err(Trap::misaligned(access, address));
         }
@@ -395,7 +428,13 @@ impl Core {
                 STIP.trailing_zeros()
             };
             let pc = self.pc;
-            self.enter_trap(Trap { cause: INTERRUPT | u64::from(cause), value: 0 }, pc);
+            self.enter_trap(
+                Trap {
+                    cause: INTERRUPT | u64::from(cause),
+                    value: 0,
+                },
+                pc,
+            );
         }
         None
     }
@@ -415,10 +454,15 @@ impl Core {
                 self.budget = 0;
                 return;
             }
-            let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX).then(|| self.stimecmp.saturating_sub(self.now()));
+            let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX)
+                .then(|| self.stimecmp.saturating_sub(self.now()));
             match (self.clock, timer) {
-                (Clock::Instructions { .. }, Some(ticks)) => self.skipped = self.skipped.wrapping_add(ticks),
-                (_, ticks) => self.port.park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
+                (Clock::Instructions { .. }, Some(ticks)) => {
+                    self.skipped = self.skipped.wrapping_add(ticks)
+                }
+                (_, ticks) => self
+                    .port
+                    .park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
             }
             if self.port.attention() {
                 self.port.take_attention();
@@ -432,19 +476,41 @@ impl Core {
         self.sepc = pc;
         self.scause = trap.cause;
         self.stval = trap.value;
-        let previous_enable = if self.status & status::SIE != 0 { status::SPIE } else { 0 };
-        let previous_mode = if self.privilege == Privilege::Supervisor { status::SPP } else { 0 };
-        self.status = self.status & !(status::SIE | status::SPIE | status::SPP) | previous_enable | previous_mode;
+        let previous_enable = if self.status & status::SIE != 0 {
+            status::SPIE
+        } else {
+            0
+        };
+        let previous_mode = if self.privilege == Privilege::Supervisor {
+            status::SPP
+        } else {
+            0
+        };
+        self.status = self.status & !(status::SIE | status::SPIE | status::SPP)
+            | previous_enable
+            | previous_mode;
         self.set_privilege(Privilege::Supervisor);
         let base = self.stvec & !3;
         let vectored = self.stvec & 1 != 0 && trap.cause & INTERRUPT != 0;
-        self.pc = if vectored { base.wrapping_add(4 * (trap.cause & !INTERRUPT)) } else { base };
+        self.pc = if vectored {
+            base.wrapping_add(4 * (trap.cause & !INTERRUPT))
+        } else {
+            base
+        };
     }
 
     /// `sret`.
     pub(crate) fn return_from_trap(&mut self) {
-        let privilege = if self.status & status::SPP != 0 { Privilege::Supervisor } else { Privilege::User };
-        let enable = if self.status & status::SPIE != 0 { status::SIE } else { 0 };
+        let privilege = if self.status & status::SPP != 0 {
+            Privilege::Supervisor
+        } else {
+            Privilege::User
+        };
+        let enable = if self.status & status::SPIE != 0 {
+            status::SIE
+        } else {
+            0
+        };
         self.status = self.status & !(status::SIE | status::SPP) | status::SPIE | enable;
         self.pc = self.sepc;
         self.set_privilege(privilege);
