@@ -14,6 +14,9 @@ use crate::memory::{self, MemoryError};
 use crate::plic::{Plic, SOURCES};
 use crate::sbi::{After, Console, Ending, Sbi};
 
+#[cfg(test)]
+mod tests;
+
 /// Most harts of a machine.
 pub const MAX_HARTS: u32 = 8;
 
