@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use vm_memory::GuestMemoryMmap;
 use zone_translate::{Clock, Exit, Hart, HartPort, Ram};
+use zone_virtio::{Slot, Transport};
 
 use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
 use crate::boot::{self, BootError};
@@ -69,16 +70,24 @@ impl std::fmt::Debug for Builder {
 }
 
 /// A device's interrupt line into the controller.
-#[derive(Debug, Clone)]
-pub struct Line {
+struct Line {
     plic: Arc<Plic>,
     source: u32,
 }
 
-impl Line {
-    /// Drives the line.
-    pub fn set(&self, high: bool) {
+impl zone_virtio::InterruptLine for Line {
+    fn set(&self, high: bool) {
         self.plic.set(self.source, high);
+    }
+}
+
+impl Registers for Transport {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        Transport::read(self, offset, data);
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        Transport::write(self, offset, data);
     }
 }
 
@@ -107,27 +116,19 @@ impl Builder {
         })
     }
 
-    /// The guest's memory, for devices.
-    pub fn memory(&self) -> Arc<GuestMemoryMmap<()>> {
-        Arc::clone(&self.memory)
-    }
-
-    /// Adds a virtio transport, made with the interrupt line it shall drive.
-    pub fn add_virtio(
-        &mut self,
-        make: impl FnOnce(Line) -> Arc<dyn Registers>,
-    ) -> Result<(), MachineError> {
+    /// Plugs in a virtio device: `plug` gets the slot and returns the device's register window beside what the host
+    /// keeps of it.
+    pub fn plug<T>(&mut self, plug: impl FnOnce(Slot) -> (Transport, T)) -> Result<T, MachineError> {
         if self.transports >= SOURCES {
             return Err(MachineError::Devices);
         }
         let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
         self.transports += 1;
-        let line = Line {
-            plic: Arc::clone(&self.plic),
-            source: self.transports,
-        };
-        self.board.add(base, VIRTIO_SIZE, make(line));
-        Ok(())
+        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
+        let slot = Slot { memory: (*self.memory).clone(), line: Box::new(line) };
+        let (transport, host) = plug(slot);
+        self.board.add(base, VIRTIO_SIZE, Arc::new(transport));
+        Ok(host)
     }
 
     /// Loads the guest and starts the first hart.
