@@ -16,8 +16,10 @@ pub mod block;
 pub mod chain;
 pub mod device;
 pub mod gpu;
+pub mod input;
 pub mod interrupt;
 pub mod queues;
+pub mod rng;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, reason = "test values are small")]
 mod testing;
