@@ -219,7 +219,7 @@ impl Machine {
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a hart's thread panicked");
+                eprintln!("bulkhead-zone: {}", "a hart's thread panicked");
             }
         }
     }
