@@ -14,6 +14,7 @@
 
 pub mod block;
 pub mod chain;
+pub mod console;
 pub mod device;
 pub mod gpu;
 pub mod input;

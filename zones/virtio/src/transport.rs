@@ -357,3 +357,6 @@ fn set_low(address: &mut u64, value: u32) {
 fn set_high(address: &mut u64, value: u32) {
     *address = *address & 0x0000_0000_ffff_ffff | u64::from(value) << 32;
 }
+
+#[cfg(test)]
+mod tests;
