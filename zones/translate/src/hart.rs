@@ -147,6 +147,8 @@ impl Hart {
         core.pc = pc;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
+        // Firmware lets programs read time and counters; kernels rely on it.
+        core.scounteren = 7;
         core.reservation = None;
         core.mmu.set_satp(0);
         core.code_may_have_changed = true;
