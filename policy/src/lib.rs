@@ -8,12 +8,15 @@
 mod chord;
 mod colour;
 mod condition;
+mod cross_check;
 mod diagnostic;
 mod keys;
 mod names;
 mod pattern;
 mod policy;
+mod read;
 mod rule;
+mod syntax;
 mod tree;
 mod values;
 mod zone;
