@@ -1,1 +1,41 @@
-//! The RISC-V CPU: decoder, interpreter, memory management unit.
+//! The RISC-V CPU of a translated zone: RV64GC with Zba, Zbb, Zbs, Zicond and Zicboz, S and U mode, Sv39 and Sv48, Sstc.
+//!
+//! There is no machine mode: the machine itself gives the SBI, so an `ecall` from S-mode leaves [`Hart::run`] with
+//! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
+//! [`HartPort`].
+//!
+//! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, [`mmu`] translates
+//! and caches translations, [`execute`] runs a block, [`csr`] and [`trap`] hold the privileged state, [`memory`] is the only
+//! module with unsafe code: the guest's RAM is shared with other harts and devices, so it is only ever touched through
+//! volatile or atomic accesses whose address came from [`memory::Ram`].
+//!
+//! Everything the guest writes is hostile: no guest state can make this crate panic or touch host memory outside guest RAM.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "fixed-width arithmetic is what a CPU does; hosts are 64 bits wide"
+)]
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a translated machine needs a 64-bit host");
+
+pub mod blocks;
+pub mod bus;
+pub mod csr;
+pub mod decode;
+mod execute;
+mod float;
+pub mod hart;
+pub mod memory;
+pub mod mmu;
+pub mod op;
+pub mod port;
+pub mod time;
+pub mod trap;
+
+pub use bus::{Bus, BusFault};
+pub use hart::{Exit, Hart};
+pub use memory::Ram;
+pub use port::HartPort;
+pub use time::Clock;

@@ -1,0 +1,226 @@
+//! One zone's machine: RAM, harts on threads of their own, and the devices on its board.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use vm_memory::GuestMemoryMmap;
+use zone_translate::{Clock, Exit, Hart, HartPort, Ram};
+use zone_virtio::{Slot, Transport};
+
+use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
+use crate::boot::{self, BootError};
+use crate::device_tree::{self, Description};
+use crate::memory::{self, MemoryError};
+use crate::plic::{Plic, SOURCES};
+use crate::sbi::{After, Console, Ending, Sbi};
+
+#[cfg(test)]
+mod tests;
+
+/// Most harts of a machine.
+pub const MAX_HARTS: u32 = 8;
+
+/// Why a machine cannot be made or started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// Too few or too many harts.
+    #[error("a zone has 1 to {MAX_HARTS} harts, not {0}")]
+    Harts(u32),
+    /// More devices than interrupt sources.
+    #[error("a machine has at most {SOURCES} devices")]
+    Devices,
+    /// No RAM.
+    #[error("the zone's memory cannot be had")]
+    Memory(#[from] MemoryError),
+    /// The guest cannot be loaded.
+    #[error("the guest cannot be loaded")]
+    Boot(#[from] BootError),
+    /// The harts cannot use this RAM.
+    #[error("the zone's memory cannot be used")]
+    Ram(#[from] zone_translate::memory::RamError),
+    /// No thread for a hart.
+    #[error("a thread for a hart cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What happens to a machine, told on the thread where it happens.
+pub trait Observer: Send + Sync {
+    /// The guest shut down or asked for a restart; its harts have been told to stop.
+    fn ended(&self, ending: Ending);
+}
+
+/// A machine that is being put together.
+pub struct Builder {
+    memory: Arc<GuestMemoryMmap<()>>,
+    memory_length: u64,
+    board: Board,
+    plic: Arc<Plic>,
+    ports: Vec<Arc<HartPort>>,
+    transports: u32,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("board", &self.board)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A device's interrupt line into the controller.
+struct Line {
+    plic: Arc<Plic>,
+    source: u32,
+}
+
+impl zone_virtio::InterruptLine for Line {
+    fn set(&self, high: bool) {
+        self.plic.set(self.source, high);
+    }
+}
+
+impl Registers for Transport {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        Transport::read(self, offset, data);
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        Transport::write(self, offset, data);
+    }
+}
+
+impl Builder {
+    /// A machine with so much RAM and so many harts, and no devices.
+    pub fn new(memory_mib: u32, harts: u32) -> Result<Self, MachineError> {
+        if !(1..=MAX_HARTS).contains(&harts) {
+            return Err(MachineError::Harts(harts));
+        }
+        let (memory, memory_length) = memory::allocate(memory_mib)?;
+        let ports: Vec<Arc<HartPort>> = (0..harts).map(|_| Arc::default()).collect();
+        let plic = Arc::new(Plic::new(ports.clone()));
+        let mut board = Board::default();
+        board.add(
+            PLIC_BASE,
+            PLIC_SIZE,
+            Arc::clone(&plic) as Arc<dyn Registers>,
+        );
+        Ok(Self {
+            memory,
+            memory_length,
+            board,
+            plic,
+            ports,
+            transports: 0,
+        })
+    }
+
+    /// Plugs in a virtio device: `plug` gets the slot and returns the device's register window beside what the host
+    /// keeps of it.
+    pub fn plug<T>(&mut self, plug: impl FnOnce(Slot) -> (Transport, T)) -> Result<T, MachineError> {
+        if self.transports >= SOURCES {
+            return Err(MachineError::Devices);
+        }
+        let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
+        self.transports += 1;
+        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
+        let slot = Slot { memory: (*self.memory).clone(), line: Box::new(line) };
+        let (transport, host) = plug(slot);
+        self.board.add(base, VIRTIO_SIZE, Arc::new(transport));
+        Ok(host)
+    }
+
+    /// Loads the guest and starts the first hart.
+    pub fn start(
+        self,
+        kernel: &File,
+        initramfs: Option<&File>,
+        command_line: &str,
+        seed: [u8; 32],
+        console: Arc<dyn Console>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Machine, MachineError> {
+        let loaded = boot::load(&self.memory, self.memory_length, kernel, initramfs)?;
+        let description = Description {
+            harts: u32::try_from(self.ports.len()).unwrap_or(MAX_HARTS),
+            memory: self.memory_length,
+            command_line,
+            initramfs: loaded.initramfs,
+            transports: self.transports,
+            seed,
+        };
+        let tree = device_tree::write(&description).map_err(BootError::from)?;
+        boot::place_tree(&self.memory, loaded.tree, &tree)?;
+
+        let ram = Ram::new(self.memory)?;
+        let board = Arc::new(self.board);
+        let sbi = Arc::new(Sbi::new(self.ports.clone(), console));
+        let clock = Clock::host();
+        let mut threads = Vec::new();
+        for (number, port) in self.ports.iter().enumerate() {
+            let hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
+            let (hart_sbi, observer) = (Arc::clone(&sbi), Arc::clone(&observer));
+            let thread = std::thread::Builder::new()
+                .name(format!("hart {number}"))
+                .spawn(move || run_hart(hart, number, &hart_sbi, &*observer));
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    sbi.end();
+                    return Err(MachineError::Thread(error));
+                }
+            }
+        }
+        sbi.start_hart(0, loaded.entry, loaded.tree);
+        Ok(Machine {
+            sbi,
+            threads: Mutex::new(threads),
+        })
+    }
+}
+
+fn run_hart(mut hart: Hart, number: usize, sbi: &Sbi, observer: &dyn Observer) {
+    while let Some((pc, opaque)) = sbi.wait_for_start(number) {
+        hart.start(pc, number as u64, opaque);
+        loop {
+            match hart.run() {
+                Exit::Stopped => return,
+                Exit::SupervisorCall => match sbi.call(&mut hart, number) {
+                    After::Resume => {}
+                    After::Stop => break,
+                    After::End(ending) => {
+                        sbi.end();
+                        observer.ended(ending);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// A machine that runs.
+#[derive(Debug)]
+pub struct Machine {
+    sbi: Arc<Sbi>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Machine {
+    /// Stops all harts, wherever they are.
+    pub fn stop(&self) {
+        self.sbi.end();
+    }
+
+    /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
+    pub fn join(&self) {
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                eprintln!("bulkhead-zone: {}", "a hart's thread panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Decoded blocks: found by virtual address through a direct-mapped cache, kept by physical address.
+//!
+//! A block is a straight run of instructions within one page. RISC-V promises that a hart sees new code after its
+//! `fence.i`; so a fence starts a new epoch, and a block from an older one is compared with memory before it runs again
+//! (much cheaper than decoding again, and most fences change no code at all). The store is bounded: when it is full, it is
+//! emptied.
+
+use crate::decode;
+use crate::memory::{HostPage, PAGE_SIZE};
+use crate::op::Op;
+
+/// Most instructions in a block.
+const LONGEST: usize = 64;
+/// Most decoded instructions kept: 12 MiB of them.
+const CAPACITY: usize = 768 * 1024;
+const JUMPS: usize = 4096;
+const BUCKETS: usize = 1 << 16;
+const NONE: u32 = u32::MAX;
+
+/// Where a block's instructions lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    length: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Jump {
+    pc: u64,
+    context: u32,
+    span: Span,
+}
+
+struct Block {
+    physical: u64,
+    span: Span,
+    epoch: u32,
+    next: u32,
+}
+
+/// One hart's decoded blocks.
+pub struct Blocks {
+    ops: Vec<Op>,
+    blocks: Vec<Block>,
+    buckets: Box<[u32]>,
+    jumps: Box<[Jump; JUMPS]>,
+    epoch: u32,
+}
+
+const EMPTY_JUMP: Jump = Jump {
+    pc: 1,
+    context: 0,
+    span: Span {
+        start: 0,
+        length: 0,
+    },
+};
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self {
+            ops: Vec::new(),
+            blocks: Vec::new(),
+            buckets: vec![NONE; BUCKETS].into_boxed_slice(),
+            jumps: Box::new([EMPTY_JUMP; JUMPS]),
+            epoch: 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blocks")
+            .field("blocks", &self.blocks.len())
+            .field("ops", &self.ops.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn bucket(physical: u64) -> usize {
+    ((physical >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % BUCKETS
+}
+
+impl Blocks {
+    /// The block that starts at this virtual address, if it was looked up in this context (translations and privilege)
+    /// before.
+    #[inline(always)]
+    pub(crate) fn jump(&self, pc: u64, context: u32) -> Option<Span> {
+        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
+        (jump.pc == pc && jump.context == context).then_some(jump.span)
+    }
+
+    /// Remembers the block for [`Blocks::jump`].
+    pub(crate) fn remember(&mut self, pc: u64, context: u32, span: Span) {
+        self.jumps[(pc >> 1) as usize % JUMPS] = Jump { pc, context, span };
+    }
+
+    /// Drops what [`Blocks::jump`] finds.
+    pub(crate) fn forget_jumps(&mut self) {
+        self.jumps.fill(EMPTY_JUMP);
+    }
+
+    /// The instructions of a block.
+    #[inline(always)]
+    pub(crate) fn ops(&self, span: Span) -> &[Op] {
+        let start = span.start as usize;
+        self.ops
+            .get(start..start + span.length as usize)
+            .unwrap_or_default()
+    }
+
+    /// From now on, code written before now is seen. The caller also changes the context.
+    pub(crate) fn new_epoch(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.clear();
+        }
+    }
+
+    /// The block at a physical address: kept, checked or decoded anew. `None` if its first instruction goes on in the
+    /// next page.
+    pub(crate) fn at(&mut self, physical: u64, page: HostPage) -> Option<Span> {
+        let mut index = self.buckets[bucket(physical)];
+        while let Some(block) = self.blocks.get(index as usize) {
+            if block.physical == physical {
+                let (span, fresh) = (block.span, block.epoch == self.epoch);
+                if !fresh && !self.unchanged(span, physical, page) {
+                    let span = self.decode(physical, page)?;
+                    self.replace(index, span);
+                    return Some(span);
+                }
+                self.replace(index, span);
+                return Some(span);
+            }
+            index = block.next;
+        }
+        let span = self.decode(physical, page)?;
+        let head = &mut self.buckets[bucket(physical)];
+        let block = Block {
+            physical,
+            span,
+            epoch: self.epoch,
+            next: *head,
+        };
+        *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
+        self.blocks.push(block);
+        Some(span)
+    }
+
+    /// A block of the one instruction that crosses into another page; found only through [`Blocks::jump`].
+    pub(crate) fn crossing(&mut self, raw: u32) -> Span {
+        self.make_room();
+        let start = self.ops.len();
+        self.ops.push(decode::decode(raw));
+        Span {
+            start: u32::try_from(start).unwrap_or(NONE),
+            length: 1,
+        }
+    }
+
+    fn replace(&mut self, index: u32, span: Span) {
+        let epoch = self.epoch;
+        if let Some(block) = self.blocks.get_mut(index as usize) {
+            (block.span, block.epoch) = (span, epoch);
+        }
+    }
+
+    fn unchanged(&self, span: Span, physical: u64, page: HostPage) -> bool {
+        self.ops(span).iter().all(|op| {
+            let at = physical + u64::from(op.offset);
+            let low = page.load::<u16>(at);
+            let raw = if op.length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
+            raw == op.raw
+        })
+    }
+
+    fn decode(&mut self, physical: u64, page: HostPage) -> Option<Span> {
+        self.make_room();
+        let start = self.ops.len();
+        let mut at = physical;
+        let end = (physical | (PAGE_SIZE - 1)) + 1;
+        while at < end && self.ops.len() - start < LONGEST {
+            let low = page.load::<u16>(at);
+            let length = decode::length(low);
+            if at + u64::from(length) > end {
+                break;
+            }
+            let raw = if length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
+            let mut op = decode::decode(raw);
+            op.offset = u16::try_from(at - physical).unwrap_or_default();
+            self.ops.push(op);
+            at += u64::from(length);
+            if op.kind.ends_block() {
+                break;
+            }
+        }
+        let length = self.ops.len() - start;
+        (length > 0).then(|| Span {
+            start: u32::try_from(start).unwrap_or_default(),
+            length: u32::try_from(length).unwrap_or_default(),
+        })
+    }
+
+    fn make_room(&mut self) {
+        if self.ops.len() + LONGEST > CAPACITY {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ops.clear();
+        self.blocks.clear();
+        self.buckets.fill(NONE);
+        self.forget_jumps();
+    }
+}

@@ -1,0 +1,550 @@
+//! One hart: its registers, its traps and the loop that runs it.
+
+use std::sync::Arc;
+
+use zone_softfloat::Flags;
+
+use crate::blocks::Blocks;
+use crate::bus::Bus;
+use crate::csr::status;
+use crate::execute::{self, Flow};
+use crate::memory::{HostPage, PAGE_SIZE, Ram, Word};
+use crate::mmu::{Access, Mmu};
+use crate::op::SINK;
+use crate::port::{HartPort, SEIP, SSIP, STIP};
+use crate::time::Clock;
+use crate::trap::{INTERRUPT, Trap};
+
+#[cfg(test)]
+mod tests;
+
+/// Instructions between two looks at the clock.
+const SLICE: i64 = 20_000;
+
+/// Privilege modes of a guest; the machine itself stands in for M-mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privilege {
+    /// U-mode.
+    User,
+    /// S-mode.
+    Supervisor,
+}
+
+/// Why a hart returned from [`Hart::run`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// An `ecall` from S-mode; the program counter is past it. Arguments and results are in `a0` to `a7` (x10 to x17).
+    SupervisorCall,
+    /// [`HartPort::stop`] was called.
+    Stopped,
+}
+
+/// What a load-reserved remembers.
+#[derive(Clone, Copy)]
+pub(crate) struct Reservation {
+    pub(crate) physical: u64,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+/// A hart's architectural state.
+pub(crate) struct Core {
+    /// Integer registers; [`SINK`] takes what is written to `x0`. Larger than needed so that a masked index is in bounds.
+    pub(crate) x: [u64; 64],
+    pub(crate) f: [u64; 32],
+    pub(crate) pc: u64,
+    pub(crate) flags: Flags,
+    pub(crate) frm: u8,
+    pub(crate) privilege: Privilege,
+    pub(crate) status: u64,
+    pub(crate) sie: u64,
+    pub(crate) stvec: u64,
+    pub(crate) sscratch: u64,
+    pub(crate) sepc: u64,
+    pub(crate) scause: u64,
+    pub(crate) stval: u64,
+    pub(crate) scounteren: u64,
+    pub(crate) senvcfg: u64,
+    pub(crate) stimecmp: u64,
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) retired: u64,
+    skipped: u64,
+    /// Instructions until the hart looks at clock and interrupts again; 0 asks for it now.
+    pub(crate) budget: i64,
+    /// An interrupt was pending but not enabled when the hart last looked.
+    deferred: bool,
+    /// Names the translations in force and the privilege, for blocks found by virtual address.
+    context: u32,
+    pub(crate) mmu: Mmu,
+    pub(crate) ram: Ram,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) port: Arc<HartPort>,
+    clock: Clock,
+    /// Set when blocks must be checked against memory again.
+    pub(crate) code_may_have_changed: bool,
+}
+
+/// One RISC-V hart.
+pub struct Hart {
+    core: Core,
+    blocks: Blocks,
+}
+
+impl std::fmt::Debug for Hart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hart")
+            .field("pc", &format_args!("{:#x}", self.core.pc))
+            .field("privilege", &self.core.privilege)
+            .field("retired", &self.core.retired)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hart {
+    /// A hart in S-mode with all registers 0.
+    pub fn new(ram: Ram, bus: Arc<dyn Bus>, port: Arc<HartPort>, clock: Clock) -> Self {
+        let core = Core {
+            x: [0; 64],
+            f: [0; 32],
+            pc: 0,
+            flags: Flags(0),
+            frm: 0,
+            privilege: Privilege::Supervisor,
+            status: 0,
+            sie: 0,
+            stvec: 0,
+            sscratch: 0,
+            sepc: 0,
+            scause: 0,
+            stval: 0,
+            scounteren: 0,
+            senvcfg: 0,
+            stimecmp: u64::MAX,
+            reservation: None,
+            retired: 0,
+            skipped: 0,
+            budget: 0,
+            deferred: false,
+            context: 1,
+            mmu: Mmu::default(),
+            ram,
+            bus,
+            port,
+            clock,
+            code_may_have_changed: false,
+        };
+        Self {
+            core,
+            blocks: Blocks::default(),
+        }
+    }
+
+    /// Puts the hart at `pc` in S-mode, translation and interrupts off, `a0` and `a1` as given: how SBI starts a hart.
+    pub fn start(&mut self, pc: u64, a0: u64, a1: u64) {
+        let core = &mut self.core;
+        core.x = [0; 64];
+        (core.x[10], core.x[11]) = (a0, a1);
+        core.pc = pc;
+        core.privilege = Privilege::Supervisor;
+        (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
+        core.reservation = None;
+        core.mmu.set_satp(0);
+        core.code_may_have_changed = true;
+        core.status_changed();
+        core.change_context();
+    }
+
+    /// An integer register, `x0` to `x31`.
+    pub fn register(&self, index: usize) -> u64 {
+        if index == 0 {
+            0
+        } else {
+            self.core.x[index & 31]
+        }
+    }
+
+    /// Sets an integer register; `x0` stays 0.
+    pub fn set_register(&mut self, index: usize, value: u64) {
+        self.core.x[if index == 0 {
+            SINK as usize
+        } else {
+            index & 31
+        }] = value;
+    }
+
+    /// The program counter.
+    pub fn pc(&self) -> u64 {
+        self.core.pc
+    }
+
+    /// The hart's mode.
+    pub fn privilege(&self) -> Privilege {
+        self.core.privilege
+    }
+
+    /// Instructions retired since the hart was made.
+    pub fn retired(&self) -> u64 {
+        self.core.retired
+    }
+
+    /// Sets the time of the next timer interrupt, as SBI's `set_timer` does.
+    pub fn set_timer(&mut self, time: u64) {
+        self.core.stimecmp = time;
+        self.core.budget = 0;
+    }
+
+    /// Does the fences that others have asked this hart for. Called by a hart that waits for another's fence, so that two
+    /// harts that wait for each other both go on.
+    pub fn serve_fences(&mut self) {
+        self.core.serve_fences();
+    }
+
+    /// The guest's RAM, by physical address.
+    pub fn ram(&self) -> &Ram {
+        &self.core.ram
+    }
+
+    /// Runs until something needs the machine.
+    pub fn run(&mut self) -> Exit {
+        loop {
+            if (self.core.budget <= 0 || self.core.port.attention())
+                && let Some(exit) = self.core.look_around()
+            {
+                return exit;
+            }
+            let (pc, context) = (self.core.pc, self.core.context);
+            let span = match self.blocks.jump(pc, context) {
+                Some(span) if !self.core.code_may_have_changed => span,
+                _ => match self.find_block() {
+                    Ok(span) => span,
+                    Err(trap) => {
+                        self.core.enter_trap(trap, pc);
+                        continue;
+                    }
+                },
+            };
+            match execute::run(&mut self.core, self.blocks.ops(span), pc) {
+                Flow::Continue => {}
+                Flow::Exit(exit) => return exit,
+                Flow::Wait => self.core.wait(),
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_block(&mut self) -> Result<crate::blocks::Span, Trap> {
+        let core = &mut self.core;
+        if core.code_may_have_changed {
+            core.code_may_have_changed = false;
+            self.blocks.new_epoch();
+            core.change_context();
+        }
+        let pc = core.pc;
+        let supervisor = core.privilege == Privilege::Supervisor;
+        let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        let span = match self.blocks.at(physical, page) {
+            Some(span) => span,
+            None => {
+                let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
+                let low = page.load::<u16>(physical);
+                let (high_physical, high_page) =
+                    core.mmu.translate_fetch(&core.ram, next, supervisor)?;
+                let high = high_page.load::<u16>(high_physical);
+                self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
+            }
+        };
+        if core.context <= 1 {
+            // The counter wrapped: older entries could look current.
+            self.blocks.forget_jumps();
+        }
+        self.blocks.remember(pc, core.context, span);
+        Ok(span)
+    }
+}
+
+impl Core {
+    #[inline(always)]
+    pub(crate) fn load<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
+        match self.mmu.load_hit(address, W::SIZE) {
+            Some(page) => Ok(page.load(address)),
+            None => self.load_slowly(address),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn store<W: Word>(&mut self, address: u64, value: W) -> Result<(), Trap> {
+        match self.mmu.store_hit(address, W::SIZE) {
+            Some(page) => {
+                page.store(address, value);
+                Ok(())
+            }
+            None => self.store_slowly(address, value),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slowly<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
+        if !address.is_multiple_of(W::SIZE) {
+            return self.load_misaligned(address);
+        }
+        let (physical, page) = self.mmu.translate(&self.ram, address, Access::Load)?;
+        match page {
+            Some(page) => Ok(page.load(address)),
+            None => match self.bus.read(physical, W::SIZE as u8) {
+                Ok(value) => Ok(W::narrow(value)),
+                Err(_) => Err(Trap::access_fault(Access::Load, address)),
+            },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slowly<W: Word>(&mut self, address: u64, value: W) -> Result<(), Trap> {
+        if !address.is_multiple_of(W::SIZE) {
+            return self.store_misaligned(address, value);
+        }
+        let (physical, page) = self.mmu.translate(&self.ram, address, Access::Store)?;
+        match page {
+            Some(page) => {
+                page.store(address, value);
+                Ok(())
+            }
+            None => self
+                .bus
+                .write(physical, W::SIZE as u8, value.widen())
+                .map_err(|_| Trap::access_fault(Access::Store, address)),
+        }
+    }
+
+    /// The pages of a misaligned access: both are translated before anything is done, and the fault names the part that
+    /// faulted. Devices take no misaligned accesses.
+    fn misaligned_pages(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, HostPage), Trap> {
+        let last = address.wrapping_add(size - 1);
+        let second = last & !(PAGE_SIZE - 1);
+        let first_page = self.mmu.translate(&self.ram, address, access)?.1;
+        let (second_page, second_address) = if second == address & !(PAGE_SIZE - 1) {
+            (first_page, address)
+        } else {
+            (self.mmu.translate(&self.ram, second, access)?.1, second)
+        };
+        let first_page = first_page.ok_or(Trap::misaligned(access, address))?;
+        Ok((
+            first_page,
+            second_page.ok_or(Trap::misaligned(access, second_address))?,
+        ))
+    }
+
+    fn load_misaligned<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
+        let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Load)?;
+        let mut value = 0;
+        for index in 0..W::SIZE {
+            let at = address.wrapping_add(index);
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
+            value |= u64::from(page.load::<u8>(at)) << (8 * index);
+        }
+        Ok(W::narrow(value))
+    }
+
+    fn store_misaligned<W: Word>(&mut self, address: u64, value: W) -> Result<(), Trap> {
+        let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Store)?;
+        for index in 0..W::SIZE {
+            let at = address.wrapping_add(index);
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
+            page.store(at, u8::narrow(value.widen() >> (8 * index)));
+        }
+        Ok(())
+    }
+
+    /// The RAM page of an atomic access, and its physical address.
+    pub(crate) fn atomic_page(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, u64), Trap> {
+        if !address.is_multiple_of(size) {
+            return Err(Trap::misaligned(access, address));
+        }
+        let (physical, page) = self.mmu.translate(&self.ram, address, access)?;
+        Ok((page.ok_or(Trap::access_fault(access, address))?, physical))
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now(self.retired, self.skipped)
+    }
+
+    pub(crate) fn interrupts_pending(&self) -> u64 {
+        let timer = if self.now() >= self.stimecmp { STIP } else { 0 };
+        self.port.pending() | timer
+    }
+
+    /// Blocks remembered by virtual address no longer apply.
+    pub(crate) fn change_context(&mut self) {
+        let generation = (self.context >> 1).wrapping_add(1) & (u32::MAX >> 1);
+        self.context = generation << 1 | self.context & 1;
+    }
+
+    fn set_privilege(&mut self, privilege: Privilege) {
+        self.privilege = privilege;
+        self.context = self.context & !1 | u32::from(privilege == Privilege::Supervisor);
+        self.status_changed();
+    }
+
+    /// Clock, interrupts, fences and stop requests.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Option<Exit> {
+        self.port.take_attention();
+        self.serve_fences();
+        if self.port.stop_asked() {
+            // Stays visible until it is cleared.
+            return Some(Exit::Stopped);
+        }
+        self.budget = SLICE;
+        let ready = self.interrupts_pending() & self.sie;
+        let enabled = self.privilege == Privilege::User || self.status & status::SIE != 0;
+        self.deferred = ready != 0 && !enabled;
+        if ready != 0 && enabled {
+            let cause = if ready & SEIP != 0 {
+                SEIP.trailing_zeros()
+            } else if ready & SSIP != 0 {
+                SSIP.trailing_zeros()
+            } else {
+                STIP.trailing_zeros()
+            };
+            let pc = self.pc;
+            self.enter_trap(
+                Trap {
+                    cause: INTERRUPT | u64::from(cause),
+                    value: 0,
+                },
+                pc,
+            );
+        }
+        None
+    }
+
+    fn serve_fences(&mut self) {
+        if let Some(count) = self.port.due_fences() {
+            self.fence_translations();
+            self.code_may_have_changed = true;
+            self.port.fences_are_done(count);
+        }
+    }
+
+    /// `wfi`: sleeps until an interrupt is pending and enabled in `sie`, whatever `sstatus` says.
+    fn wait(&mut self) {
+        loop {
+            if self.port.stop_asked() || self.interrupts_pending() & self.sie != 0 {
+                self.budget = 0;
+                return;
+            }
+            let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX)
+                .then(|| self.stimecmp.saturating_sub(self.now()));
+            match (self.clock, timer) {
+                (Clock::Instructions { .. }, Some(ticks)) => {
+                    self.skipped = self.skipped.wrapping_add(ticks)
+                }
+                (_, ticks) => self
+                    .port
+                    .park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
+            }
+            if self.port.attention() {
+                self.port.take_attention();
+                self.serve_fences();
+            }
+        }
+    }
+
+    /// Enters S-mode's trap handler; `pc` is the instruction that trapped, or the next one for an interrupt.
+    pub(crate) fn enter_trap(&mut self, trap: Trap, pc: u64) {
+        self.sepc = pc;
+        self.scause = trap.cause;
+        self.stval = trap.value;
+        let previous_enable = if self.status & status::SIE != 0 {
+            status::SPIE
+        } else {
+            0
+        };
+        let previous_mode = if self.privilege == Privilege::Supervisor {
+            status::SPP
+        } else {
+            0
+        };
+        self.status = self.status & !(status::SIE | status::SPIE | status::SPP)
+            | previous_enable
+            | previous_mode;
+        self.set_privilege(Privilege::Supervisor);
+        let base = self.stvec & !3;
+        let vectored = self.stvec & 1 != 0 && trap.cause & INTERRUPT != 0;
+        self.pc = if vectored {
+            base.wrapping_add(4 * (trap.cause & !INTERRUPT))
+        } else {
+            base
+        };
+    }
+
+    /// `sret`.
+    pub(crate) fn return_from_trap(&mut self) {
+        let privilege = if self.status & status::SPP != 0 {
+            Privilege::Supervisor
+        } else {
+            Privilege::User
+        };
+        let enable = if self.status & status::SPIE != 0 {
+            status::SIE
+        } else {
+            0
+        };
+        self.status = self.status & !(status::SIE | status::SPP) | status::SPIE | enable;
+        self.pc = self.sepc;
+        self.set_privilege(privilege);
+    }
+
+    /// `sfence.vma` for all addresses.
+    pub(crate) fn fence_translations(&mut self) {
+        self.mmu.flush();
+        self.change_context();
+    }
+
+    /// `sfence.vma` for the page at one address.
+    pub(crate) fn fence_page(&mut self, address: u64) {
+        if self.mmu.flush_page(address) {
+            self.change_context();
+        }
+    }
+
+    /// Looks at interrupts before the next block if one was waiting to be enabled.
+    pub(crate) fn recheck_interrupts(&mut self) {
+        if self.deferred {
+            self.budget = 0;
+        }
+    }
+
+    /// Whether floating-point instructions may be used.
+    #[inline(always)]
+    pub(crate) fn float_enabled(&self) -> bool {
+        self.status & status::FS != 0
+    }
+
+    /// Marks floating-point state as changed.
+    #[inline(always)]
+    pub(crate) fn float_written(&mut self) {
+        self.status |= status::FS;
+    }
+}

@@ -1,0 +1,220 @@
+//! Guest RAM as the harts touch it. The only module of this crate with unsafe code.
+//!
+//! The rules: guest RAM may change at any moment (other harts, devices, the guest's own DMA), so there is never a Rust
+//! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical
+//! address, and [`HostPage`] can only be had from there. Guest RAM stays mapped as long as any `Ram` or hart lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+/// Bytes of a page, the MMU's smallest.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// Why a memory layout cannot be a translated machine's RAM.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RamError {
+    /// Harts address one contiguous region.
+    #[error("guest RAM must be one region, not {0}")]
+    Regions(usize),
+    /// Pages are the unit of translation.
+    #[error("guest RAM at {base:#x} of {length:#x} bytes does not start and end on a page")]
+    Unaligned {
+        /// First guest physical address.
+        base: u64,
+        /// Length in bytes.
+        length: u64,
+    },
+}
+
+/// The guest's RAM: one contiguous range of guest physical addresses.
+#[derive(Clone)]
+pub struct Ram {
+    base: u64,
+    length: u64,
+    host: *mut u8,
+    // Keeps `host` mapped.
+    _memory: Arc<GuestMemoryMmap<()>>,
+}
+
+// SAFETY: `host` points to shared memory that is only accessed by atomics, from any thread, while `_memory` keeps it mapped.
+unsafe impl Send for Ram {}
+// SAFETY: as above.
+unsafe impl Sync for Ram {}
+
+impl std::fmt::Debug for Ram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ram")
+            .field("base", &format_args!("{:#x}", self.base))
+            .field("length", &self.length)
+            .finish()
+    }
+}
+
+/// A value that the harts load and store in one access.
+pub trait Word: Copy + sealed::Sealed {
+    /// Size in bytes: 1, 2, 4 or 8.
+    const SIZE: u64;
+    /// Zero-extends.
+    fn widen(self) -> u64;
+    /// Keeps the low bytes.
+    fn narrow(value: u64) -> Self;
+    #[doc(hidden)]
+    unsafe fn load(pointer: *mut u8) -> Self;
+    #[doc(hidden)]
+    unsafe fn store(pointer: *mut u8, value: Self);
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! word {
+    ($type:ty, $atomic:ty) => {
+        impl sealed::Sealed for $type {}
+        impl Word for $type {
+            const SIZE: u64 = size_of::<$type>() as u64;
+            #[inline(always)]
+            fn widen(self) -> u64 {
+                u64::from(self)
+            }
+            #[inline(always)]
+            fn narrow(value: u64) -> Self {
+                value as $type
+            }
+            #[inline(always)]
+            unsafe fn load(pointer: *mut u8) -> Self {
+                // SAFETY: the caller gives an aligned pointer into guest RAM, which is only accessed by atomics.
+                Self::from_le(
+                    unsafe { <$atomic>::from_ptr(pointer.cast()) }.load(Ordering::Relaxed),
+                )
+            }
+            #[inline(always)]
+            unsafe fn store(pointer: *mut u8, value: Self) {
+                // SAFETY: as for `load`.
+                unsafe { <$atomic>::from_ptr(pointer.cast()) }
+                    .store(value.to_le(), Ordering::Relaxed);
+            }
+        }
+    };
+}
+word!(u8, AtomicU8);
+word!(u16, AtomicU16);
+word!(u32, AtomicU32);
+word!(u64, AtomicU64);
+
+/// One page of guest RAM in host memory.
+#[derive(Clone, Copy)]
+pub struct HostPage(*mut u8);
+
+// SAFETY: a page pointer is only used for atomic accesses; the hart that keeps it also keeps the `Ram`.
+unsafe impl Send for HostPage {}
+
+impl HostPage {
+    /// A page that is never accessed: the content of an empty translation entry.
+    pub const NONE: Self = Self(std::ptr::null_mut());
+
+    /// Loads at the offset `address % PAGE_SIZE`. The caller has checked that the address is aligned to the word, and that
+    /// this page is not [`HostPage::NONE`]; a null page is caught here in debug builds only, the translation cache's tags
+    /// make it impossible.
+    #[inline(always)]
+    pub(crate) fn load<W: Word>(self, address: u64) -> W {
+        let offset = (address & (PAGE_SIZE - W::SIZE)) as usize;
+        debug_assert!(!self.0.is_null());
+        // SAFETY: a page pointer came from `Ram::page`, the offset is aligned (masked) and the word ends within the page.
+        unsafe { W::load(self.0.add(offset)) }
+    }
+
+    /// Stores at the offset `address % PAGE_SIZE`, under the same conditions as [`HostPage::load`].
+    #[inline(always)]
+    pub(crate) fn store<W: Word>(self, address: u64, value: W) {
+        let offset = (address & (PAGE_SIZE - W::SIZE)) as usize;
+        debug_assert!(!self.0.is_null());
+        // SAFETY: as for `load`.
+        unsafe { W::store(self.0.add(offset), value) }
+    }
+
+    /// The 32-bit atomic at this address, for AMO, LR and SC.
+    #[inline]
+    pub(crate) fn atomic32(&self, address: u64) -> &AtomicU32 {
+        let offset = (address & (PAGE_SIZE - 4)) as usize;
+        // SAFETY: as for `load`; the reference does not outlive the hart, which keeps the RAM mapped.
+        unsafe { AtomicU32::from_ptr(self.0.add(offset).cast()) }
+    }
+
+    /// The 64-bit atomic at this address, for AMO, LR and SC.
+    #[inline]
+    pub(crate) fn atomic64(&self, address: u64) -> &AtomicU64 {
+        let offset = (address & (PAGE_SIZE - 8)) as usize;
+        // SAFETY: as for `atomic32`.
+        unsafe { AtomicU64::from_ptr(self.0.add(offset).cast()) }
+    }
+
+    /// Zeroes the whole page, a word at a time.
+    pub(crate) fn zero(self) {
+        for offset in (0..PAGE_SIZE).step_by(8) {
+            self.store::<u64>(offset, 0);
+        }
+    }
+}
+
+impl Ram {
+    /// Takes guest memory of exactly one page-aligned region.
+    pub fn new(memory: Arc<GuestMemoryMmap<()>>) -> Result<Self, RamError> {
+        let regions = memory.num_regions();
+        let region = match (regions, memory.iter().next()) {
+            (1, Some(region)) => region,
+            _ => return Err(RamError::Regions(regions)),
+        };
+        let (base, length) = (region.start_addr().0, region.len());
+        if base % PAGE_SIZE != 0 || length % PAGE_SIZE != 0 {
+            return Err(RamError::Unaligned { base, length });
+        }
+        let host = memory
+            .get_host_address(GuestAddress(base))
+            .map_err(|_| RamError::Unaligned { base, length })?;
+        Ok(Self {
+            base,
+            length,
+            host,
+            _memory: memory,
+        })
+    }
+
+    /// The host page behind a guest physical address, if that is RAM.
+    #[inline]
+    pub fn page(&self, physical: u64) -> Option<HostPage> {
+        let offset = physical.wrapping_sub(self.base) & !(PAGE_SIZE - 1);
+        if physical < self.base || offset >= self.length {
+            return None;
+        }
+        // SAFETY: the offset lies within the mapping, which is `length` bytes from `host`.
+        Some(HostPage(unsafe { self.host.add(offset as usize) }))
+    }
+
+    /// Loads an aligned word at a physical address; `None` if that is not RAM. A misaligned address is rounded down.
+    #[inline]
+    pub fn load<W: Word>(&self, physical: u64) -> Option<W> {
+        Some(self.page(physical)?.load(physical))
+    }
+
+    /// Stores an aligned word at a physical address; does nothing if that is not RAM.
+    #[inline]
+    pub fn store<W: Word>(&self, physical: u64, value: W) {
+        if let Some(page) = self.page(physical) {
+            page.store(physical, value);
+        }
+    }
+
+    /// First guest physical address.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
