@@ -12,6 +12,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "whole::every_layer_the_host_has_is_in_force",
         every_layer_the_host_has_is_in_force,
     ),
+    (
+        "whole::a_rehearsal_tells_what_the_jail_will_do",
+        a_rehearsal_tells_what_the_jail_will_do,
+    ),
     ("whole::nothing_gets_out", nothing_gets_out),
     ("whole::ordinary_work_goes_on", ordinary_work_goes_on),
     (
@@ -92,6 +96,20 @@ fn every_layer_the_host_has_is_in_force() {
                 "{layer} is not in force: {report}"
             );
         }
+    }
+}
+
+fn a_rehearsal_tells_what_the_jail_will_do() {
+    for starter in starters() {
+        assert_eq!(
+            starter.tries(&["rehearse"]),
+            Outcome::Worked("true".to_owned())
+        );
+        let weak = starter.on_a_host_without("unshare,landlock");
+        assert_eq!(
+            weak.tries(&["rehearse"]),
+            Outcome::Worked("true".to_owned())
+        );
     }
 }
 
