@@ -27,7 +27,7 @@ pub(crate) struct Span {
 #[derive(Clone, Copy)]
 struct Jump {
     pc: u64,
-    context: u32,
+    context: u64,
     span: Span,
 }
 
@@ -47,7 +47,14 @@ pub struct Blocks {
     epoch: u32,
 }
 
-const EMPTY_JUMP: Jump = Jump { pc: 1, context: 0, span: Span { start: 0, length: 0 } };
+const EMPTY_JUMP: Jump = Jump {
+    pc: 1,
+    context: 0,
+    span: Span {
+        start: 0,
+        length: 0,
+    },
+};
 
 impl Default for Blocks {
     fn default() -> Self {
@@ -63,7 +70,10 @@ impl Default for Blocks {
 
 impl std::fmt::Debug for Blocks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blocks").field("blocks", &self.blocks.len()).field("ops", &self.ops.len()).finish_non_exhaustive()
+        f.debug_struct("Blocks")
+            .field("blocks", &self.blocks.len())
+            .field("ops", &self.ops.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,13 +85,13 @@ impl Blocks {
     /// The block that starts at this virtual address, if it was looked up in this context (translations and privilege)
     /// before.
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64, context: u32) -> Option<Span> {
+    pub(crate) fn jump(&self, pc: u64, context: u64) -> Option<Span> {
         let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
         (jump.pc == pc && jump.context == context).then_some(jump.span)
     }
 
     /// Remembers the block for [`Blocks::jump`].
-    pub(crate) fn remember(&mut self, pc: u64, context: u32, span: Span) {
+    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span) {
         self.jumps[(pc >> 1) as usize % JUMPS] = Jump { pc, context, span };
     }
 
@@ -94,7 +104,9 @@ impl Blocks {
     #[inline(always)]
     pub(crate) fn ops(&self, span: Span) -> &[Op] {
         let start = span.start as usize;
-        self.ops.get(start..start + span.length as usize).unwrap_or_default()
+        self.ops
+            .get(start..start + span.length as usize)
+            .unwrap_or_default()
     }
 
     /// From now on, code written before now is seen. The caller also changes the context.
@@ -124,7 +136,12 @@ impl Blocks {
         }
         let span = self.decode(physical, page)?;
         let head = &mut self.buckets[bucket(physical)];
-        let block = Block { physical, span, epoch: self.epoch, next: *head };
+        let block = Block {
+            physical,
+            span,
+            epoch: self.epoch,
+            next: *head,
+        };
         *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
         self.blocks.push(block);
         Some(span)
@@ -135,7 +152,10 @@ impl Blocks {
         self.make_room();
         let start = self.ops.len();
         self.ops.push(decode::decode(raw));
-        Span { start: u32::try_from(start).unwrap_or(NONE), length: 1 }
+        Span {
+            start: u32::try_from(start).unwrap_or(NONE),
+            length: 1,
+        }
     }
 
     fn replace(&mut self, index: u32, span: Span) {
@@ -149,7 +169,11 @@ impl Blocks {
         self.ops(span).iter().all(|op| {
             let at = physical + u64::from(op.offset);
             let low = page.load::<u16>(at);
-            let raw = if op.length == 4 { u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16 } else { u32::from(low) };
+            let raw = if op.length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
             raw == op.raw
         })
     }
@@ -165,7 +189,11 @@ impl Blocks {
             if at + u64::from(length) > end {
                 break;
             }
-            let raw = if length == 4 { u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16 } else { u32::from(low) };
+            let raw = if length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
             let mut op = decode::decode(raw);
             op.offset = u16::try_from(at - physical).unwrap_or_default();
             self.ops.push(op);

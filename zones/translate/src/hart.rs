@@ -39,6 +39,16 @@ pub enum Exit {
     Stopped,
 }
 
+/// Why a slice ended.
+pub(crate) enum Pause {
+    /// It is time to look around.
+    Slice,
+    /// The hart waits for an interrupt.
+    Waiting,
+    /// The machine is needed.
+    Exit(Exit),
+}
+
 /// What a load-reserved remembers.
 #[derive(Clone, Copy)]
 pub(crate) struct Reservation {
@@ -71,10 +81,10 @@ pub(crate) struct Core {
     skipped: u64,
     /// Instructions until the hart looks at clock and interrupts again; 0 asks for it now.
     pub(crate) budget: i64,
-    /// An interrupt was pending but not enabled when the hart last looked.
+    /// Interrupts were pending when the hart last looked, more than it could take.
     deferred: bool,
     /// Names the translations in force and the privilege, for blocks found by virtual address.
-    context: u32,
+    pub(crate) context: u64,
     pub(crate) mmu: Mmu,
     pub(crate) ram: Ram,
     pub(crate) bus: Arc<dyn Bus>,
@@ -86,7 +96,7 @@ pub(crate) struct Core {
 
 /// One RISC-V hart.
 pub struct Hart {
-    core: Core,
+    pub(crate) core: Core,
     blocks: Blocks,
 }
 
@@ -133,7 +143,10 @@ impl Hart {
             clock,
             code_may_have_changed: false,
         };
-        Self { core, blocks: Blocks::default() }
+        Self {
+            core,
+            blocks: Blocks::default(),
+        }
     }
 
     /// Puts the hart at `pc` in S-mode, translation and interrupts off, `a0` and `a1` as given: how SBI starts a hart.
@@ -141,7 +154,7 @@ impl Hart {
         let core = &mut self.core;
         core.x = [0; 64];
         (core.x[10], core.x[11]) = (a0, a1);
-        core.pc = pc;
+        core.pc = pc & !1;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
         core.reservation = None;
@@ -153,12 +166,20 @@ impl Hart {
 
     /// An integer register, `x0` to `x31`.
     pub fn register(&self, index: usize) -> u64 {
-        if index == 0 { 0 } else { self.core.x[index & 31] }
+        if index == 0 {
+            0
+        } else {
+            self.core.x[index & 31]
+        }
     }
 
     /// Sets an integer register; `x0` stays 0.
     pub fn set_register(&mut self, index: usize, value: u64) {
-        self.core.x[if index == 0 { SINK as usize } else { index & 31 }] = value;
+        self.core.x[if index == 0 {
+            SINK as usize
+        } else {
+            index & 31
+        }] = value;
     }
 
     /// The program counter.
@@ -196,11 +217,21 @@ impl Hart {
     /// Runs until something needs the machine.
     pub fn run(&mut self) -> Exit {
         loop {
-            if (self.core.budget <= 0 || self.core.port.attention())
-                && let Some(exit) = self.core.look_around()
-            {
-                return exit;
+            match self.run_slice(SLICE) {
+                Pause::Slice => {}
+                Pause::Waiting => self.core.wait(),
+                Pause::Exit(exit) => return exit,
             }
+        }
+    }
+
+    /// Looks around, then runs about so many instructions; a trap counts as one.
+    pub(crate) fn run_slice(&mut self, instructions: i64) -> Pause {
+        if let Some(exit) = self.core.look_around() {
+            return Pause::Exit(exit);
+        }
+        self.core.budget = instructions;
+        while self.core.budget > 0 && !self.core.port.attention() {
             let (pc, context) = (self.core.pc, self.core.context);
             let span = match self.blocks.jump(pc, context) {
                 Some(span) if !self.core.code_may_have_changed => span,
@@ -214,10 +245,11 @@ impl Hart {
             };
             match execute::run(&mut self.core, self.blocks.ops(span), pc) {
                 Flow::Continue => {}
-                Flow::Exit(exit) => return exit,
-                Flow::Wait => self.core.wait(),
+                Flow::Exit(exit) => return Pause::Exit(exit),
+                Flow::Wait => return Pause::Waiting,
             }
         }
+        Pause::Slice
     }
 
     #[cold]
@@ -237,15 +269,12 @@ impl Hart {
             None => {
                 let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
                 let low = page.load::<u16>(physical);
-                let (high_physical, high_page) = core.mmu.translate_fetch(&core.ram, next, supervisor)?;
+                let (high_physical, high_page) =
+                    core.mmu.translate_fetch(&core.ram, next, supervisor)?;
                 let high = high_page.load::<u16>(high_physical);
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
         };
-        if core.context <= 1 {
-            // The counter wrapped: older entries could look current.
-            self.blocks.forget_jumps();
-        }
         self.blocks.remember(pc, core.context, span);
         Ok(span)
     }
@@ -308,7 +337,12 @@ impl Core {
 
     /// The pages of a misaligned access: both are translated before anything is done, and the fault names the part that
     /// faulted. Devices take no misaligned accesses.
-    fn misaligned_pages(&mut self, address: u64, size: u64, access: Access) -> Result<(HostPage, HostPage), Trap> {
+    fn misaligned_pages(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, HostPage), Trap> {
         let last = address.wrapping_add(size - 1);
         let second = last & !(PAGE_SIZE - 1);
         let first_page = self.mmu.translate(&self.ram, address, access)?.1;
@@ -318,7 +352,10 @@ impl Core {
             (self.mmu.translate(&self.ram, second, access)?.1, second)
         };
         let first_page = first_page.ok_or(Trap::misaligned(access, address))?;
-        Ok((first_page, second_page.ok_or(Trap::misaligned(access, second_address))?))
+        Ok((
+            first_page,
+            second_page.ok_or(Trap::misaligned(access, second_address))?,
+        ))
     }
 
     fn load_misaligned<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
@@ -326,7 +363,11 @@ impl Core {
         let mut value = 0;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE { first } else { second };
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
             value |= u64::from(page.load::<u8>(at)) << (8 * index);
         }
         Ok(W::narrow(value))
@@ -336,14 +377,23 @@ impl Core {
         let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Store)?;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE { first } else { second };
+            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
+                first
+            } else {
+                second
+            };
             page.store(at, u8::narrow(value.widen() >> (8 * index)));
         }
         Ok(())
     }
 
     /// The RAM page of an atomic access, and its physical address.
-    pub(crate) fn atomic_page(&mut self, address: u64, size: u64, access: Access) -> Result<(HostPage, u64), Trap> {
+    pub(crate) fn atomic_page(
+        &mut self,
+        address: u64,
+        size: u64,
+        access: Access,
+    ) -> Result<(HostPage, u64), Trap> {
         if !address.is_multiple_of(size) {
             return Err(Trap::misaligned(access, address));
         }
@@ -362,13 +412,12 @@ impl Core {
 
     /// Blocks remembered by virtual address no longer apply.
     pub(crate) fn change_context(&mut self) {
-        let generation = (self.context >> 1).wrapping_add(1) & (u32::MAX >> 1);
-        self.context = generation << 1 | self.context & 1;
+        self.context = self.context.wrapping_add(2);
     }
 
-    fn set_privilege(&mut self, privilege: Privilege) {
+    pub(crate) fn set_privilege(&mut self, privilege: Privilege) {
         self.privilege = privilege;
-        self.context = self.context & !1 | u32::from(privilege == Privilege::Supervisor);
+        self.context = self.context & !1 | u64::from(privilege == Privilege::Supervisor);
         self.status_changed();
     }
 
@@ -382,10 +431,9 @@ impl Core {
             // Stays visible until it is cleared.
             return Some(Exit::Stopped);
         }
-        self.budget = SLICE;
         let ready = self.interrupts_pending() & self.sie;
         let enabled = self.privilege == Privilege::User || self.status & status::SIE != 0;
-        self.deferred = ready != 0 && !enabled;
+        self.deferred = ready != 0;
         if ready != 0 && enabled {
             let cause = if ready & SEIP != 0 {
                 SEIP.trailing_zeros()
@@ -395,7 +443,13 @@ impl Core {
                 STIP.trailing_zeros()
             };
             let pc = self.pc;
-            self.enter_trap(Trap { cause: INTERRUPT | u64::from(cause), value: 0 }, pc);
+            self.enter_trap(
+                Trap {
+                    cause: INTERRUPT | u64::from(cause),
+                    value: 0,
+                },
+                pc,
+            );
         }
         None
     }
@@ -415,10 +469,15 @@ impl Core {
                 self.budget = 0;
                 return;
             }
-            let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX).then(|| self.stimecmp.saturating_sub(self.now()));
+            let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX)
+                .then(|| self.stimecmp.saturating_sub(self.now()));
             match (self.clock, timer) {
-                (Clock::Instructions { .. }, Some(ticks)) => self.skipped = self.skipped.wrapping_add(ticks),
-                (_, ticks) => self.port.park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
+                (Clock::Instructions { .. }, Some(ticks)) => {
+                    self.skipped = self.skipped.wrapping_add(ticks);
+                }
+                (_, ticks) => self
+                    .port
+                    .park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
             }
             if self.port.attention() {
                 self.port.take_attention();
@@ -429,22 +488,46 @@ impl Core {
 
     /// Enters S-mode's trap handler; `pc` is the instruction that trapped, or the next one for an interrupt.
     pub(crate) fn enter_trap(&mut self, trap: Trap, pc: u64) {
+        // An endless chain of traps must end its slice, too.
+        self.budget -= 1;
         self.sepc = pc;
         self.scause = trap.cause;
         self.stval = trap.value;
-        let previous_enable = if self.status & status::SIE != 0 { status::SPIE } else { 0 };
-        let previous_mode = if self.privilege == Privilege::Supervisor { status::SPP } else { 0 };
-        self.status = self.status & !(status::SIE | status::SPIE | status::SPP) | previous_enable | previous_mode;
+        let previous_enable = if self.status & status::SIE != 0 {
+            status::SPIE
+        } else {
+            0
+        };
+        let previous_mode = if self.privilege == Privilege::Supervisor {
+            status::SPP
+        } else {
+            0
+        };
+        self.status = self.status & !(status::SIE | status::SPIE | status::SPP)
+            | previous_enable
+            | previous_mode;
         self.set_privilege(Privilege::Supervisor);
         let base = self.stvec & !3;
         let vectored = self.stvec & 1 != 0 && trap.cause & INTERRUPT != 0;
-        self.pc = if vectored { base.wrapping_add(4 * (trap.cause & !INTERRUPT)) } else { base };
+        self.pc = if vectored {
+            base.wrapping_add(4 * (trap.cause & !INTERRUPT))
+        } else {
+            base
+        };
     }
 
     /// `sret`.
     pub(crate) fn return_from_trap(&mut self) {
-        let privilege = if self.status & status::SPP != 0 { Privilege::Supervisor } else { Privilege::User };
-        let enable = if self.status & status::SPIE != 0 { status::SIE } else { 0 };
+        let privilege = if self.status & status::SPP != 0 {
+            Privilege::Supervisor
+        } else {
+            Privilege::User
+        };
+        let enable = if self.status & status::SPIE != 0 {
+            status::SIE
+        } else {
+            0
+        };
         self.status = self.status & !(status::SIE | status::SPP) | status::SPIE | enable;
         self.pc = self.sepc;
         self.set_privilege(privilege);

@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
 use crate::trap::Trap;
 
+#[cfg(test)]
+mod tests;
+
 /// What an access wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -45,7 +48,10 @@ pub(crate) struct Entry {
     page: HostPage,
 }
 
-const EMPTY_ENTRY: Entry = Entry { tag: EMPTY, page: HostPage::NONE };
+const EMPTY_ENTRY: Entry = Entry {
+    tag: EMPTY,
+    page: HostPage::NONE,
+};
 
 type Table = Box<[[Entry; WAYS]; 4]>;
 
@@ -56,7 +62,11 @@ struct FetchEntry {
     page: HostPage,
 }
 
-const EMPTY_FETCH: FetchEntry = FetchEntry { tag: EMPTY, physical: 0, page: HostPage::NONE };
+const EMPTY_FETCH: FetchEntry = FetchEntry {
+    tag: EMPTY,
+    physical: 0,
+    page: HostPage::NONE,
+};
 
 /// One hart's translation state.
 pub struct Mmu {
@@ -96,7 +106,8 @@ const MODE_SV48: u64 = 9;
 fn table<E: Copy, const N: usize, const M: usize>(empty: E) -> Box<[[E; N]; M]> {
     // Through a vector, so that no large array passes over the stack.
     let rows = vec![[empty; N]; M].into_boxed_slice();
-    rows.try_into().unwrap_or_else(|_| unreachable!("the vector has M rows"))
+    rows.try_into()
+        .unwrap_or_else(|_| unreachable!("the vector has M rows"))
 }
 
 fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
@@ -121,7 +132,10 @@ impl Default for Mmu {
 
 impl std::fmt::Debug for Mmu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mmu").field("satp", &format_args!("{:#x}", self.satp)).field("view", &self.view).finish_non_exhaustive()
+        f.debug_struct("Mmu")
+            .field("satp", &format_args!("{:#x}", self.satp))
+            .field("view", &self.view)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +176,11 @@ impl Mmu {
     pub(crate) fn set_satp(&mut self, value: u64) {
         let mode = value >> 60;
         if mode == 0 || mode == MODE_SV39 || mode == MODE_SV48 {
-            self.satp = if mode == 0 { 0 } else { mode << 60 | value & PTE_PPN };
+            self.satp = if mode == 0 {
+                0
+            } else {
+                mode << 60 | value & PTE_PPN
+            };
             self.flush();
         }
     }
@@ -211,21 +229,38 @@ impl Mmu {
     /// RAM page.
     #[cold]
     #[inline(never)]
-    pub(crate) fn translate(&mut self, ram: &Ram, address: u64, access: Access) -> Result<(u64, Option<HostPage>), Trap> {
+    pub(crate) fn translate(
+        &mut self,
+        ram: &Ram,
+        address: u64,
+        access: Access,
+    ) -> Result<(u64, Option<HostPage>), Trap> {
         let supervisor = self.view != View::User as usize;
         let user_pages = self.view != View::Supervisor as usize;
         let leaf = self.walk(ram, address, access, supervisor, user_pages)?;
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
-            let rows = if access == Access::Store { &mut self.store } else { &mut self.load };
-            rows[self.view & 3][(address / PAGE_SIZE) as usize % WAYS] = Entry { tag: address & !(PAGE_SIZE - 1), page };
+            let rows = if access == Access::Store {
+                &mut self.store
+            } else {
+                &mut self.load
+            };
+            rows[self.view & 3][(address / PAGE_SIZE) as usize % WAYS] = Entry {
+                tag: address & !(PAGE_SIZE - 1),
+                page,
+            };
             self.remember_superpage(&leaf, address);
         }
         Ok((leaf.physical, page))
     }
 
     /// Translates for an instruction fetch, which must be from RAM. Returns the physical address and its page.
-    pub(crate) fn translate_fetch(&mut self, ram: &Ram, address: u64, supervisor: bool) -> Result<(u64, HostPage), Trap> {
+    pub(crate) fn translate_fetch(
+        &mut self,
+        ram: &Ram,
+        address: u64,
+        supervisor: bool,
+    ) -> Result<(u64, HostPage), Trap> {
         let way = (address / PAGE_SIZE) as usize % FETCH_WAYS;
         let tag = address & !(PAGE_SIZE - 1);
         let entry = self.fetch[usize::from(supervisor)][way];
@@ -233,8 +268,14 @@ impl Mmu {
             return Ok((entry.physical | address & (PAGE_SIZE - 1), entry.page));
         }
         let leaf = self.walk(ram, address, Access::Fetch, supervisor, !supervisor)?;
-        let page = ram.page(leaf.physical).ok_or(Trap::access_fault(Access::Fetch, address))?;
-        self.fetch[usize::from(supervisor)][way] = FetchEntry { tag, physical: leaf.physical & !(PAGE_SIZE - 1), page };
+        let page = ram
+            .page(leaf.physical)
+            .ok_or(Trap::access_fault(Access::Fetch, address))?;
+        self.fetch[usize::from(supervisor)][way] = FetchEntry {
+            tag,
+            physical: leaf.physical & !(PAGE_SIZE - 1),
+            page,
+        };
         self.remember_superpage(&leaf, address);
         let (word, mask) = bit(&self.fetched[..], address / PAGE_SIZE);
         self.fetched[word] |= mask;
@@ -248,12 +289,24 @@ impl Mmu {
         }
     }
 
-    fn walk(&self, ram: &Ram, address: u64, access: Access, supervisor: bool, user_pages: bool) -> Result<Leaf, Trap> {
+    fn walk(
+        &self,
+        ram: &Ram,
+        address: u64,
+        access: Access,
+        supervisor: bool,
+        user_pages: bool,
+    ) -> Result<Leaf, Trap> {
         let levels: u32 = match self.satp >> 60 {
             MODE_SV39 => 3,
             MODE_SV48 => 4,
             // Bare: the whole address space is one superpage.
-            _ => return Ok(Leaf { physical: address, superpage: true }),
+            _ => {
+                return Ok(Leaf {
+                    physical: address,
+                    superpage: true,
+                });
+            }
         };
         let fault = Trap::page_fault(access, address);
         let unused = 64 - (12 + 9 * levels);
@@ -268,7 +321,10 @@ impl Mmu {
             let slot = table + (address >> shift & 0x1ff) * 8;
             let entry_page = ram.page(slot).ok_or(Trap::access_fault(access, address))?;
             let entry: u64 = entry_page.load(slot);
-            if entry & PTE_VALID == 0 || entry & (PTE_READ | PTE_WRITE) == PTE_WRITE || entry & PTE_RESERVED != 0 {
+            if entry & PTE_VALID == 0
+                || entry & (PTE_READ | PTE_WRITE) == PTE_WRITE
+                || entry & PTE_RESERVED != 0
+            {
                 return Err(fault);
             }
             let base = (entry >> 10 & PTE_PPN) << 12;
@@ -283,23 +339,41 @@ impl Mmu {
             if !self.permits(entry, access, supervisor, user_pages) || base & in_page != 0 {
                 return Err(fault);
             }
-            let wanted = entry | PTE_ACCESSED | if access == Access::Store { PTE_DIRTY } else { 0 };
+            let wanted = entry
+                | PTE_ACCESSED
+                | if access == Access::Store {
+                    PTE_DIRTY
+                } else {
+                    0
+                };
             if wanted != entry
                 && entry_page
                     .atomic64(slot)
-                    .compare_exchange(entry.to_le(), wanted.to_le(), Ordering::SeqCst, Ordering::SeqCst)
+                    .compare_exchange(
+                        entry.to_le(),
+                        wanted.to_le(),
+                        Ordering::SeqCst,
+                        Ordering::SeqCst,
+                    )
                     .is_err()
             {
                 // Another hart changed the entry between our read and our update: start over.
                 return self.walk(ram, address, access, supervisor, user_pages);
             }
-            return Ok(Leaf { physical: base | address & in_page, superpage: level > 0 });
+            return Ok(Leaf {
+                physical: base | address & in_page,
+                superpage: level > 0,
+            });
         }
         Err(fault)
     }
 
     fn permits(&self, entry: u64, access: Access, supervisor: bool, user_pages: bool) -> bool {
-        let owner = if entry & PTE_USER != 0 { user_pages } else { supervisor };
+        let owner = if entry & PTE_USER != 0 {
+            user_pages
+        } else {
+            supervisor
+        };
         let right = match access {
             Access::Fetch => PTE_EXECUTE,
             Access::Store => PTE_WRITE,

@@ -56,7 +56,10 @@ impl HartPort {
     /// Asks the hart to drop its cached translations and to see all code written so far. Returns a ticket for
     /// [`HartPort::fence_is_done`].
     pub fn ask_fence(&self) -> u32 {
-        let ticket = self.fences_asked.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let ticket = self
+            .fences_asked
+            .fetch_add(1, Ordering::SeqCst)
+            .wrapping_add(1);
         self.notify();
         ticket
     }
@@ -65,7 +68,8 @@ impl HartPort {
     /// nothing running and does the fence before it goes on.
     pub fn fence_is_done(&self, ticket: u32) -> bool {
         let done = self.fences_done.load(Ordering::SeqCst);
-        ticket.wrapping_sub(done).cast_signed() <= 0 || *self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+        ticket.wrapping_sub(done).cast_signed() <= 0
+            || *self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline(always)]
