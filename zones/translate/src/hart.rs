@@ -475,11 +475,7 @@ impl Core {
                 .then(|| self.stimecmp.saturating_sub(self.now()));
             match (self.clock, timer) {
                 (Clock::Instructions { .. }, Some(ticks)) => {
-<<<<<<< HEAD
-                    self.skipped = self.skipped.wrapping_add(ticks)
-=======
                     self.skipped = self.skipped.wrapping_add(ticks);
->>>>>>> refs/heads/translate
                 }
                 (_, ticks) => self
                     .port

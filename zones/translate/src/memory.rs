@@ -87,14 +87,8 @@ macro_rules! word {
             #[inline(always)]
             unsafe fn load(pointer: *mut u8) -> Self {
                 // SAFETY: the caller gives an aligned pointer into guest RAM, which is only accessed by atomics.
-<<<<<<< HEAD
-                Self::from_le(
-                    unsafe { <$atomic>::from_ptr(pointer.cast()) }.load(Ordering::Relaxed),
-                )
-=======
                 let atomic = unsafe { <$atomic>::from_ptr(pointer.cast()) };
                 Self::from_le(atomic.load(Ordering::Relaxed))
->>>>>>> refs/heads/translate
             }
             #[inline(always)]
             unsafe fn store(pointer: *mut u8, value: Self) {
