@@ -4,6 +4,8 @@
 //! guest: what reaches past the volume's end or is not understood gets its error status; only a request without room
 //! for header or status breaks the queue.
 
+mod bitmap;
+mod format;
 mod overlay;
 mod volume;
 
