@@ -5,6 +5,9 @@
 //! has to be held back and guessed at. Shift counts as part of a chord only if it went down while the host key was held
 //! (before that it was an ordinary key, and the zone knows of it).
 
+use crate::layout::KeyboardLayout;
+use crate::trusted::{PageKey, Step};
+
 /// Left Super.
 pub const LEFT_SUPER: u16 = 125;
 /// Right Super.
@@ -31,6 +34,8 @@ pub const LEFT: u16 = 105;
 pub const RIGHT: u16 = 106;
 /// Cursor down.
 pub const DOWN: u16 = 108;
+const BACKSPACE: u16 = 14;
+const KEYPAD_ENTER: u16 = 96;
 const BACKQUOTE: u16 = 41;
 const DIGIT_ONE: u16 = 2;
 const DIGIT_NINE: u16 = 10;
@@ -50,6 +55,21 @@ const MODIFIERS: [u16; 6] = [29, LEFT_SHIFT, RIGHT_SHIFT, 56, RIGHT_CONTROL, 100
 
 /// Keys that act on the whole machine and reach no zone: power, sleep, wake-up, suspend.
 const MACHINE_KEYS: [u16; 4] = [116, 142, 143, 205];
+
+/// What a key means to a page of the trusted UI.
+pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option<PageKey> {
+    Some(match code {
+        ENTER | KEYPAD_ENTER => PageKey::Enter,
+        ESCAPE => PageKey::Escape,
+        BACKSPACE => PageKey::Backspace,
+        TAB if shift => PageKey::Step(Step::Previous),
+        TAB | RIGHT => PageKey::Step(Step::Next),
+        LEFT => PageKey::Step(Step::Previous),
+        UP => PageKey::Step(Step::Up),
+        DOWN => PageKey::Step(Step::Down),
+        _ => PageKey::Character(layout.character(code, shift)?),
+    })
+}
 
 /// The key that makes chords; never sent to any zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,11 +118,11 @@ pub enum Direction {
 /// What a chord does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chord {
-    /// Brings the trusted screen, and breaks every grab.
+    /// Brings the attention screen, and breaks every grab.
     SecureAttention,
     /// Locks the screen.
     Lock,
-    /// Shows the zone launcher.
+    /// Brings the attention screen too: it starts and stops zones.
     Launcher,
     /// Asks for what another zone copied to be brought into the focused zone.
     Transfer,

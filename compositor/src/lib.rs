@@ -31,14 +31,18 @@ mod canvas;
 mod colour;
 mod cursor;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod geometry;
 mod icons;
 mod input;
 pub mod keys;
+mod layout;
 mod panel;
 mod scene;
 mod text;
 mod theme;
+mod trusted;
 mod zone;
 
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
@@ -46,12 +50,14 @@ pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
 pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
 pub use icons::{Icon, Shape, UnknownName};
-pub use input::{Action, InputEvent, KeyMovement, ZoneCommand, ZoneInput};
+pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
 pub use keys::{Chord, Direction, HostKey};
+pub use layout::KeyboardLayout;
 pub use scene::{
     Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
     Settings, Target,
 };
 pub use text::Label;
 pub use theme::Theme;
+pub use trusted::{Answer, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

@@ -9,6 +9,7 @@ use crate::geometry::{Point, Rect, signed};
 use crate::icons::{Masks, Sign};
 use crate::text::{self, Label, Style};
 use crate::theme::{Metrics, Palette};
+use crate::trusted::words::Words;
 use crate::zone::{ZoneId, ZoneIdentity, ZoneState};
 
 /// A zone as the panel shows it.
@@ -23,6 +24,7 @@ pub(crate) struct PanelZone<'a> {
 /// What a panel is painted from.
 pub(crate) struct PanelLook<'a> {
     pub(crate) zones: &'a [PanelZone<'a>],
+    pub(crate) words: &'static Words,
     /// The endpoint itself has the keyboard.
     pub(crate) trusted: bool,
     /// Words of the endpoint, from right to left.
@@ -158,7 +160,7 @@ fn paint_focus(
         let words = if look.trusted {
             "Bulkhead"
         } else {
-            "No zone has the keyboard"
+            look.words.nobody
         };
         canvas.fill(block, palette.raised);
         masks.draw(
@@ -209,7 +211,7 @@ fn paint_focus(
             palette,
             at,
             block.right(),
-            "weakened",
+            look.words.weakened,
         );
     }
 }

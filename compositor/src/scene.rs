@@ -16,17 +16,22 @@ use crate::geometry::{Point, Rect, Region, Scale, Size};
 use crate::icons::Masks;
 use crate::input::{Action, ZoneInput};
 use crate::keys::HostKey;
+use crate::layout::KeyboardLayout;
 use crate::panel::{self, PanelZone};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
+use crate::trusted::{Language, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
 mod input;
 mod output;
 mod render;
+mod trusted;
 mod window;
 
 pub use output::OutputId;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use render::DIMMING;
 pub use render::{RenderStatistics, Target};
 pub use window::{Arrangement, Placement};
 
@@ -46,6 +51,10 @@ pub struct Settings {
     pub large_text: bool,
     /// The key that makes chords.
     pub host_key: HostKey,
+    /// What the trusted UI speaks.
+    pub language: Language,
+    /// What keys type in the trusted UI's own fields.
+    pub keyboard: KeyboardLayout,
 }
 
 /// Who a pixel of an output belongs to.
@@ -57,6 +66,8 @@ pub enum Owner {
     Panel,
     /// A zone's frame, painted by the endpoint.
     Frame(ZoneId),
+    /// A page of the trusted UI.
+    Trusted,
     /// A zone's own pixels (or the endpoint's words in place of them).
     Client(ZoneId),
 }
@@ -126,6 +137,9 @@ pub struct Scene {
     input: InputState,
     actions: Vec<Action>,
     masks: Masks,
+    trusted: TrustedUi,
+    /// The last time that was handed in.
+    now: Duration,
     statistics: RenderStatistics,
 }
 
@@ -146,6 +160,8 @@ impl Scene {
             input: InputState::default(),
             actions: Vec::new(),
             masks: Masks::default(),
+            trusted: TrustedUi::default(),
+            now: Duration::ZERO,
             statistics: RenderStatistics::default(),
         }
     }
@@ -184,6 +200,11 @@ impl Scene {
     /// The zones in the order of the panel.
     pub fn zones(&self) -> impl Iterator<Item = &ZoneIdentity> {
         self.zones.iter().map(|zone| &zone.identity)
+    }
+
+    /// The windows from the bottom one to the top one, hidden ones included.
+    pub fn stacking(&self) -> &[ZoneId] {
+        &self.stack
     }
 
     /// How a zone fares.
@@ -232,6 +253,7 @@ impl Scene {
             self.focus = None;
             self.actions.push(Action::FocusChanged(None));
         }
+        self.withdraw_prompts_of(id);
         self.zones.retain(|zone| zone.identity.id != id);
         self.stack.retain(|held| *held != id);
         self.damage_panels();
@@ -270,8 +292,10 @@ impl Scene {
                 self.forget_held();
             }
             self.forget_grabs_of(id);
+            self.withdraw_prompts_of(id);
         }
         if is_live && !was_live {
+            self.trusted.forgive(id);
             if let Some(zone) = self.zone_mut(id) {
                 zone.window.asked = None;
             }
@@ -350,7 +374,7 @@ impl Scene {
         }
         let first = !std::mem::replace(&mut surface.drawn, true);
         let area = Rect::of_size(surface.size);
-        let minimised = self
+        let unseen = self
             .zone(id)
             .is_none_or(|zone| zone.window.minimised || !zone.state.is_live());
         if first {
@@ -358,7 +382,7 @@ impl Scene {
             self.refresh_pointer();
             return;
         }
-        if minimised {
+        if unseen || self.is_locked() {
             return;
         }
         let mut region = Region::default();
@@ -406,6 +430,9 @@ impl Scene {
 
     /// Whose the pixel at `at` is.
     pub fn owner_at(&self, at: Point) -> Owner {
+        if self.page_owns(at) {
+            return Owner::Trusted;
+        }
         if self
             .outputs
             .iter()
@@ -425,11 +452,15 @@ impl Scene {
 
     /// When [`Scene::tick`] should be called next, if nothing else happens.
     pub fn next_wake(&self) -> Option<Duration> {
-        self.input.resize_due()
+        [self.input.resize_due(), self.trusted.next_wake(self.now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what was put off until now.
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        self.advance(now);
         self.settle_resize(now);
         self.take_actions()
     }
@@ -512,3 +543,6 @@ impl Scene {
         self.input.held_keys()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -716,3 +716,27 @@ pub(crate) static AUDIT: Section = Section {
         ),
     ],
 };
+
+pub(crate) static TRUST: Section = Section {
+    about: "The keys whose signatures let a policy in.",
+    keys: &[
+        required(
+            "threshold",
+            Form::Integer(1, 64),
+            "How many of the keys must have signed.",
+        ),
+        required("key", Form::Tables(&TRUSTED_KEY), "The keys."),
+    ],
+};
+
+pub(crate) static TRUSTED_KEY: Section = Section {
+    about: "A key that is trusted.",
+    keys: &[
+        required("name", Form::Text, "Whose key it is."),
+        required(
+            "public",
+            Form::Text,
+            "The public key: \"ed25519:\" and 64 hexadecimal digits.",
+        ),
+    ],
+};

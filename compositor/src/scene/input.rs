@@ -80,6 +80,8 @@ pub(super) struct InputState {
     grab: Grab,
     hovered: Option<(ZoneId, Part)>,
     hovered_chip: Option<ZoneId>,
+    /// The control of a page under the pointer.
+    pub(super) hovered_control: Option<usize>,
     /// What is shown of the pointer, and where it may have painted.
     shown: Option<(Pointer, Point, Rect)>,
     last_title_press: Option<(ZoneId, Duration)>,
@@ -102,6 +104,13 @@ impl InputState {
         self.resize_due.map(|(_, due)| due)
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn pointer_area(&self) -> Rect {
+        self.shown
+            .as_ref()
+            .map_or(Rect::EMPTY, |(_, _, area)| *area)
+    }
+
     pub(super) fn held_keys(&self) -> &BTreeSet<u16> {
         &self.held
     }
@@ -110,6 +119,7 @@ impl InputState {
 impl Scene {
     /// Takes what a person did at `now` and says what the endpoint is to do about it.
     pub fn handle(&mut self, event: InputEvent, now: Duration) -> Vec<Action> {
+        self.advance(now);
         match event {
             InputEvent::Key { code, movement } => self.key(code, movement),
             InputEvent::PointerMoved(at) => self.pointer_to(at, now),
@@ -201,6 +211,18 @@ impl Scene {
         }
         if keys::is_modifier(code) {
             self.input.modifiers.insert(code);
+            if self.trusted.page().is_some() {
+                return;
+            }
+        }
+        if self.trusted.page().is_some() {
+            if self.input.swallowed.insert(code) {
+                let shift = [keys::LEFT_SHIFT, keys::RIGHT_SHIFT]
+                    .iter()
+                    .any(|key| self.input.modifiers.contains(key));
+                self.page_key(code, shift);
+            }
+            return;
         }
         let live = self
             .focus
@@ -221,13 +243,18 @@ impl Scene {
     }
 
     fn perform(&mut self, chord: Chord) {
+        // While a page is up, chords neither move focus nor windows; when the screen is locked they do nothing at all.
+        let attention = matches!(chord, Chord::SecureAttention | Chord::Launcher);
+        if self.is_locked() || (self.trusted.page().is_some() && !attention && chord != Chord::Lock)
+        {
+            return;
+        }
         match chord {
-            Chord::SecureAttention => {
-                self.break_grabs();
-                self.set_focus(None);
+            Chord::SecureAttention | Chord::Launcher => {
+                self.open_attention();
                 self.actions.push(Action::Chord(chord));
             }
-            Chord::Lock | Chord::Launcher | Chord::Transfer | Chord::Screenshot => {
+            Chord::Lock | Chord::Transfer | Chord::Screenshot => {
                 self.actions.push(Action::Chord(chord));
             }
             Chord::FocusNext => self.cycle(1),
@@ -289,7 +316,7 @@ impl Scene {
     }
 
     /// Gives a zone the keyboard and brings its window to the front: a person asked for it.
-    fn activate(&mut self, id: ZoneId) {
+    pub(super) fn activate(&mut self, id: ZoneId) {
         self.raise(id);
         self.set_focus(Some(id));
         self.refresh_pointer();
@@ -368,7 +395,7 @@ impl Scene {
     }
 
     /// Ends whatever the pressed buttons do, wherever the pointer is.
-    fn break_grabs(&mut self) {
+    pub(super) fn break_grabs(&mut self) {
         if let Grab::Zone(zone) = self.input.grab {
             for button in std::mem::take(&mut self.input.buttons) {
                 self.send(
@@ -395,6 +422,9 @@ impl Scene {
     fn pointer_to(&mut self, at: Point, now: Duration) {
         let at = self.on_screen(at);
         self.input.pointer = Some(at);
+        if self.trusted.page().is_some() {
+            return self.refresh_pointer();
+        }
         match self.input.grab {
             Grab::None => {
                 if let Some((zone, Part::Client)) = self.hit(at)
@@ -464,8 +494,11 @@ impl Scene {
         self.request_size(zone);
     }
 
-    /// The window part under a point, unless the panel is there.
+    /// The window part under a point, unless the panel is there or a page is up.
     fn hit(&self, at: Point) -> Option<(ZoneId, Part)> {
+        if self.trusted.page().is_some() {
+            return None;
+        }
         let on_panel = self
             .outputs
             .iter()
@@ -475,6 +508,9 @@ impl Scene {
 
     fn press(&mut self, button: u16, now: Duration) {
         let Some(at) = self.input.pointer else { return };
+        if self.trusted.page().is_some() {
+            return self.page_press(button, at);
+        }
         match self.input.grab {
             Grab::None => {}
             Grab::Zone(zone) => {
@@ -561,6 +597,9 @@ impl Scene {
     }
 
     fn release(&mut self, button: u16, now: Duration) {
+        if self.trusted.page().is_some() {
+            return self.page_release(button);
+        }
         match self.input.grab {
             Grab::Zone(zone) => {
                 if self.input.buttons.remove(&button) {
@@ -679,13 +718,19 @@ impl Scene {
         let at = self.input.pointer;
         let free = self.input.grab == Grab::None;
         let hit = at.filter(|_| free).and_then(|at| self.hit(at));
-        let chip = at.filter(|_| free).and_then(|at| self.chip_at(at));
+        let chip = at
+            .filter(|_| free && self.trusted.page().is_none())
+            .and_then(|at| self.chip_at(at));
         let hovered = hit.filter(|(_, part)| matches!(part, Part::Minimise | Part::Maximise));
         let before = std::mem::replace(&mut self.input.hovered, hovered);
         if before != hovered {
             for (zone, _) in [before, hovered].into_iter().flatten() {
                 self.damage_frame(zone);
             }
+        }
+        let control = at.and_then(|at| self.hovered_control(at));
+        if std::mem::replace(&mut self.input.hovered_control, control) != control {
+            self.damage_page();
         }
         if std::mem::replace(&mut self.input.hovered_chip, chip) != chip {
             self.damage_panels();

@@ -4,7 +4,7 @@
 
 use super::{Output, Scene};
 use crate::frame::{Edges, Frame};
-use crate::geometry::{Point, Rect, Size, signed};
+use crate::geometry::{MAXIMUM_SIDE, Point, Rect, Size, signed};
 use crate::input::Action;
 use crate::keys::Direction;
 use crate::theme::Metrics;
@@ -163,12 +163,22 @@ impl Scene {
 
     /// Moves and sizes a rectangle so that a window there can be reached and its frame is complete.
     pub(super) fn fitted(&self, outer: Rect) -> Rect {
-        let Some(output) = self.home(&outer) else {
-            return outer;
-        };
-        let metrics = output.metrics(&self.settings);
-        let work = output.work(&self.settings);
+        let metrics = self.metrics_at(&outer);
         let least = minimum(&metrics);
+        let Some(output) = self.home(&outer) else {
+            // Without any output there is nowhere to move it to, but it still has a size.
+            let (width, height) = (
+                outer.width().max(least.width),
+                outer.height().max(least.height),
+            );
+            return Rect::new(
+                outer.left(),
+                outer.top(),
+                width.min(MAXIMUM_SIDE),
+                height.min(MAXIMUM_SIDE),
+            );
+        };
+        let work = output.work(&self.settings);
         let width = outer.width().min(work.width() * 2).max(least.width);
         let height = outer.height().min(work.height() * 2).max(least.height);
         // As much of the title bar as holds badge and some of the name stays on the output.

@@ -10,6 +10,7 @@ mod overlay;
 mod volume;
 
 pub use overlay::{Overlay, OverlayError};
+pub(crate) use volume::length;
 pub use volume::{Blank, FileVolume, Volume};
 
 use virtio_bindings::bindings::virtio_blk as spec;

@@ -70,7 +70,7 @@ impl SharedSurface {
             return Err(SurfaceError::NotSealed);
         }
         let file = File::from(memory);
-        let actual = file.metadata().map_err(SurfaceError::Examine)?.len();
+        let actual = crate::block::length(&file).map_err(SurfaceError::Examine)?;
         if actual < needed {
             return Err(SurfaceError::TooSmall { needed, actual });
         }
