@@ -47,6 +47,12 @@ impl Transport {
     pub fn write(&self, offset: u64, data: &[u8]) {
         self.0.write(offset, data);
     }
+
+    /// The machine has ended: the device saves what it holds, such as a disk's writes that the guest did not flush. To be
+    /// called before the process ends by other means than returning.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
 }
 
 /// The host side's grip on a device, for what does not come from the guest.
@@ -105,6 +111,7 @@ impl<D: Device> Handle<D> {
 trait Registers: Send + Sync {
     fn read(&self, offset: u64, data: &mut [u8]);
     fn write(&self, offset: u64, data: &[u8]);
+    fn finish(&self);
 }
 
 struct Plugged<D> {
@@ -146,6 +153,10 @@ impl<D: Device> Registers for Plugged<D> {
             return;
         };
         self.write_register(offset, u32::from_le_bytes(bytes));
+    }
+
+    fn finish(&self) {
+        self.lock().device.finish();
     }
 }
 

@@ -269,6 +269,12 @@ impl Device for Block {
         queues.serve(queue, |memory, chain| self.request(memory, chain))
     }
 
+    fn finish(&mut self) {
+        if let Err(error) = self.volume.flush() {
+            tracing::warn!(%error, "a volume could not be saved");
+        }
+    }
+
     fn reset(&mut self) {}
 }
 

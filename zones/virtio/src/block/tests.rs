@@ -267,6 +267,20 @@ fn what_was_not_flushed_before_a_crash_is_the_bases() {
 }
 
 #[test]
+fn a_machine_that_ends_without_a_flush_keeps_its_disk() {
+    let (_named, file) = overlay_file();
+    let overlay = Overlay::open(Memory::new(64), file(), HASH).unwrap();
+    let mut driver = Driver::started(|slot| Block::plug(slot, Box::new(overlay), "home"));
+    let write = driver.request(0, &[&header(1, 9), &[0x77; 512]], &[1]);
+    assert_eq!(write.unwrap().1, [0]);
+    driver.transport.finish();
+    // As if the process had exited: nothing is dropped.
+    std::mem::forget(driver);
+    let mut again = Overlay::open(Memory::new(64), file(), HASH).unwrap();
+    assert_eq!(all_of(&mut again)[9 * 512..10 * 512], [0x77; 512]);
+}
+
+#[test]
 fn a_hostile_overlay_file_is_an_error() {
     type Damage = fn(&std::fs::File);
     let cases: [(&str, Damage, &str); 12] = [
