@@ -244,7 +244,10 @@ impl Scene {
 
     fn perform(&mut self, chord: Chord) {
         // While a page is up, chords neither move focus nor windows; when the screen is locked they do nothing at all.
-        let attention = matches!(chord, Chord::SecureAttention | Chord::Launcher);
+        let attention = matches!(
+            chord,
+            Chord::SecureAttention | Chord::Launcher | Chord::Overview
+        );
         if self.is_locked() || (self.trusted.page().is_some() && !attention && chord != Chord::Lock)
         {
             return;
@@ -254,6 +257,9 @@ impl Scene {
                 self.open_attention();
                 self.actions.push(Action::Chord(chord));
             }
+            // A question is not to be got out of the way by looking around.
+            Chord::Overview if self.is_trusted_up() => {}
+            Chord::Overview => self.open_overview(),
             Chord::Lock | Chord::Transfer | Chord::Screenshot => {
                 self.actions.push(Action::Chord(chord));
             }
@@ -269,6 +275,8 @@ impl Scene {
             }
             Chord::ToggleMaximise => self.on_focused(Scene::toggle_maximised),
             Chord::Minimise => self.on_focused(Scene::minimise),
+            Chord::Workspace(step) => self.step_workspace(step, false),
+            Chord::CarryToWorkspace(step) => self.step_workspace(step, true),
             Chord::Nudge(direction) => self.on_focused(|scene, id| scene.nudge(id, direction)),
         }
         self.refresh_pointer();
@@ -528,8 +536,12 @@ impl Scene {
             _ => return,
         }
         let left = button == keys::BUTTON_LEFT;
+        if let Some(workspace) = self.workspace_mark_at(at).filter(|_| left) {
+            self.show_workspace(workspace);
+            return;
+        }
         if let Some(id) = self.chip_at(at).filter(|_| left) {
-            let shown = self.zone(id).is_some_and(|zone| !zone.window.minimised);
+            let shown = self.zone(id).is_some_and(|zone| self.shows(zone));
             if self.focus == Some(id) && shown {
                 self.minimise(id);
             } else {
