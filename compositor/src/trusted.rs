@@ -209,7 +209,9 @@ impl TrustedUi {
 
     pub(crate) fn unlock(&mut self, now: Duration) -> bool {
         let was_locked = self.lock.take().is_some();
-        self.begin_page(now);
+        if was_locked {
+            self.begin_page(now);
+        }
         was_locked
     }
 
