@@ -543,6 +543,8 @@ impl World {
                             assert_eq!(now, other, "{place:?} shows a zone that must not be shown");
                         }
                     },
+                    // Live or not, another zone's pixels cannot be there: each picture is read from one surface.
+                    Owner::Thumbnail(_) => {}
                     _ => assert_eq!(
                         now, other,
                         "{place:?}, {owner:?}, depends on a zone's pixels"
@@ -628,17 +630,18 @@ impl World {
             }
         };
         for id in self.scene.stacking() {
-            if self
-                .scene
-                .placement(*id)
-                .is_some_and(|placement| !placement.minimised)
-            {
+            if self.scene.placement(*id).is_some_and(|placement| {
+                !placement.minimised && placement.workspace == self.scene.workspace()
+            }) {
                 own(self.scene.window_rect(*id).unwrap(), Owner::Frame(*id));
                 own(self.scene.client_rect(*id).unwrap(), Owner::Client(*id));
             }
         }
         own(panel, Owner::Panel);
         own(self.scene.page_pixels(id), Owner::Trusted);
+        for (picture, zone) in self.scene.thumbnails(id) {
+            own(picture, Owner::Thumbnail(zone));
+        }
         owners
     }
 }

@@ -34,6 +34,10 @@ pub const LEFT: u16 = 105;
 pub const RIGHT: u16 = 106;
 /// Cursor down.
 pub const DOWN: u16 = 108;
+/// Page up.
+pub const PAGE_UP: u16 = 104;
+/// Page down.
+pub const PAGE_DOWN: u16 = 109;
 const BACKSPACE: u16 = 14;
 const KEYPAD_ENTER: u16 = 96;
 const BACKQUOTE: u16 = 41;
@@ -43,6 +47,7 @@ const F: u16 = 33;
 const L: u16 = 38;
 const M: u16 = 50;
 const V: u16 = 47;
+const W: u16 = 17;
 const PRINT: u16 = 99;
 
 /// Left button of a pointer.
@@ -115,11 +120,21 @@ pub enum Direction {
     Right,
 }
 
+/// Which workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum WorkspaceStep {
+    Next,
+    Previous,
+}
+
 /// What a chord does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chord {
     /// Brings the attention screen, and breaks every grab.
     SecureAttention,
+    /// Shows every zone's window, made small, to choose one.
+    Overview,
     /// Locks the screen.
     Lock,
     /// Brings the attention screen too: it starts and stops zones.
@@ -140,6 +155,10 @@ pub enum Chord {
     ToggleMaximise,
     /// Hides the window.
     Minimise,
+    /// Shows the next workspace or the one before.
+    Workspace(WorkspaceStep),
+    /// The same, and takes the focused window along.
+    CarryToWorkspace(WorkspaceStep),
     /// Moves the window a little.
     Nudge(Direction),
 }
@@ -169,8 +188,13 @@ pub(crate) fn chord(code: u16, shift: bool) -> Option<Chord> {
         F => Chord::ToggleMaximise,
         L => Chord::Lock,
         M => Chord::Minimise,
+        PAGE_UP if shift => Chord::CarryToWorkspace(WorkspaceStep::Previous),
+        PAGE_UP => Chord::Workspace(WorkspaceStep::Previous),
+        PAGE_DOWN if shift => Chord::CarryToWorkspace(WorkspaceStep::Next),
+        PAGE_DOWN => Chord::Workspace(WorkspaceStep::Next),
         SPACE => Chord::Launcher,
         V => Chord::Transfer,
+        W => Chord::Overview,
         PRINT => Chord::Screenshot,
         _ => return None,
     })

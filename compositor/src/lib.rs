@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atlas;
+pub mod blit;
 mod canvas;
 mod colour;
 mod cursor;
@@ -51,11 +52,11 @@ pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
 pub use icons::{Icon, Shape, UnknownName};
 pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
-pub use keys::{Chord, Direction, HostKey};
+pub use keys::{Chord, Direction, HostKey, WorkspaceStep};
 pub use layout::KeyboardLayout;
 pub use scene::{
     Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
-    Settings, Target,
+    Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::Theme;

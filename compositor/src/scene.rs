@@ -28,6 +28,7 @@ mod output;
 mod render;
 mod trusted;
 mod window;
+mod workspace;
 
 pub use output::OutputId;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -38,6 +39,9 @@ pub use window::{Arrangement, Placement};
 use input::InputState;
 use output::Output;
 use window::Window;
+
+/// So many workspaces there are.
+pub const WORKSPACES: usize = 4;
 
 /// More zones than this are refused.
 pub const MAXIMUM_ZONES: usize = 64;
@@ -68,6 +72,8 @@ pub enum Owner {
     Frame(ZoneId),
     /// A page of the trusted UI.
     Trusted,
+    /// A zone's own pixels, made small, in the overview.
+    Thumbnail(ZoneId),
     /// A zone's own pixels (or the endpoint's words in place of them).
     Client(ZoneId),
 }
@@ -133,6 +139,10 @@ pub struct Scene {
     /// From the bottom window to the top one.
     stack: Vec<ZoneId>,
     focus: Option<ZoneId>,
+    /// The workspace whose windows are shown.
+    workspace: usize,
+    /// Who had the keyboard on each workspace when it was left.
+    remembered: [Option<ZoneId>; WORKSPACES],
     status: Vec<Label>,
     input: InputState,
     actions: Vec<Action>,
@@ -156,6 +166,8 @@ impl Scene {
             zones: Vec::new(),
             stack: Vec::new(),
             focus: None,
+            workspace: 0,
+            remembered: [None; WORKSPACES],
             status: Vec::new(),
             input: InputState::default(),
             actions: Vec::new(),
@@ -357,6 +369,7 @@ impl Scene {
             drawn: false,
         });
         self.damage_client(id);
+        self.damage_thumbnail(id);
         Ok(())
     }
 
@@ -376,12 +389,14 @@ impl Scene {
         let area = Rect::of_size(surface.size);
         let unseen = self
             .zone(id)
-            .is_none_or(|zone| zone.window.minimised || !zone.state.is_live());
+            .is_none_or(|zone| !self.shows(zone) || !zone.state.is_live());
         if first {
             self.damage_client(id);
+            self.damage_thumbnail(id);
             self.refresh_pointer();
             return;
         }
+        self.damage_thumbnail(id);
         if unseen || self.is_locked() {
             return;
         }
@@ -430,6 +445,9 @@ impl Scene {
 
     /// Whose the pixel at `at` is.
     pub fn owner_at(&self, at: Point) -> Owner {
+        if let Some(id) = self.thumbnail_at(at) {
+            return Owner::Thumbnail(id);
+        }
         if self.page_owns(at) {
             return Owner::Trusted;
         }
@@ -465,6 +483,11 @@ impl Scene {
         self.take_actions()
     }
 
+    /// Whether a zone's window is on the workspace that is shown, and not hidden.
+    fn shows(&self, zone: &Zone) -> bool {
+        !zone.window.minimised && zone.window.workspace == self.workspace
+    }
+
     fn zone(&self, id: ZoneId) -> Option<&Zone> {
         self.zones.iter().find(|zone| zone.identity.id == id)
     }
@@ -479,7 +502,7 @@ impl Scene {
             .iter()
             .rev()
             .filter_map(|id| self.zone(*id))
-            .filter(|zone| !zone.window.minimised)
+            .filter(|zone| self.shows(zone))
     }
 
     fn frame_of(&self, id: ZoneId) -> Option<Frame> {
@@ -507,8 +530,11 @@ impl Scene {
                 identity,
                 state,
                 focused: self.focus == Some(identity.id),
-                hidden: window.minimised,
+                hidden: window.minimised || window.workspace != self.workspace,
                 hovered: hovered == Some(identity.id),
+                client: Frame::new(window.outer, &self.metrics_at(&window.outer))
+                    .client
+                    .size(),
             }
         };
         self.zones.iter().map(look).collect()

@@ -48,6 +48,8 @@ pub(crate) enum Control {
 pub(crate) enum Page {
     /// The attention screen: who is who, and what may be done with them.
     Attention,
+    /// Every zone's window, made small, to choose one.
+    Overview,
     Prompt,
     Lock,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Layout {
     pub(crate) controls: Vec<(Rect, Control)>,
     /// Columns of zones.
     pub(crate) columns: i32,
+    /// Where a zone's own pixels are shown, made small.
+    pub(crate) thumbnails: Vec<(Rect, ZoneId)>,
 }
 
 impl Layout {
@@ -109,7 +113,8 @@ struct Lock {
 #[derive(Default)]
 pub(crate) struct TrustedUi {
     pub(crate) phrase: Option<Label>,
-    attention: bool,
+    /// The page a person opened: attention screen or overview.
+    opened: Option<Page>,
     prompts: Prompts,
     lock: Option<Lock>,
     selected: usize,
@@ -133,10 +138,8 @@ impl TrustedUi {
     pub(crate) fn page(&self) -> Option<Page> {
         if self.lock.is_some() {
             Some(Page::Lock)
-        } else if self.attention {
-            Some(Page::Attention)
         } else {
-            self.prompt().map(|_| Page::Prompt)
+            self.opened.or_else(|| self.prompt().map(|_| Page::Prompt))
         }
     }
 
@@ -156,14 +159,15 @@ impl TrustedUi {
         })
     }
 
-    pub(crate) fn open_attention(&mut self) {
-        self.attention = true;
-        self.selected = usize::MAX;
+    /// Opens the attention screen or the overview, with a control selected or none (a number that no control has).
+    pub(crate) fn open(&mut self, page: Page, selected: usize) {
+        self.opened = Some(page);
+        self.selected = selected;
         self.pressed = None;
     }
 
-    pub(crate) fn close_attention(&mut self, now: Duration) {
-        self.attention = false;
+    pub(crate) fn close(&mut self, now: Duration) {
+        self.opened = None;
         self.begin_page(now);
     }
 
@@ -175,7 +179,7 @@ impl TrustedUi {
     ) -> Result<(PromptId, bool), PromptRefused> {
         let id = self.prompts.push(request, now)?;
         let first = self.prompts.front().is_some_and(|prompt| prompt.id == id);
-        if first && !self.attention && self.lock.is_none() {
+        if first && self.page() == Some(Page::Prompt) {
             self.begin_page(now);
         }
         Ok((id, first))
@@ -198,14 +202,16 @@ impl TrustedUi {
 
     pub(crate) fn lock(&mut self) {
         self.lock.get_or_insert_default();
-        self.attention = false;
+        self.opened = None;
         self.pressed = None;
         self.selected = 0;
     }
 
     pub(crate) fn unlock(&mut self, now: Duration) -> bool {
         let was_locked = self.lock.take().is_some();
-        self.begin_page(now);
+        if was_locked {
+            self.begin_page(now);
+        }
         was_locked
     }
 
@@ -294,7 +300,9 @@ impl TrustedUi {
                 self.type_at_lock(key);
                 Outcome::Nothing
             }
-            (Some(Page::Attention), PageKey::Escape) => Outcome::Activated(Control::Close),
+            (Some(Page::Attention | Page::Overview), PageKey::Escape) => {
+                Outcome::Activated(Control::Close)
+            }
             (Some(Page::Prompt), PageKey::Escape) => {
                 Outcome::Activated(Control::Answer(Answer::No))
             }

@@ -459,6 +459,31 @@ fn lock(mut desk: Desk, name: &str, typed: bool) {
     desk.check(name);
 }
 
+fn overview(mut desk: Desk, name: &str) {
+    desk.chord(17);
+    desk.scene.handle(
+        InputEvent::Key {
+            code: keys::TAB,
+            movement: KeyMovement::Pressed,
+        },
+        Duration::ZERO,
+    );
+    desk.check(name);
+}
+
+#[test]
+fn overview_of_all_zones() {
+    overview(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "overview-dark",
+    );
+    overview(four_zones(960, 640, 1.0, german()), "overview-light-german");
+    overview(
+        four_zones(1600, 1100, 2.0, high_contrast()),
+        "overview-contrast-200",
+    );
+}
+
 #[test]
 fn lock_screen() {
     lock(

@@ -84,6 +84,7 @@ impl Op {
                         Arrangement::Maximised
                     },
                     minimised: g & 3 == 0,
+                    workspace: usize::from(g >> 6),
                 }),
             },
             2 => Op::RemoveZone(zone),
@@ -173,9 +174,9 @@ impl Op {
 
 /// Keys that matter, and some that do not.
 fn key(byte: u8) -> u16 {
-    const KEYS: [u16; 27] = [
-        125, 125, 125, 126, 1, 1, 28, 28, 15, 41, 2, 3, 103, 105, 106, 108, 33, 50, 57, 42, 54, 29,
-        56, 30, 31, 116, 600,
+    const KEYS: [u16; 31] = [
+        17, 104, 109, 109, 125, 125, 125, 126, 1, 1, 28, 28, 15, 41, 2, 3, 103, 105, 106, 108, 33,
+        50, 57, 42, 54, 29, 56, 30, 31, 116, 600,
     ];
     KEYS[usize::from(byte) % KEYS.len()]
 }

@@ -180,6 +180,10 @@ impl Scene {
             let panel = output.panel(&self.settings);
             output.pending.add(panel);
         }
+        // What the panel says of zones a page may say too.
+        if self.is_dimmed() {
+            self.damage_page();
+        }
     }
 
     /// Declares the visible pixels of a window stale.
@@ -202,7 +206,7 @@ impl Scene {
     }
 
     fn damage_part(&mut self, id: ZoneId, rects: impl Fn(&Frame) -> Vec<Rect>) {
-        if self.is_locked() || self.zone(id).is_none_or(|zone| zone.window.minimised) {
+        if self.is_locked() || self.zone(id).is_none_or(|zone| !self.shows(zone)) {
             return;
         }
         let Some(frame) = self.frame_of(id) else {

@@ -101,6 +101,14 @@ impl Scene {
         self.page_area(id)
     }
 
+    /// Where zones' pixels are shown small on an output.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn thumbnails(&self, id: OutputId) -> Vec<(Rect, ZoneId)> {
+        self.page_layout(id)
+            .map(|layout| layout.thumbnails)
+            .unwrap_or_default()
+    }
+
     /// The area and the panel of each output.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn output_areas(&self) -> Vec<(OutputId, Rect, Rect)> {
@@ -157,6 +165,8 @@ impl Scene {
                             zones: &zones,
                             trusted: self.trusted.page().is_some(),
                             words: self.settings.language.words(),
+                            workspace: self.workspace,
+                            occupied: self.occupied_workspaces(),
                             status: &self.status,
                         };
                         panel::paint(&mut canvas, masks, &palette, &metrics, local(panel), &look);
@@ -247,7 +257,7 @@ impl Scene {
         )
     }
 
-    fn look_of<'a>(&'a self, zone: &'a Zone) -> FrameLook<'a> {
+    pub(super) fn look_of<'a>(&'a self, zone: &'a Zone) -> FrameLook<'a> {
         let id = zone.identity.id;
         FrameLook {
             identity: &zone.identity,

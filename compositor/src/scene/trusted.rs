@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{OutputId, Scene};
 use crate::canvas::Canvas;
+use crate::frame;
 use crate::geometry::{Point, Rect};
 use crate::icons::Masks;
 use crate::input::{Action, Passphrase};
@@ -89,7 +90,10 @@ impl Scene {
 
     /// Whether all but page and panel are painted darker.
     pub(crate) fn is_dimmed(&self) -> bool {
-        matches!(self.trusted.page(), Some(Page::Attention | Page::Prompt))
+        matches!(
+            self.trusted.page(),
+            Some(Page::Attention | Page::Overview | Page::Prompt)
+        )
     }
 
     pub(super) fn advance(&mut self, now: Duration) {
@@ -105,8 +109,51 @@ impl Scene {
 
     pub(super) fn open_attention(&mut self) {
         let before = self.shown_page();
-        self.trusted.open_attention();
+        self.trusted.open(Page::Attention, usize::MAX);
         self.page_changed(before);
+    }
+
+    pub(super) fn open_overview(&mut self) {
+        let before = self.shown_page();
+        let here = self
+            .zones
+            .iter()
+            .position(|zone| Some(zone.identity.id) == self.focus);
+        self.trusted.open(Page::Overview, here.unwrap_or(0));
+        self.page_changed(before);
+    }
+
+    /// Declares a zone's small picture stale.
+    pub(super) fn damage_thumbnail(&mut self, id: ZoneId) {
+        if self.trusted.page() != Some(Page::Overview) {
+            return;
+        }
+        let layouts = self
+            .outputs
+            .iter()
+            .filter_map(|output| self.page_layout(output.id));
+        let places: Vec<Rect> = layouts
+            .flat_map(|layout| layout.thumbnails)
+            .filter(|(_, zone)| *zone == id)
+            .map(|(place, _)| place)
+            .collect();
+        for place in places {
+            self.damage_rect(place);
+        }
+    }
+
+    /// Whose small picture lies under a point.
+    pub(super) fn thumbnail_at(&self, at: Point) -> Option<ZoneId> {
+        let output = self
+            .outputs
+            .iter()
+            .find(|output| output.area.contains(at))?;
+        let layout = self.page_layout(output.id)?;
+        layout
+            .thumbnails
+            .iter()
+            .find(|(place, _)| place.contains(at))
+            .map(|(_, zone)| *zone)
     }
 
     fn shown_page(&self) -> Option<(Page, Option<PromptId>)> {
@@ -135,7 +182,7 @@ impl Scene {
             (Some(_), None) => {
                 let resume = self.trusted.resume.take();
                 self.set_focus(
-                    resume.filter(|id| self.zone(*id).is_some_and(|zone| !zone.window.minimised)),
+                    resume.filter(|id| self.zone(*id).is_some_and(|zone| self.shows(zone))),
                 );
             }
             _ => {}
@@ -177,6 +224,7 @@ impl Scene {
             Page::Attention => {
                 paint::attention_layout(output.work(&self.settings), &metrics, &look)
             }
+            Page::Overview => paint::overview_layout(output.work(&self.settings), &metrics, &look),
             Page::Prompt => paint::prompt_layout(output.work(&self.settings), &metrics, &look),
         })
     }
@@ -241,8 +289,32 @@ impl Scene {
                 .map(|(place, control)| (place.moved_by(-x, -y), *control))
                 .collect(),
             columns: layout.columns,
+            thumbnails: layout
+                .thumbnails
+                .iter()
+                .map(|(place, zone)| (place.moved_by(-x, -y), *zone))
+                .collect(),
         };
         paint::paint(canvas, masks, metrics, &local, &look);
+        for (place, id) in &local.thumbnails {
+            let Some(zone) = self.zone(*id) else { continue };
+            match zone.surface.as_ref().filter(|_| zone.shows_pixels()) {
+                Some(surface) => {
+                    canvas.copy_zone_small(*place, surface.size, surface.pixels.as_ref());
+                }
+                None => {
+                    let palette = self.settings.theme.palette();
+                    frame::paint_void(
+                        canvas,
+                        masks,
+                        &palette,
+                        metrics,
+                        *place,
+                        &self.look_of(zone),
+                    );
+                }
+            }
+        }
     }
 
     pub(super) fn page_key(&mut self, code: u16, shift: bool) {
@@ -276,7 +348,7 @@ impl Scene {
         match outcome {
             Outcome::Nothing => {}
             Outcome::Activated(Control::Answer(answer)) => self.answer(answer),
-            Outcome::Activated(Control::Close) => self.trusted.close_attention(self.now),
+            Outcome::Activated(Control::Close) => self.trusted.close(self.now),
             Outcome::Activated(Control::Command(zone, command)) => {
                 self.actions.push(Action::Command(zone, command));
             }
@@ -284,7 +356,7 @@ impl Scene {
             Outcome::Activated(Control::Show(zone)) => {
                 self.raise(zone);
                 self.trusted.resume = Some(zone);
-                self.trusted.close_attention(self.now);
+                self.trusted.close(self.now);
             }
             Outcome::Activated(Control::Unlock) => {
                 if let Some(attempt) = self.trusted.take_attempt(self.now) {

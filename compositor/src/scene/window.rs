@@ -2,7 +2,7 @@
 //!
 //! Invariant: after every change a window's title bar can be seen and grabbed on some output, below the panel.
 
-use super::{Output, Scene};
+use super::{Output, Scene, WORKSPACES};
 use crate::frame::{Edges, Frame};
 use crate::geometry::{MAXIMUM_SIDE, Point, Rect, Size, signed};
 use crate::input::Action;
@@ -78,6 +78,8 @@ pub struct Placement {
     pub arrangement: Arrangement,
     /// Whether it is hidden.
     pub minimised: bool,
+    /// The workspace it is on, counted from 0.
+    pub workspace: usize,
 }
 
 pub(super) struct Window {
@@ -87,6 +89,7 @@ pub(super) struct Window {
     pub(super) floating: Rect,
     pub(super) arrangement: Arrangement,
     pub(super) minimised: bool,
+    pub(super) workspace: usize,
     /// The size last asked of the zone.
     pub(super) asked: Option<Size>,
 }
@@ -105,6 +108,7 @@ impl Scene {
             floating: zone.window.floating,
             arrangement: zone.window.arrangement,
             minimised: zone.window.minimised,
+            workspace: zone.window.workspace,
         })
     }
 
@@ -114,6 +118,7 @@ impl Scene {
             floating,
             arrangement,
             minimised,
+            workspace,
         }) = placement
         {
             let floating = self.fitted(floating);
@@ -123,6 +128,7 @@ impl Scene {
                 floating,
                 arrangement,
                 minimised,
+                workspace: workspace.min(WORKSPACES - 1),
                 asked: None,
             };
         }
@@ -157,6 +163,7 @@ impl Scene {
             floating,
             arrangement,
             minimised: false,
+            workspace: self.workspace,
             asked: None,
         }
     }
@@ -271,6 +278,8 @@ impl Scene {
             return;
         };
         let was_hidden = std::mem::replace(&mut zone.window.minimised, false);
+        let workspace = zone.window.workspace;
+        self.leave_workspace_for(workspace);
         if self.stack.last() != Some(&id) {
             // Only what was covered until now is stale.
             let outer = self.window_rect(id).unwrap_or_default();

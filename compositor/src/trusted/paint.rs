@@ -114,6 +114,7 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
         area,
         controls: Vec::new(),
         columns,
+        ..Layout::default()
     };
     for (number, zone) in (0..rows).zip(look.zones) {
         let place = zone_row(&area, metrics, number, in_column, columns);
@@ -172,6 +173,65 @@ fn zone_row(area: &Rect, metrics: &Metrics, number: i32, in_column: i32, columns
     Rect::from_edges(left, top, left + width - gutter, top + row_height(metrics))
 }
 
+/// Every zone's window, made small, in a grid. Each tile is a control, framed like the window itself.
+pub(crate) fn overview_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) -> Layout {
+    let mut layout = Layout {
+        area: work,
+        columns: 1,
+        ..Layout::default()
+    };
+    let count = i32::try_from(look.zones.len()).unwrap_or(0);
+    let columns = (1..=count.max(1))
+        .find(|columns| columns * columns >= count)
+        .unwrap_or(1);
+    let rows = ((count + columns - 1) / columns).max(1);
+    let inner = work.inset(metrics.px(16));
+    for (number, zone) in (0..count).zip(look.zones) {
+        let (column, row) = (number % columns, number / columns);
+        let edge = |from: i32, length: u32, at: i32, of: i32| from + signed(length) * at / of;
+        let cell = Rect::from_edges(
+            edge(inner.left(), inner.width(), column, columns),
+            edge(inner.top(), inner.height(), row, rows),
+            edge(inner.left(), inner.width(), column + 1, columns),
+            edge(inner.top(), inner.height(), row + 1, rows),
+        )
+        .inset(metrics.px(10));
+        let room = cell.inset_edges(
+            metrics.ring,
+            metrics.ring + metrics.title,
+            metrics.ring,
+            metrics.ring,
+        );
+        let picture = room.centred(reduced(zone.client, room.size()));
+        layout.thumbnails.push((picture, zone.identity.id));
+        let tile = picture.inset_edges(
+            -metrics.ring,
+            -metrics.ring - metrics.title,
+            -metrics.ring,
+            -metrics.ring,
+        );
+        layout
+            .controls
+            .push((tile.intersection(&work), Control::Show(zone.identity.id)));
+    }
+    layout
+}
+
+/// The largest size of the same proportions as `whole` that fits `room`, and is no larger than `whole`.
+fn reduced(whole: Size, room: Size) -> Size {
+    let part = |a: u32, b: u32, c: u32| {
+        u32::try_from(u64::from(a) * u64::from(b) / u64::from(c.max(1))).unwrap_or(0)
+    };
+    let width = room
+        .width
+        .min(whole.width)
+        .min(part(whole.width, room.height, whole.height));
+    Size {
+        width,
+        height: part(whole.height, width, whole.width).min(room.height),
+    }
+}
+
 /// A question, away from where the pointer was when it came up.
 pub(crate) fn prompt_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) -> Layout {
     let room = signed(work.width()) - metrics.px(16);
@@ -207,6 +267,7 @@ pub(crate) fn prompt_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) 
         area,
         controls: Vec::new(),
         columns: 1,
+        ..Layout::default()
     };
     let middle = area.bottom() - margin(metrics) - button_height(metrics) / 2;
     let withdrawn = look.ui.prompt().is_some_and(|prompt| prompt.withdrawn);
@@ -242,6 +303,7 @@ pub(crate) fn lock_layout(output: Rect, metrics: &Metrics, look: &PageLook<'_>) 
         area: output,
         controls: vec![(button, Control::Unlock)],
         columns: 1,
+        ..Layout::default()
     }
 }
 
@@ -272,6 +334,7 @@ pub(crate) fn paint(
     };
     match look.ui.page() {
         Some(Page::Attention) => brush.attention(layout),
+        Some(Page::Overview) => return brush.overview(layout),
         Some(Page::Prompt) => brush.prompt(layout),
         Some(Page::Lock) => brush.lock(layout),
         None => {}
@@ -356,6 +419,60 @@ impl Brush<'_, '_> {
             area.right() - margin(metrics) - x,
         );
         place.bottom() + metrics.px(14)
+    }
+
+    fn overview(&mut self, layout: &Layout) {
+        let (metrics, palette) = (self.metrics, &self.look.palette);
+        self.canvas.fill(layout.area, palette.desktop);
+        for (number, ((tile, _), zone)) in layout.controls.iter().zip(self.look.zones).enumerate() {
+            let selected = self.look.ui.selected() == number;
+            if selected || self.look.hovered == Some(number) {
+                let halo = tile.inset(-metrics.px(5));
+                self.canvas.fill_ring(
+                    halo,
+                    tile.inset(-metrics.px(2)),
+                    if selected {
+                        palette.text
+                    } else {
+                        palette.muted
+                    },
+                );
+            }
+            let identity = zone.identity;
+            let ink = identity.colour.ink();
+            self.canvas.fill(*tile, identity.colour);
+            let bar = Rect::from_edges(
+                tile.left(),
+                tile.top(),
+                tile.right(),
+                tile.top() + metrics.ring + metrics.title,
+            );
+            let side = (metrics.title - metrics.px(6)).max(1).unsigned_abs();
+            let badge = Rect::new(
+                bar.left() + metrics.px(9),
+                bar.centre().y - signed(side) / 2,
+                side,
+                side,
+            );
+            self.masks.draw_badge(
+                self.canvas,
+                badge,
+                (identity.shape, identity.icon),
+                ink,
+                identity.colour,
+            );
+            let left = badge.right() + metrics.px(8);
+            let room = bar.right() - metrics.px(8) - left;
+            let style = Style::bold(metrics.body, ink);
+            text::draw_centred_on(
+                self.canvas,
+                left,
+                bar.centre().y,
+                identity.name.as_str(),
+                style,
+                room,
+            );
+        }
     }
 
     fn attention(&mut self, layout: &Layout) {
