@@ -5,6 +5,7 @@
 //! mend. It opens no file and no socket of its own: it works on bytes it is given.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod chord;
 mod colour;
 mod condition;
