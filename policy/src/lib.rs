@@ -5,6 +5,7 @@
 //! mend. It opens no file and no socket of its own: it works on bytes it is given.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod chord;
 mod colour;
 mod condition;
@@ -15,7 +16,9 @@ mod diff;
 mod directory;
 mod disk;
 mod engine;
+mod expectations;
 mod explain;
+mod format;
 mod idle;
 mod install;
 mod keys;
@@ -30,8 +33,10 @@ mod read;
 mod request;
 mod rule;
 mod samples;
+mod schema;
 mod settings;
 mod signature;
+mod simulate;
 mod store;
 mod syntax;
 mod tree;
@@ -47,7 +52,9 @@ pub use diff::{ChangedCell, ChangedVerdict, Difference};
 pub use directory::Directory;
 pub use disk::Disk;
 pub use engine::{Answer, Engine, Outcome, Permit, Prompt, Standing};
+pub use expectations::{Expectations, TestReport};
 pub use explain::{Considered, Explanation, Fate, Step};
+pub use format::format;
 pub use install::{Accepted, Candidate, Circumstances, ENGINE, InstallError, Memory, VERSION_JUMP};
 pub use matching::Failing;
 pub use matrix::{Cell, Matrix};
@@ -63,9 +70,11 @@ pub use rule::{
     Grant, Kind, KindSet, LevelRelation, LogDetail, Obligations, Origin, Rule, Scrub, Selector,
     Verdict,
 };
+pub use schema::{all_keys, schema};
 pub use signature::{
     KeyError, PrivateKey, PublicKey, SignatureError, SignatureFile, TrustStore, TrustedKey,
 };
+pub use simulate::{Changed, Simulation};
 pub use store::{Active, Status, Store, StoreError};
 pub use values::{ByteSize, Days, Hours, Rate, Timestamp};
 pub use zone::{
