@@ -15,7 +15,10 @@
 
 pub mod agent;
 pub mod descriptor;
+pub mod desktop;
 pub mod device;
+pub mod endpoint;
+pub mod filter;
 pub mod front;
 pub mod polling;
 pub mod queue;

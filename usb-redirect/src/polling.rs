@@ -4,7 +4,7 @@
 //! to [`Polling::completed`] or [`Polling::ended`]. Everything that decides is here and is tested without a thread.
 
 use crate::setup::{Effect, EndpointAddress, Setup};
-use crate::stream::{Generation, Outcome, PollMessage, Sequence};
+use crate::stream::{Generation, Outcome, PollMessage};
 
 /// What the thread is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,6 @@ pub struct Job {
 pub struct Polling {
     wanted: Option<Job>,
     last: Option<Generation>,
-    sequence: u32,
 }
 
 impl Polling {
@@ -52,7 +51,6 @@ impl Polling {
             return false;
         }
         self.last = Some(job.generation);
-        self.sequence = 0;
         self.wanted = Some(job);
         true
     }
@@ -68,17 +66,16 @@ impl Polling {
         self.wanted
     }
 
-    /// A report came for a transfer of `generation`. Its sequence number, or `None` when that generation is over and the report
-    /// must be forgotten.
+    /// A report came for a transfer of `generation`. False when that generation is over and the report must be forgotten.
     #[must_use]
-    pub fn completed(&mut self, generation: Generation) -> Option<Sequence> {
-        let job = self.wanted.filter(|job| job.generation == generation)?;
-        let sequence = Sequence(self.sequence);
-        self.sequence = self.sequence.wrapping_add(1);
+    pub fn completed(&mut self, generation: Generation) -> bool {
+        let Some(job) = self.wanted.filter(|job| job.generation == generation) else {
+            return false;
+        };
         if job.once {
             self.wanted = None;
         }
-        Some(sequence)
+        true
     }
 
     /// Polling of `generation` failed. True when the peer must be told; an interruption or an old generation is nobody's news.
@@ -119,17 +116,17 @@ mod tests {
     };
 
     #[test]
-    fn reports_count_up_within_a_generation_and_start_anew_in_the_next() {
+    fn reports_of_an_older_generation_are_forgotten() {
         let mut polling = Polling::default();
         assert!(polling.start(Generation(1), MESSAGE));
         assert_eq!(polling.wanted().unwrap().message, MESSAGE, "the saved copy");
-        assert_eq!(polling.completed(Generation(1)), Some(Sequence(0)));
-        assert_eq!(polling.completed(Generation(1)), Some(Sequence(1)));
+        assert!(polling.completed(Generation(1)));
+        assert!(polling.completed(Generation(1)));
         polling.stop();
-        assert_eq!(polling.completed(Generation(1)), None, "late");
+        assert!(!polling.completed(Generation(1)), "late");
         assert!(polling.start(Generation(2), MESSAGE));
-        assert_eq!(polling.completed(Generation(1)), None, "of before the restart");
-        assert_eq!(polling.completed(Generation(2)), Some(Sequence(0)));
+        assert!(!polling.completed(Generation(1)), "of before the restart");
+        assert!(polling.completed(Generation(2)));
     }
 
     #[test]
@@ -157,7 +154,7 @@ mod tests {
     fn a_single_poll_waits_for_the_next_request() {
         let mut polling = Polling::default();
         assert!(polling.once(Generation(1), MESSAGE));
-        assert_eq!(polling.completed(Generation(1)), Some(Sequence(0)));
+        assert!(polling.completed(Generation(1)));
         assert_eq!(polling.wanted(), None);
     }
 
