@@ -180,13 +180,8 @@ impl Hart {
         core.pc = pc & !1;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
-<<<<<<< HEAD
-        // Firmware lets programs read time and counters; kernels rely on it.
-        core.scounteren = 7;
-=======
         // Firmware lets programs read cycle, time and instret, and kernels count on it.
         (core.scounteren, core.senvcfg) = (7, 0);
->>>>>>> refs/heads/translate
         core.reservation = None;
         core.mmu.set_satp(0);
         core.code_may_have_changed = true;
