@@ -4,6 +4,7 @@
 //! is served before DRIVER_OK or after the device broke; only a reset leads out of DEVICE_NEEDS_RESET. Any hart may
 //! call at any time with any offset and length.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio_bindings::bindings::virtio_config::{
@@ -49,7 +50,7 @@ impl Transport {
     }
 
     /// The machine has ended: the device saves what it holds, such as a disk's writes that the guest did not flush. To be
-    /// called before the process ends by other means than returning.
+    /// called before the process ends by other means than returning. Afterwards no queue is served.
     pub fn finish(&self) {
         self.0.finish();
     }
@@ -72,6 +73,7 @@ impl<D: Device> Handle<D> {
         let registers = vec![QueueRegisters::default(); device.queue_sizes().len()];
         Self(Arc::new(Plugged {
             interrupt,
+            finished: AtomicBool::new(false),
             state: Mutex::new(State {
                 device,
                 queues,
@@ -96,15 +98,18 @@ impl<D: Device> Handle<D> {
         &self,
         act: impl FnOnce(&mut D, &mut Queues) -> Result<T, Broken>,
     ) -> T {
-        let mut state = self.0.lock();
-        let state = &mut *state;
-        match act(&mut state.device, &mut state.queues) {
-            Ok(value) => value,
-            Err(broken) => {
-                state.give_up(broken, &self.0.interrupt);
-                T::default()
-            }
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        let value = act(&mut state.device, &mut state.queues).unwrap_or_else(|broken| {
+            state.give_up(broken, &self.0.interrupt);
+            T::default()
+        });
+        let unfinished = state.queues.has_unfinished();
+        drop(guard);
+        if unfinished {
+            self.0.finish_turns();
         }
+        value
     }
 }
 
@@ -117,6 +122,8 @@ trait Registers: Send + Sync {
 struct Plugged<D> {
     /// Outside the lock: a hart can read and acknowledge its interrupt while another hart's request is being served.
     interrupt: Arc<Interrupt>,
+    /// The machine has ended: no queue is served any more.
+    finished: AtomicBool,
     state: Mutex<State<D>>,
 }
 
@@ -156,6 +163,7 @@ impl<D: Device> Registers for Plugged<D> {
     }
 
     fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
         self.lock().device.finish();
     }
 }
@@ -192,8 +200,33 @@ impl<D: Device> Plugged<D> {
         };
         if offset == register::VIRTIO_MMIO_INTERRUPT_ACK {
             self.interrupt.acknowledge(value);
-        } else {
-            self.lock().write_register(offset, value, &self.interrupt);
+            return;
+        }
+        if self.finished.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.lock();
+        state.write_register(offset, value, &self.interrupt);
+        let unfinished = state.queues.has_unfinished();
+        drop(state);
+        if unfinished {
+            self.finish_turns();
+        }
+    }
+
+    /// Goes on with a queue whose turn was over, letting others at the device in between.
+    ///
+    /// A guest that feeds a queue from one hart as fast as another hart's notification is served stays here: that costs
+    /// it its own harts, until the machine ends.
+    fn finish_turns(&self) {
+        while !self.finished.load(Ordering::Relaxed) {
+            let mut state = self.lock();
+            let Some(queue) = state.queues.take_unfinished() else {
+                return;
+            };
+            state.notify(queue, &self.interrupt);
+            drop(state);
+            std::thread::yield_now();
         }
     }
 }
