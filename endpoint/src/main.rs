@@ -1,2 +1,1 @@
-//! The endpoint: presenters, supervisor, broker and command line.
 fn main() {}
