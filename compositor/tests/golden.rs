@@ -99,8 +99,10 @@ impl Desk {
         );
         let bytes: Vec<u8> = pixels
             .iter()
-            .flat_map(|pixel| [pixel >> 16, pixel >> 8, *pixel])
-            .map(|v| v as u8)
+            .flat_map(|pixel| {
+                let [blue, green, red, _] = pixel.to_le_bytes();
+                [red, green, blue]
+            })
             .collect();
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/golden")

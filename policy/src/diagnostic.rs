@@ -179,7 +179,9 @@ impl fmt::Display for Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nothing is refused.
+    /// Could be better.
+    Advice,
+    /// Probably not meant; nothing is refused.
     Warning,
     /// The file is refused.
     Error,
@@ -276,6 +278,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
+            Severity::Advice => "advice",
             Severity::Error => "error",
             Severity::Warning => "warning",
         };

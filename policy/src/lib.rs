@@ -8,26 +8,49 @@
 mod chord;
 mod colour;
 mod condition;
+mod cross_check;
+mod decide;
 mod diagnostic;
+mod diff;
+mod engine;
+mod explain;
+mod idle;
 mod keys;
+mod lint;
+mod matching;
+mod matrix;
 mod names;
 mod pattern;
 mod policy;
+mod reach;
+mod read;
+mod request;
 mod rule;
+mod samples;
+mod settings;
+mod syntax;
 mod tree;
 mod values;
 mod zone;
 
 pub use chord::{Chord, Modifiers};
-pub use colour::Colour;
+pub use colour::{Colour, Sight};
 pub use condition::{Condition, Conditions};
+pub use decide::{Decider, Decision, Duties, Reason, RuleId};
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source, Span};
+pub use diff::{ChangedCell, ChangedVerdict, Difference};
+pub use engine::{Answer, Engine, Outcome, Permit, Prompt, Standing};
+pub use explain::{Considered, Explanation, Fate, Step};
+pub use matching::Failing;
+pub use matrix::{Cell, Matrix};
 pub use names::{NameError, ZoneName};
 pub use pattern::{ExtensionPattern, HostPattern, MimePattern, PortRange, TextPattern, UsbPattern};
 pub use policy::{
     Audit, ChordAction, Focus, Header, Input, Jail, JailLayer, LIMITS, Limits, Lockout,
     NetworkProfile, Policy, WhenFull,
 };
+pub use reach::{CARRYING, Hop, Outside, Path, Reach};
+pub use request::{FactError, Facts, FileName, Mime, Moment, Party, Request, Url, UsbDevice, Word};
 pub use rule::{
     Grant, Kind, KindSet, LevelRelation, LogDetail, Obligations, Origin, Rule, Scrub, Selector,
     Verdict,

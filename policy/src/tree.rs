@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Errors, Source, Span};
 use crate::keys::{Form, Section};
 use crate::names::nearest;
+use crate::syntax::SYNTAX;
 use crate::values::{ByteSize, Mistake, Timestamp, parse_duration};
 
 /// No more mistakes than this are told of one file.
@@ -66,7 +67,19 @@ impl<'s> Reporter<'s> {
     }
 
     pub(crate) fn finish(self) -> Result<(), Errors> {
-        let diagnostics = self.diagnostics.into_inner();
+        let mut diagnostics = self.diagnostics.into_inner();
+        if diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.code == SYNTAX)
+        {
+            // What seems to be missing may stand in the part that could not be read.
+            diagnostics.retain(|diagnostic| {
+                !matches!(
+                    diagnostic.code,
+                    "no-zones" | "missing-key" | "unknown-zone" | "unknown-tag" | "unknown-network"
+                )
+            });
+        }
         if diagnostics.is_empty() {
             Ok(())
         } else {

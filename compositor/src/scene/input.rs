@@ -102,6 +102,13 @@ impl InputState {
         self.resize_due.map(|(_, due)| due)
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn pointer_area(&self) -> Rect {
+        self.shown
+            .as_ref()
+            .map_or(Rect::EMPTY, |(_, _, area)| *area)
+    }
+
     pub(super) fn held_keys(&self) -> &BTreeSet<u16> {
         &self.held
     }

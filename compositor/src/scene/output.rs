@@ -84,14 +84,39 @@ impl Output {
 }
 
 impl Scene {
-    /// Adds an output, or changes one that is there: its place on the desktop and its scale.
+    /// Adds an output, or changes one that is there: its place on the desktop and its scale. Others that it would cover
+    /// move to the right, so that no two outputs share a pixel of the desktop.
     pub fn set_output(&mut self, id: OutputId, area: Rect, scale: Scale) {
         match self.outputs.iter_mut().find(|output| output.id == id) {
             Some(output) if output.area == area && output.scale == scale => return,
             Some(output) => *output = Output::new(id, area, scale),
             None => self.outputs.push(Output::new(id, area, scale)),
         }
+        self.separate_outputs(id);
         self.reflow();
+    }
+
+    fn separate_outputs(&mut self, keep: OutputId) {
+        let mut taken: Vec<Rect> = Vec::new();
+        // The one just set stays where it was set; the others give way in order from the left.
+        self.outputs
+            .sort_by_key(|output| (output.id != keep, output.area.left(), output.id));
+        for output in &mut self.outputs {
+            if taken.iter().any(|area| area.intersects(&output.area)) {
+                let right = taken.iter().map(Rect::right).max().unwrap_or(0);
+                output.area = output.area.moved_by(right - output.area.left(), 0);
+            }
+            taken.push(output.area);
+        }
+        self.outputs.sort_by_key(|output| output.id);
+    }
+
+    /// Where an output is on the desktop.
+    pub fn output_area(&self, id: OutputId) -> Option<Rect> {
+        self.outputs
+            .iter()
+            .find(|output| output.id == id)
+            .map(|output| output.area)
     }
 
     /// Takes an output away; its windows go to one that is left.

@@ -4,6 +4,7 @@ use super::{OutputId, Scene, Zone};
 use crate::canvas::Canvas;
 use crate::frame::{self, Frame, FrameLook};
 use crate::geometry::{Rect, Region, Size, index};
+use crate::icons::Masks;
 use crate::panel::{self, PanelLook};
 use crate::zone::ZoneId;
 
@@ -70,12 +71,39 @@ impl Scene {
         self.outputs.get(at).map_or(&[], |output| &output.presented)
     }
 
+    /// Paints an output whole, as if nothing had ever been painted, and changes nothing: the oracle's reference.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn paint_whole(&self, id: OutputId, target: &mut Target<'_>, masks: &mut Masks) {
+        if let Some(at) = self.outputs.iter().position(|output| output.id == id) {
+            let area = self
+                .outputs
+                .get(at)
+                .map_or(Rect::EMPTY, |output| output.area);
+            self.paint(at, &Region::of(area), target, masks);
+        }
+    }
+
+    /// Where the pointer may have painted.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn pointer_area(&self) -> Rect {
+        self.input.pointer_area()
+    }
+
+    /// The area and the panel of each output.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn output_areas(&self) -> Vec<(OutputId, Rect, Rect)> {
+        self.outputs
+            .iter()
+            .map(|output| (output.id, output.area, output.panel(&self.settings)))
+            .collect()
+    }
+
     fn paint(
         &self,
         at: usize,
         stale: &Region,
         target: &mut Target<'_>,
-        masks: &mut crate::icons::Masks,
+        masks: &mut Masks,
     ) -> RenderStatistics {
         let mut statistics = RenderStatistics::default();
         let Some(output) = self.outputs.get(at) else {

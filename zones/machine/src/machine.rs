@@ -116,19 +116,27 @@ impl Builder {
         })
     }
 
-    /// Plugs in a virtio device: `plug` gets the slot and returns the device's register window beside what the host
-    /// keeps of it.
-    pub fn plug<T>(&mut self, plug: impl FnOnce(Slot) -> (Transport, T)) -> Result<T, MachineError> {
+    /// The slot of the next virtio device; [`Builder::attach`] puts the device's register window on the bus.
+    pub fn slot(&self) -> Result<Slot, MachineError> {
         if self.transports >= SOURCES {
             return Err(MachineError::Devices);
         }
+        let line = Line {
+            plic: Arc::clone(&self.plic),
+            source: self.transports + 1,
+        };
+        Ok(Slot {
+            memory: (*self.memory).clone(),
+            line: Box::new(line),
+        })
+    }
+
+    /// Attaches the device that was plugged into the last slot, and passes on what the host keeps of it.
+    pub fn attach<T>(&mut self, (transport, host): (Transport, T)) -> T {
         let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
         self.transports += 1;
-        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
-        let slot = Slot { memory: (*self.memory).clone(), line: Box::new(line) };
-        let (transport, host) = plug(slot);
         self.board.add(base, VIRTIO_SIZE, Arc::new(transport));
-        Ok(host)
+        host
     }
 
     /// Loads the guest and starts the first hart.
@@ -219,7 +227,7 @@ impl Machine {
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                eprintln!("bulkhead-zone: {}", "a hart's thread panicked");
+                eprintln!("bulkhead-zone: a hart's thread panicked");
             }
         }
     }

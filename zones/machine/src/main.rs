@@ -43,7 +43,11 @@ fn main() -> ExitCode {
         }
     };
     let hello = FromZone::Hello(hello(&report));
-    match link.send(&hello).map_err(zone::ZoneError::from).and_then(|()| zone::run(&link)) {
+    match link
+        .send(&hello)
+        .map_err(zone::ZoneError::from)
+        .and_then(|()| zone::run(&link))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let reason = Text::lossy(&zone::sentence(&error));
@@ -63,7 +67,9 @@ fn arguments() -> Result<Arguments, String> {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
         match name.as_str() {
             "--link-fd" => {
-                let number: RawFd = value()?.parse().map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
+                let number: RawFd = value()?
+                    .parse()
+                    .map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
                 link = Some(inherited(number)?);
             }
             "--jail" => required = Some(value()?.parse().map_err(|error| format!("{error}"))?),
@@ -87,10 +93,17 @@ fn inherited(number: RawFd) -> Result<OwnedFd, String> {
 
 fn hello(report: &zone_jail::Report) -> Hello {
     let missing = report.missing().iter().filter_map(|(layer, reason)| {
-        Some(MissingLayer { layer: LayerName::new(layer.name())?, reason: Text::lossy(reason) })
+        Some(MissingLayer {
+            layer: LayerName::new(layer.name())?,
+            reason: Text::lossy(reason),
+        })
     });
     Hello {
-        in_force: report.in_force().iter().filter_map(|layer| LayerName::new(layer.name())).collect(),
+        in_force: report
+            .in_force()
+            .iter()
+            .filter_map(|layer| LayerName::new(layer.name()))
+            .collect(),
         missing: missing.collect(),
     }
 }

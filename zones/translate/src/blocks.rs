@@ -27,7 +27,7 @@ pub(crate) struct Span {
 #[derive(Clone, Copy)]
 struct Jump {
     pc: u64,
-    context: u32,
+    context: u64,
     span: Span,
 }
 
@@ -85,13 +85,13 @@ impl Blocks {
     /// The block that starts at this virtual address, if it was looked up in this context (translations and privilege)
     /// before.
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64, context: u32) -> Option<Span> {
+    pub(crate) fn jump(&self, pc: u64, context: u64) -> Option<Span> {
         let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
         (jump.pc == pc && jump.context == context).then_some(jump.span)
     }
 
     /// Remembers the block for [`Blocks::jump`].
-    pub(crate) fn remember(&mut self, pc: u64, context: u32, span: Span) {
+    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span) {
         self.jumps[(pc >> 1) as usize % JUMPS] = Jump { pc, context, span };
     }
 

@@ -218,11 +218,11 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
             Mul => x!(op.rd) = x!(op.rs1).wrapping_mul(x!(op.rs2)),
             Mulh => {
                 x!(op.rd) =
-                    ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64
+                    ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64;
             }
             Mulhsu => {
                 x!(op.rd) =
-                    ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64
+                    ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64;
             }
             Mulhu => x!(op.rd) = ((u128::from(x!(op.rs1)) * u128::from(x!(op.rs2))) >> 64) as u64,
             Div => {

@@ -39,6 +39,16 @@ pub enum Exit {
     Stopped,
 }
 
+/// Why a slice ended.
+pub(crate) enum Pause {
+    /// It is time to look around.
+    Slice,
+    /// The hart waits for an interrupt.
+    Waiting,
+    /// The machine is needed.
+    Exit(Exit),
+}
+
 /// What a load-reserved remembers.
 #[derive(Clone, Copy)]
 pub(crate) struct Reservation {
@@ -71,10 +81,10 @@ pub(crate) struct Core {
     skipped: u64,
     /// Instructions until the hart looks at clock and interrupts again; 0 asks for it now.
     pub(crate) budget: i64,
-    /// An interrupt was pending but not enabled when the hart last looked.
+    /// Interrupts were pending when the hart last looked, more than it could take.
     deferred: bool,
     /// Names the translations in force and the privilege, for blocks found by virtual address.
-    context: u32,
+    pub(crate) context: u64,
     pub(crate) mmu: Mmu,
     pub(crate) ram: Ram,
     pub(crate) bus: Arc<dyn Bus>,
@@ -86,7 +96,7 @@ pub(crate) struct Core {
 
 /// One RISC-V hart.
 pub struct Hart {
-    core: Core,
+    pub(crate) core: Core,
     blocks: Blocks,
 }
 
@@ -144,9 +154,11 @@ impl Hart {
         let core = &mut self.core;
         core.x = [0; 64];
         (core.x[10], core.x[11]) = (a0, a1);
-        core.pc = pc;
+        core.pc = pc & !1;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
+        // Firmware lets programs read time and counters; kernels rely on it.
+        core.scounteren = 7;
         core.reservation = None;
         core.mmu.set_satp(0);
         core.code_may_have_changed = true;
@@ -207,11 +219,21 @@ impl Hart {
     /// Runs until something needs the machine.
     pub fn run(&mut self) -> Exit {
         loop {
-            if (self.core.budget <= 0 || self.core.port.attention())
-                && let Some(exit) = self.core.look_around()
-            {
-                return exit;
+            match self.run_slice(SLICE) {
+                Pause::Slice => {}
+                Pause::Waiting => self.core.wait(),
+                Pause::Exit(exit) => return exit,
             }
+        }
+    }
+
+    /// Looks around, then runs about so many instructions; a trap counts as one.
+    pub(crate) fn run_slice(&mut self, instructions: i64) -> Pause {
+        if let Some(exit) = self.core.look_around() {
+            return Pause::Exit(exit);
+        }
+        self.core.budget = instructions;
+        while self.core.budget > 0 && !self.core.port.attention() {
             let (pc, context) = (self.core.pc, self.core.context);
             let span = match self.blocks.jump(pc, context) {
                 Some(span) if !self.core.code_may_have_changed => span,
@@ -225,10 +247,11 @@ impl Hart {
             };
             match execute::run(&mut self.core, self.blocks.ops(span), pc) {
                 Flow::Continue => {}
-                Flow::Exit(exit) => return exit,
-                Flow::Wait => self.core.wait(),
+                Flow::Exit(exit) => return Pause::Exit(exit),
+                Flow::Wait => return Pause::Waiting,
             }
         }
+        Pause::Slice
     }
 
     #[cold]
@@ -254,10 +277,6 @@ impl Hart {
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
         };
-        if core.context <= 1 {
-            // The counter wrapped: older entries could look current.
-            self.blocks.forget_jumps();
-        }
         self.blocks.remember(pc, core.context, span);
         Ok(span)
     }
@@ -395,13 +414,12 @@ impl Core {
 
     /// Blocks remembered by virtual address no longer apply.
     pub(crate) fn change_context(&mut self) {
-        let generation = (self.context >> 1).wrapping_add(1) & (u32::MAX >> 1);
-        self.context = generation << 1 | self.context & 1;
+        self.context = self.context.wrapping_add(2);
     }
 
-    fn set_privilege(&mut self, privilege: Privilege) {
+    pub(crate) fn set_privilege(&mut self, privilege: Privilege) {
         self.privilege = privilege;
-        self.context = self.context & !1 | u32::from(privilege == Privilege::Supervisor);
+        self.context = self.context & !1 | u64::from(privilege == Privilege::Supervisor);
         self.status_changed();
     }
 
@@ -415,10 +433,9 @@ impl Core {
             // Stays visible until it is cleared.
             return Some(Exit::Stopped);
         }
-        self.budget = SLICE;
         let ready = self.interrupts_pending() & self.sie;
         let enabled = self.privilege == Privilege::User || self.status & status::SIE != 0;
-        self.deferred = ready != 0 && !enabled;
+        self.deferred = ready != 0;
         if ready != 0 && enabled {
             let cause = if ready & SEIP != 0 {
                 SEIP.trailing_zeros()
@@ -458,7 +475,7 @@ impl Core {
                 .then(|| self.stimecmp.saturating_sub(self.now()));
             match (self.clock, timer) {
                 (Clock::Instructions { .. }, Some(ticks)) => {
-                    self.skipped = self.skipped.wrapping_add(ticks)
+                    self.skipped = self.skipped.wrapping_add(ticks);
                 }
                 (_, ticks) => self
                     .port
@@ -473,6 +490,8 @@ impl Core {
 
     /// Enters S-mode's trap handler; `pc` is the instruction that trapped, or the next one for an interrupt.
     pub(crate) fn enter_trap(&mut self, trap: Trap, pc: u64) {
+        // An endless chain of traps must end its slice, too.
+        self.budget -= 1;
         self.sepc = pc;
         self.scause = trap.cause;
         self.stval = trap.value;

@@ -24,13 +24,18 @@ pub mod blocks;
 pub mod bus;
 pub mod csr;
 pub mod decode;
+#[cfg(test)]
+mod differential;
 mod execute;
 mod float;
+pub mod fuzzing;
 pub mod hart;
 pub mod memory;
 pub mod mmu;
 pub mod op;
 pub mod port;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod trap;
 

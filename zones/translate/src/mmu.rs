@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
 use crate::trap::Trap;
 
+#[cfg(test)]
+mod tests;
+
 /// What an access wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

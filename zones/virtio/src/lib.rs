@@ -25,6 +25,7 @@ pub mod rng;
 #[allow(clippy::cast_possible_truncation, reason = "test values are small")]
 mod testing;
 pub mod transport;
+pub mod vsock;
 mod wire;
 
 pub use chain::Broken;
