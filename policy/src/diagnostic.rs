@@ -256,6 +256,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same, more or less grave.
+    #[must_use]
+    pub(crate) fn graded(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {

@@ -39,7 +39,7 @@ impl Decider {
         warnings
     }
 
-    fn warn(
+    pub(crate) fn warn(
         &self,
         span: Span,
         code: &'static str,
@@ -105,10 +105,10 @@ impl Decider {
                 "pin it: `image = \"{}@sha256:…\"`; `bulkhead image list` shows the hash",
                 zone.image
             );
-            warnings.push(Diagnostic {
-                severity: Severity::Advice,
-                ..self.warn(zone.image.span, "unpinned-image", message, mend)
-            });
+            warnings.push(
+                self.warn(zone.image.span, "unpinned-image", message, mend)
+                    .graded(Severity::Advice),
+            );
         }
     }
 
@@ -157,10 +157,7 @@ impl Decider {
                     other.spans.colour,
                     format!("zone \"{}\"", other.name),
                 );
-                warnings.push(Diagnostic {
-                    severity,
-                    ..warning
-                });
+                warnings.push(warning.graded(severity));
             }
         }
     }
