@@ -280,6 +280,12 @@ impl Session {
         self.settle(now);
     }
 
+    /// The key that makes chords.
+    #[must_use]
+    pub fn host_key(&self) -> compositor::HostKey {
+        self.options.settings.host_key
+    }
+
     /// The desktop's size in pixels.
     #[must_use]
     pub fn size(&self) -> Size {
@@ -313,7 +319,8 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn zone(&self, name: &str) -> Result<ZoneView<'_>, UnknownZone> {
-        self.index(name).map(|index| ZoneView(&self.zones[index]))
+        let found = self.zones.iter().find(|zone| zone.policy.name == *name);
+        found.map(ZoneView).ok_or_else(|| self.unknown(name))
     }
 
     /// True once a shutdown is complete: no zone process is left.
@@ -324,15 +331,19 @@ impl Session {
 
     fn index(&self, name: &str) -> Result<usize, UnknownZone> {
         let found = self.zones.iter().position(|zone| zone.policy.name == *name);
-        found.ok_or_else(|| UnknownZone {
+        found.ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> UnknownZone {
+        let known: Vec<&str> = self
+            .zones
+            .iter()
+            .map(|zone| zone.policy.name.as_str())
+            .collect();
+        UnknownZone {
             name: name.to_owned(),
-            known: self
-                .zones
-                .iter()
-                .map(|zone| zone.policy.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+            known: known.join(", "),
+        }
     }
 
     fn since(&self, now: Instant) -> Duration {

@@ -67,11 +67,12 @@ pub(super) fn judge(hello: &Hello, required: &Layers) -> Verdict {
             missing.reason.as_str()
         });
         let told = format!("{layer} ({reason})");
-        if required.contains(layer) {
-            verdict.refused.push(told)
+        let list = if required.contains(layer) {
+            &mut verdict.refused
         } else {
-            verdict.weakened.push(told)
-        }
+            &mut verdict.weakened
+        };
+        list.push(told);
     }
     verdict
 }

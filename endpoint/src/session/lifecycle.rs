@@ -44,6 +44,9 @@ impl Session {
     /// There is no such zone.
     pub fn kill(&mut self, name: &str, now: Instant) -> Result<(), UnknownZone> {
         let index = self.index(name)?;
+        if let Some(zone) = self.zones.get_mut(index) {
+            zone.killed_by_user = zone.process.is_some();
+        }
         self.kill_for(index, "the user killed it", now);
         Ok(())
     }
@@ -55,10 +58,9 @@ impl Session {
             if let Some(zone) = self.zones.get_mut(index) {
                 zone.restart = false;
             }
-            if again {
-                self.kill_for(index, "the desktop closed", now)
-            } else {
-                self.stop(index, now)
+            match again {
+                true => self.kill_for(index, "the desktop closed", now),
+                false => self.stop(index, now),
             }
         }
         self.finish_shutdown();
@@ -82,6 +84,7 @@ impl Session {
         }
         zone.incarnation = zone.incarnation.wrapping_add(1);
         zone.is_preparing = true;
+        zone.killed_by_user = false;
         zone.restart = false;
         let (incarnation, image) = (zone.incarnation, zone.policy.image.clone());
         let (images, preparer) = (Arc::clone(&self.services.images), self.preparer.clone());
@@ -156,26 +159,20 @@ impl Session {
         let machine = machine.ok_or("its name cannot be a host name")?;
         let command = (self.services.launcher)(zone.policy.name.as_str());
         let program = command.get_program().to_string_lossy().into_owned();
-        let launch::Started {
-            child,
-            ended,
-            link,
-            output,
-        } = launch::start(command, &self.required)
+        let started = launch::start(command, &self.required)
             .map_err(|error| format!("{program} could not be started: {error}"))?;
-        let process = child.id();
-        let watched = self.watch.add(&link, zone.token(Source::Link));
-        let watched = watched.and_then(|()| self.watch.add(&output, zone.token(Source::Output)));
-        let watched = watched.and_then(|()| self.watch.add(&ended, zone.token(Source::Process)));
+        let process = started.child.id();
+        let watched = self.watch.add(&started.link, zone.token(Source::Link));
+        let watched =
+            watched.and_then(|()| self.watch.add(&started.output, zone.token(Source::Output)));
+        let watched =
+            watched.and_then(|()| self.watch.add(&started.ended, zone.token(Source::Process)));
         let size = self
             .scene
             .client_size(zone.id)
             .map_or(zone_link::Size::SMALLEST, screen::surface_size);
         zone.process = Some(Process::new(
-            child,
-            ended,
-            link,
-            output,
+            started,
             machine,
             &zone.policy.budget,
             size,
@@ -308,6 +305,7 @@ impl Session {
         let Some(mut process) = zone.process.take() else {
             return;
         };
+        self.watch.remove(&process.ended);
         let exit = process.child.wait();
         let status = match (&zone.status, &process.reported) {
             (Status::Killed(reason), _) => Status::Killed(reason.clone()),

@@ -13,6 +13,8 @@ use zone_link::{
     ProtocolError, Received, Size, StartConfig, Surface, SurfaceError, ToZone, ZoneState,
 };
 
+use super::launch::Started;
+
 /// Messages that may wait for a zone that does not read. Beyond that it counts as broken: a live machine reads at once.
 const OUTBOX: usize = 1024;
 /// The share of a second for which a bucket can be filled at most: a zone may be that much ahead of its rate.
@@ -67,10 +69,12 @@ pub(super) enum Next {
 
 impl Process {
     pub(super) fn new(
-        child: Child,
-        ended: OwnedFd,
-        link: EndpointLink,
-        output: OwnedFd,
+        Started {
+            child,
+            ended,
+            link,
+            output,
+        }: Started,
         start: StartConfig,
         budget: &ZoneBudget,
         wanted: Size,

@@ -78,6 +78,7 @@ pub(super) struct Zone {
     /// Start again once the process has ended.
     pub(super) restart: bool,
     restarts: VecDeque<Instant>,
+    pub(super) killed_by_user: bool,
     pub(super) console: Console,
 }
 
@@ -92,6 +93,7 @@ impl Zone {
             is_preparing: false,
             restart: false,
             restarts: VecDeque::new(),
+            killed_by_user: false,
             console: Console::default(),
         }
     }
@@ -160,6 +162,12 @@ impl<'a> ZoneView<'a> {
     #[must_use]
     pub fn console(self) -> &'a Console {
         &self.0.console
+    }
+
+    /// True when it was the user's wish that it was killed.
+    #[must_use]
+    pub fn was_killed_by_user(self) -> bool {
+        self.0.killed_by_user
     }
 
     /// Its process, while it has one.
