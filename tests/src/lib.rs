@@ -11,6 +11,12 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// Rows of the panel, at least.
+const PANEL: u32 = 40;
+/// At least the width of a frame's border, and the height of its title, at scale 1.
+const BORDER: u32 = 6;
+const TITLE: u32 = 40;
+
 /// Where `bulkhead` and `bulkhead-zone` are.
 pub const BIN_DIR: &str = "BULKHEAD_BIN_DIR";
 /// Where the guest image is.
@@ -57,28 +63,61 @@ impl Desktop {
         fs::write(at("policy.toml"), self.policy()).expect("the policy is written");
         fs::write(at("script.txt"), script).expect("the script is written");
         let output = Command::new(directory(BIN_DIR).join("bulkhead"))
-            .args(["run", "--policy", "policy.toml", "--headless", "--script", "script.txt", "--size"])
+            .args([
+                "run",
+                "--policy",
+                "policy.toml",
+                "--headless",
+                "--script",
+                "script.txt",
+                "--size",
+            ])
             .arg(format!("{}x{}", self.size.0, self.size.1))
             .current_dir(self.directory.path())
             .output()
             .expect("bulkhead starts");
-        Played { directory: self.directory.path().to_owned(), output }
+        Played {
+            directory: self.directory.path().to_owned(),
+            output,
+        }
     }
 
     fn policy(&self) -> String {
-        const LOOKS: [(&str, &str, &str); 2] = [("#2a7f62", "circle", "globe"), ("#b5541c", "square", "briefcase")];
-        let image = directory(IMAGE_DIR);
-        let mut policy = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/header.toml")).expect("the header");
-        for (index, name) in self.zones.iter().enumerate() {
-            let (colour, shape, icon) = LOOKS[index % LOOKS.len()];
-            policy.push_str(&format!(
-                "\n[[zone]]\nname = \"{name}\"\ncolour = \"{colour}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nlevel = {index}\nimage = \"{}\"\n",
-                image.display()
-            ));
-        }
-        policy
+        let image = directory(IMAGE_DIR).display().to_string();
+        let zone = |(name, look): (&String, &Look)| {
+            let Look {
+                colour: [red, green, blue],
+                shape,
+                icon,
+            } = look;
+            format!(
+                "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {image:?}\nautostart = true\n"
+            )
+        };
+        self.zones.iter().zip(&LOOKS).map(zone).collect()
     }
 }
+
+/// How a zone's frame looks.
+struct Look {
+    colour: [u8; 3],
+    shape: &'static str,
+    icon: &'static str,
+}
+
+/// The zones' looks, in their order.
+const LOOKS: [Look; 2] = [
+    Look {
+        colour: [0x00, 0x9e, 0x73],
+        shape: "circle",
+        icon: "globe",
+    },
+    Look {
+        colour: [0x00, 0x72, 0xb2],
+        shape: "hexagon",
+        icon: "briefcase",
+    },
+];
 
 /// What a script left behind.
 #[derive(Debug)]
@@ -93,13 +132,20 @@ impl Played {
     /// # Panics
     /// As said.
     pub fn succeeded(self) -> Self {
-        assert!(self.output.status.success(), "bulkhead ended with {}:\n{}", self.output.status, self.said());
+        assert!(
+            self.output.status.success(),
+            "bulkhead ended with {}:\n{}",
+            self.output.status,
+            self.said()
+        );
         self
     }
 
     /// Everything the program printed.
     pub fn said(&self) -> String {
-        [&self.output.stdout, &self.output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+        [&self.output.stdout, &self.output.stderr]
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .concat()
     }
 
     /// A screenshot that the script took.
@@ -123,16 +169,29 @@ pub struct Picture {
 
 impl Picture {
     fn open(path: &Path) -> Self {
-        let file = File::open(path).unwrap_or_else(|error| panic!("there is no {}: {error}", path.display()));
+        let file = File::open(path)
+            .unwrap_or_else(|error| panic!("there is no {}: {error}", path.display()));
         let mut decoder = png::Decoder::new(BufReader::new(file));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info().expect("a PNG file");
-        let mut bytes = vec![0; reader.output_buffer_size().expect("a picture of sensible size")];
+        let mut bytes = vec![
+            0;
+            reader
+                .output_buffer_size()
+                .expect("a picture of sensible size")
+        ];
         let info = reader.next_frame(&mut bytes).expect("a whole PNG file");
         let samples = info.color_type.samples();
         assert!(samples >= 3, "screenshots are in colour");
-        let rgb = bytes[..info.buffer_size()].chunks_exact(samples).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-        Self { width: info.width, height: info.height, rgb }
+        let rgb = bytes[..info.buffer_size()]
+            .chunks_exact(samples)
+            .map(|pixel| [pixel[0], pixel[1], pixel[2]])
+            .collect();
+        Self {
+            width: info.width,
+            height: info.height,
+            rgb,
+        }
     }
 
     /// One pixel.
@@ -143,13 +202,48 @@ impl Picture {
         self.rgb[(y * self.width + x) as usize]
     }
 
+    /// The client area of the zone at this place in the desktop's list: what its frame, all of it in the zone's colour, surrounds.
+    ///
+    /// # Panics
+    /// When no such frame is to be seen.
+    pub fn client_area(&self, zone: usize) -> Area {
+        let colour = LOOKS[zone].colour;
+        // The panel shows zones' colours too.
+        let framed = |(x, y): &(u32, u32)| *y > PANEL && self.pixel(*x, *y) == colour;
+        let all = Area {
+            x: 0,
+            y: 0,
+            width: self.width,
+            height: self.height,
+        };
+        let ends = all
+            .pixels()
+            .filter(framed)
+            .fold(None, |ends: Option<[u32; 4]>, (x, y)| {
+                Some(ends.map_or([x, y, x, y], |[left, top, right, bottom]| {
+                    [left.min(x), top.min(y), right.max(x), bottom.max(y)]
+                }))
+            });
+        let Some([left, top, right, bottom]) = ends else {
+            panic!("there is no frame of zone {zone} to be seen")
+        };
+        Area {
+            x: left + BORDER,
+            y: top + TITLE,
+            width: right - left - 2 * BORDER,
+            height: bottom - top - TITLE - BORDER,
+        }
+    }
+
     /// The pixels that differ between two pictures of the same size within a rectangle.
     ///
     /// # Panics
     /// When the sizes differ.
     pub fn differences(&self, other: &Self, area: Area) -> usize {
         assert_eq!((self.width, self.height), (other.width, other.height));
-        area.pixels().filter(|(x, y)| self.pixel(*x, *y) != other.pixel(*x, *y)).count()
+        area.pixels()
+            .filter(|(x, y)| self.pixel(*x, *y) != other.pixel(*x, *y))
+            .count()
     }
 }
 
@@ -169,6 +263,7 @@ pub struct Area {
 impl Area {
     /// Every pixel's coordinates.
     pub fn pixels(self) -> impl Iterator<Item = (u32, u32)> {
-        (self.y..self.y + self.height).flat_map(move |y| (self.x..self.x + self.width).map(move |x| (x, y)))
+        (self.y..self.y + self.height)
+            .flat_map(move |y| (self.x..self.x + self.width).map(move |x| (x, y)))
     }
 }
