@@ -48,6 +48,12 @@ impl StateDirectory {
         xdg("XDG_DATA_HOME", ".local/share").join("images")
     }
 
+    /// By the same specification: `$XDG_CACHE_HOME/bulkhead`, by default `~/.cache/bulkhead`.
+    #[must_use]
+    pub fn usual_cache() -> PathBuf {
+        xdg("XDG_CACHE_HOME", ".cache")
+    }
+
     /// The audit log's file.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {

@@ -152,7 +152,9 @@ impl<'a> ZoneView<'a> {
     /// True when the guest's session has said that it is ready.
     #[must_use]
     pub fn is_ready(self) -> bool {
-        self.0
+        let runs = matches!(self.0.status, Status::Running | Status::Stopping);
+        runs && self
+            .0
             .process
             .as_ref()
             .is_some_and(|process| process.is_ready)
