@@ -255,6 +255,24 @@ impl World {
                 });
             }
             Op::ClientRect(zone, rect) => scene.set_client_rect(zone, rect),
+            Op::Ask { from, to, detail } => {
+                let request = PromptRequest {
+                    from,
+                    to,
+                    question: "May it? \u{202e}",
+                    detail: &detail,
+                };
+                let _ = scene.ask(request, self.now);
+            }
+            Op::Withdraw(number) => scene.withdraw(PromptId(number)),
+            Op::Lock => scene.lock(),
+            Op::Unlock { right: true } => {
+                // The endpoint unlocks because of what a person typed.
+                self.person = true;
+                scene.unlock(self.now);
+                assert!(!scene.is_locked());
+            }
+            Op::Unlock { right: false } => scene.refuse_unlock(self.now + Duration::from_secs(1)),
             Op::Wait(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 let actions = self.scene.tick(self.now);
@@ -312,7 +330,10 @@ impl World {
                             && size.width <= MAXIMUM_SIDE
                     );
                 }
-                Action::Chord(_) | Action::Command(..) => {
+                Action::Chord(_)
+                | Action::Command(..)
+                | Action::Answered(..)
+                | Action::UnlockAttempt(_) => {
                     assert!(self.person, "a command without a person's act");
                 }
             }
@@ -326,6 +347,16 @@ impl World {
     }
 
     fn check_input(&mut self, zone: ZoneId, input: ZoneInput, event: Option<InputEvent>) {
+        let ends = matches!(
+            input,
+            ZoneInput::Focus(false)
+                | ZoneInput::Key { pressed: false, .. }
+                | ZoneInput::Button { pressed: false, .. }
+        );
+        assert!(
+            ends || !self.scene.is_trusted_up(),
+            "a zone was sent {input:?} while the trusted UI was up"
+        );
         let belief = self
             .zones
             .get_mut(&zone)
@@ -477,7 +508,7 @@ impl World {
     /// Looks at every pixel.
     fn verify(&mut self) {
         for (id, area, panel) in self.scene.output_areas() {
-            let owners = self.owners(area, panel);
+            let owners = self.owners(id, area, panel);
             let mine = self.picture(id, area);
             self.flip.set(0x00ff_ffff);
             let flipped = self.picture(id, area);
@@ -505,13 +536,15 @@ impl World {
                     Owner::Client(zone) => match self.expected(*zone, place) {
                         Some(pixel) => assert_eq!(
                             *now,
-                            pixel | 0xff00_0000,
+                            self.dimmed(pixel | 0xff00_0000),
                             "{place:?} is not {zone:?}'s own pixel"
                         ),
                         None => {
                             assert_eq!(now, other, "{place:?} shows a zone that must not be shown");
                         }
                     },
+                    // Live or not, another zone's pixels cannot be there: each picture is read from one surface.
+                    Owner::Thumbnail(_) => {}
                     _ => assert_eq!(
                         now, other,
                         "{place:?}, {owner:?}, depends on a zone's pixels"
@@ -522,6 +555,16 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A pixel as it looks behind a page of the trusted UI.
+    fn dimmed(&self, pixel: u32) -> u32 {
+        if !self.scene.is_dimmed() {
+            return pixel;
+        }
+        Colour::from_pixel(pixel)
+            .mixed(Colour::BLACK, scene::DIMMING)
+            .pixel()
     }
 
     fn verify_ring(&self, zone: ZoneId, place: Point, pixel: u32) {
@@ -538,7 +581,7 @@ impl World {
                 .colour;
             assert_eq!(
                 pixel,
-                colour.pixel(),
+                self.dimmed(colour.pixel()),
                 "the ring of {zone:?} is broken at {place:?}"
             );
         }
@@ -574,7 +617,7 @@ impl World {
     }
 
     /// Who owns each pixel of an output: rectangles painted from the back to the front.
-    fn owners(&self, area: Rect, panel: Rect) -> Vec<Owner> {
+    fn owners(&self, id: OutputId, area: Rect, panel: Rect) -> Vec<Owner> {
         let width = usize::try_from(area.width()).unwrap();
         let mut owners = vec![Owner::Desktop; usize::try_from(area.area()).unwrap()];
         let mut own = |rect: Rect, owner: Owner| {
@@ -587,16 +630,18 @@ impl World {
             }
         };
         for id in self.scene.stacking() {
-            if self
-                .scene
-                .placement(*id)
-                .is_some_and(|placement| !placement.minimised)
-            {
+            if self.scene.placement(*id).is_some_and(|placement| {
+                !placement.minimised && placement.workspace == self.scene.workspace()
+            }) {
                 own(self.scene.window_rect(*id).unwrap(), Owner::Frame(*id));
                 own(self.scene.client_rect(*id).unwrap(), Owner::Client(*id));
             }
         }
         own(panel, Owner::Panel);
+        own(self.scene.page_pixels(id), Owner::Trusted);
+        for (picture, zone) in self.scene.thumbnails(id) {
+            own(picture, Owner::Thumbnail(zone));
+        }
         owners
     }
 }

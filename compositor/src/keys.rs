@@ -5,6 +5,9 @@
 //! has to be held back and guessed at. Shift counts as part of a chord only if it went down while the host key was held
 //! (before that it was an ordinary key, and the zone knows of it).
 
+use crate::layout::KeyboardLayout;
+use crate::trusted::{PageKey, Step};
+
 /// Left Super.
 pub const LEFT_SUPER: u16 = 125;
 /// Right Super.
@@ -31,6 +34,12 @@ pub const LEFT: u16 = 105;
 pub const RIGHT: u16 = 106;
 /// Cursor down.
 pub const DOWN: u16 = 108;
+/// Page up.
+pub const PAGE_UP: u16 = 104;
+/// Page down.
+pub const PAGE_DOWN: u16 = 109;
+const BACKSPACE: u16 = 14;
+const KEYPAD_ENTER: u16 = 96;
 const BACKQUOTE: u16 = 41;
 const DIGIT_ONE: u16 = 2;
 const DIGIT_NINE: u16 = 10;
@@ -38,6 +47,7 @@ const F: u16 = 33;
 const L: u16 = 38;
 const M: u16 = 50;
 const V: u16 = 47;
+const W: u16 = 17;
 const PRINT: u16 = 99;
 
 /// Left button of a pointer.
@@ -50,6 +60,21 @@ const MODIFIERS: [u16; 6] = [29, LEFT_SHIFT, RIGHT_SHIFT, 56, RIGHT_CONTROL, 100
 
 /// Keys that act on the whole machine and reach no zone: power, sleep, wake-up, suspend.
 const MACHINE_KEYS: [u16; 4] = [116, 142, 143, 205];
+
+/// What a key means to a page of the trusted UI.
+pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option<PageKey> {
+    Some(match code {
+        ENTER | KEYPAD_ENTER => PageKey::Enter,
+        ESCAPE => PageKey::Escape,
+        BACKSPACE => PageKey::Backspace,
+        TAB if shift => PageKey::Step(Step::Previous),
+        TAB | RIGHT => PageKey::Step(Step::Next),
+        LEFT => PageKey::Step(Step::Previous),
+        UP => PageKey::Step(Step::Up),
+        DOWN => PageKey::Step(Step::Down),
+        _ => PageKey::Character(layout.character(code, shift)?),
+    })
+}
 
 /// The key that makes chords; never sent to any zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,14 +120,24 @@ pub enum Direction {
     Right,
 }
 
+/// Which workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum WorkspaceStep {
+    Next,
+    Previous,
+}
+
 /// What a chord does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chord {
-    /// Brings the trusted screen, and breaks every grab.
+    /// Brings the attention screen, and breaks every grab.
     SecureAttention,
+    /// Shows every zone's window, made small, to choose one.
+    Overview,
     /// Locks the screen.
     Lock,
-    /// Shows the zone launcher.
+    /// Brings the attention screen too: it starts and stops zones.
     Launcher,
     /// Asks for what another zone copied to be brought into the focused zone.
     Transfer,
@@ -120,6 +155,10 @@ pub enum Chord {
     ToggleMaximise,
     /// Hides the window.
     Minimise,
+    /// Shows the next workspace or the one before.
+    Workspace(WorkspaceStep),
+    /// The same, and takes the focused window along.
+    CarryToWorkspace(WorkspaceStep),
     /// Moves the window a little.
     Nudge(Direction),
 }
@@ -149,8 +188,13 @@ pub(crate) fn chord(code: u16, shift: bool) -> Option<Chord> {
         F => Chord::ToggleMaximise,
         L => Chord::Lock,
         M => Chord::Minimise,
+        PAGE_UP if shift => Chord::CarryToWorkspace(WorkspaceStep::Previous),
+        PAGE_UP => Chord::Workspace(WorkspaceStep::Previous),
+        PAGE_DOWN if shift => Chord::CarryToWorkspace(WorkspaceStep::Next),
+        PAGE_DOWN => Chord::Workspace(WorkspaceStep::Next),
         SPACE => Chord::Launcher,
         V => Chord::Transfer,
+        W => Chord::Overview,
         PRINT => Chord::Screenshot,
         _ => return None,
     })

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atlas;
+pub mod blit;
 mod canvas;
 mod colour;
 mod cursor;
@@ -37,10 +38,12 @@ mod geometry;
 mod icons;
 mod input;
 pub mod keys;
+mod layout;
 mod panel;
 mod scene;
 mod text;
 mod theme;
+mod trusted;
 mod zone;
 
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
@@ -48,12 +51,14 @@ pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
 pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
 pub use icons::{Icon, Shape, UnknownName};
-pub use input::{Action, InputEvent, KeyMovement, ZoneCommand, ZoneInput};
-pub use keys::{Chord, Direction, HostKey};
+pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
+pub use keys::{Chord, Direction, HostKey, WorkspaceStep};
+pub use layout::KeyboardLayout;
 pub use scene::{
     Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
-    Settings, Target,
+    Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::Theme;
+pub use trusted::{Answer, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

@@ -16,23 +16,32 @@ use crate::geometry::{Point, Rect, Region, Scale, Size};
 use crate::icons::Masks;
 use crate::input::{Action, ZoneInput};
 use crate::keys::HostKey;
+use crate::layout::KeyboardLayout;
 use crate::panel::{self, PanelZone};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
+use crate::trusted::{Language, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
 mod input;
 mod output;
 mod render;
+mod trusted;
 mod window;
+mod workspace;
 
 pub use output::OutputId;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use render::DIMMING;
 pub use render::{RenderStatistics, Target};
 pub use window::{Arrangement, Placement};
 
 use input::InputState;
 use output::Output;
 use window::Window;
+
+/// So many workspaces there are.
+pub const WORKSPACES: usize = 4;
 
 /// More zones than this are refused.
 pub const MAXIMUM_ZONES: usize = 64;
@@ -46,6 +55,10 @@ pub struct Settings {
     pub large_text: bool,
     /// The key that makes chords.
     pub host_key: HostKey,
+    /// What the trusted UI speaks.
+    pub language: Language,
+    /// What keys type in the trusted UI's own fields.
+    pub keyboard: KeyboardLayout,
 }
 
 /// Who a pixel of an output belongs to.
@@ -57,6 +70,10 @@ pub enum Owner {
     Panel,
     /// A zone's frame, painted by the endpoint.
     Frame(ZoneId),
+    /// A page of the trusted UI.
+    Trusted,
+    /// A zone's own pixels, made small, in the overview.
+    Thumbnail(ZoneId),
     /// A zone's own pixels (or the endpoint's words in place of them).
     Client(ZoneId),
 }
@@ -122,10 +139,17 @@ pub struct Scene {
     /// From the bottom window to the top one.
     stack: Vec<ZoneId>,
     focus: Option<ZoneId>,
+    /// The workspace whose windows are shown.
+    workspace: usize,
+    /// Who had the keyboard on each workspace when it was left.
+    remembered: [Option<ZoneId>; WORKSPACES],
     status: Vec<Label>,
     input: InputState,
     actions: Vec<Action>,
     masks: Masks,
+    trusted: TrustedUi,
+    /// The last time that was handed in.
+    now: Duration,
     statistics: RenderStatistics,
 }
 
@@ -142,10 +166,14 @@ impl Scene {
             zones: Vec::new(),
             stack: Vec::new(),
             focus: None,
+            workspace: 0,
+            remembered: [None; WORKSPACES],
             status: Vec::new(),
             input: InputState::default(),
             actions: Vec::new(),
             masks: Masks::default(),
+            trusted: TrustedUi::default(),
+            now: Duration::ZERO,
             statistics: RenderStatistics::default(),
         }
     }
@@ -237,6 +265,7 @@ impl Scene {
             self.focus = None;
             self.actions.push(Action::FocusChanged(None));
         }
+        self.withdraw_prompts_of(id);
         self.zones.retain(|zone| zone.identity.id != id);
         self.stack.retain(|held| *held != id);
         self.damage_panels();
@@ -275,8 +304,10 @@ impl Scene {
                 self.forget_held();
             }
             self.forget_grabs_of(id);
+            self.withdraw_prompts_of(id);
         }
         if is_live && !was_live {
+            self.trusted.forgive(id);
             if let Some(zone) = self.zone_mut(id) {
                 zone.window.asked = None;
             }
@@ -338,6 +369,7 @@ impl Scene {
             drawn: false,
         });
         self.damage_client(id);
+        self.damage_thumbnail(id);
         Ok(())
     }
 
@@ -355,15 +387,17 @@ impl Scene {
         }
         let first = !std::mem::replace(&mut surface.drawn, true);
         let area = Rect::of_size(surface.size);
-        let minimised = self
+        let unseen = self
             .zone(id)
-            .is_none_or(|zone| zone.window.minimised || !zone.state.is_live());
+            .is_none_or(|zone| !self.shows(zone) || !zone.state.is_live());
         if first {
             self.damage_client(id);
+            self.damage_thumbnail(id);
             self.refresh_pointer();
             return;
         }
-        if minimised {
+        self.damage_thumbnail(id);
+        if unseen || self.is_locked() {
             return;
         }
         let mut region = Region::default();
@@ -411,6 +445,12 @@ impl Scene {
 
     /// Whose the pixel at `at` is.
     pub fn owner_at(&self, at: Point) -> Owner {
+        if let Some(id) = self.thumbnail_at(at) {
+            return Owner::Thumbnail(id);
+        }
+        if self.page_owns(at) {
+            return Owner::Trusted;
+        }
         if self
             .outputs
             .iter()
@@ -430,13 +470,22 @@ impl Scene {
 
     /// When [`Scene::tick`] should be called next, if nothing else happens.
     pub fn next_wake(&self) -> Option<Duration> {
-        self.input.resize_due()
+        [self.input.resize_due(), self.trusted.next_wake(self.now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what was put off until now.
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        self.advance(now);
         self.settle_resize(now);
         self.take_actions()
+    }
+
+    /// Whether a zone's window is on the workspace that is shown, and not hidden.
+    fn shows(&self, zone: &Zone) -> bool {
+        !zone.window.minimised && zone.window.workspace == self.workspace
     }
 
     fn zone(&self, id: ZoneId) -> Option<&Zone> {
@@ -453,7 +502,7 @@ impl Scene {
             .iter()
             .rev()
             .filter_map(|id| self.zone(*id))
-            .filter(|zone| !zone.window.minimised)
+            .filter(|zone| self.shows(zone))
     }
 
     fn frame_of(&self, id: ZoneId) -> Option<Frame> {
@@ -481,8 +530,11 @@ impl Scene {
                 identity,
                 state,
                 focused: self.focus == Some(identity.id),
-                hidden: window.minimised,
+                hidden: window.minimised || window.workspace != self.workspace,
                 hovered: hovered == Some(identity.id),
+                client: Frame::new(window.outer, &self.metrics_at(&window.outer))
+                    .client
+                    .size(),
             }
         };
         self.zones.iter().map(look).collect()

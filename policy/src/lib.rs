@@ -5,6 +5,7 @@
 //! mend. It opens no file and no socket of its own: it works on bytes it is given.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod chord;
 mod colour;
 mod condition;
@@ -12,9 +13,14 @@ mod cross_check;
 mod decide;
 mod diagnostic;
 mod diff;
+mod directory;
+mod disk;
 mod engine;
+mod expectations;
 mod explain;
+mod format;
 mod idle;
+mod install;
 mod keys;
 mod lint;
 mod matching;
@@ -27,7 +33,11 @@ mod read;
 mod request;
 mod rule;
 mod samples;
+mod schema;
 mod settings;
+mod signature;
+mod simulate;
+mod store;
 mod syntax;
 mod tree;
 mod values;
@@ -39,8 +49,13 @@ pub use condition::{Condition, Conditions};
 pub use decide::{Decider, Decision, Duties, Reason, RuleId};
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source, Span};
 pub use diff::{ChangedCell, ChangedVerdict, Difference};
+pub use directory::Directory;
+pub use disk::Disk;
 pub use engine::{Answer, Engine, Outcome, Permit, Prompt, Standing};
+pub use expectations::{Expectations, TestReport};
 pub use explain::{Considered, Explanation, Fate, Step};
+pub use format::format;
+pub use install::{Accepted, Candidate, Circumstances, ENGINE, InstallError, Memory, VERSION_JUMP};
 pub use matching::Failing;
 pub use matrix::{Cell, Matrix};
 pub use names::{NameError, ZoneName};
@@ -55,6 +70,12 @@ pub use rule::{
     Grant, Kind, KindSet, LevelRelation, LogDetail, Obligations, Origin, Rule, Scrub, Selector,
     Verdict,
 };
+pub use schema::{all_keys, schema};
+pub use signature::{
+    KeyError, PrivateKey, PublicKey, SignatureError, SignatureFile, TrustStore, TrustedKey,
+};
+pub use simulate::{Changed, Simulation};
+pub use store::{Active, Status, Store, StoreError};
 pub use values::{ByteSize, Days, Hours, Rate, Timestamp};
 pub use zone::{
     Budget, Fullscreen, Icon, Image, Persistence, ScreenshotRule, Shape, Surface, Zone,

@@ -13,9 +13,18 @@
 //! [`filter::Grant`].
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod descriptor;
+pub mod desktop;
+pub mod device;
+pub mod endpoint;
+pub mod filter;
+pub mod front;
+pub mod polling;
+pub mod queue;
 mod reader;
 pub mod report;
 pub mod setup;
 pub mod stream;
 pub mod usbip;
+pub mod usbredir;

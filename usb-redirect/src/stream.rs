@@ -6,6 +6,10 @@
 //!
 //! The zone link or TLS authenticates and protects the stream below; nothing here is secret by itself.
 
+mod front;
+
+pub use front::StreamFront;
+
 use crate::reader::Reader;
 use crate::setup::{EndpointAddress, Setup};
 

@@ -52,6 +52,16 @@ pub(super) enum Op {
         large_text: bool,
     },
     ClientRect(ZoneId, Rect),
+    Ask {
+        from: ZoneId,
+        to: Option<ZoneId>,
+        detail: Vec<u8>,
+    },
+    Withdraw(u64),
+    Lock,
+    Unlock {
+        right: bool,
+    },
     Wait(u64),
     Render(usize),
 }
@@ -62,7 +72,7 @@ impl Op {
         let zone = ZoneId(u32::from(a) % ZONES);
         let place = |value: u8| i32::from(value) * 2 - 60;
         let rect = Rect::new(place(b), place(c), u32::from(d) * 2, u32::from(e) * 2);
-        match kind % 32 {
+        match kind % 36 {
             0 => Op::AddZone { zone, placed: None },
             1 => Op::AddZone {
                 zone,
@@ -74,6 +84,7 @@ impl Op {
                         Arrangement::Maximised
                     },
                     minimised: g & 3 == 0,
+                    workspace: usize::from(g >> 6),
                 }),
             },
             2 => Op::RemoveZone(zone),
@@ -118,7 +129,7 @@ impl Op {
                 large_text: b & 1 == 0,
             },
             16 => Op::ClientRect(zone, extreme_rect([b, c, d, e])),
-            17 => Op::Wait(u64::from(a) * 4),
+            17 => Op::Wait(u64::from(a) * 16),
             18..=20 => {
                 let movement = [
                     KeyMovement::Pressed,
@@ -148,6 +159,14 @@ impl Op {
             }),
             29 if a & 1 == 0 => Op::Input(InputEvent::KeyboardLost),
             29 => Op::Input(InputEvent::PointerLeft),
+            30 => Op::Ask {
+                from: zone,
+                to: (b & 1 == 0).then_some(ZoneId(u32::from(c) % ZONES)),
+                detail: vec![d, e, f, g],
+            },
+            31 if a & 7 == 0 => Op::Lock,
+            31 if a & 3 == 0 => Op::Unlock { right: b & 1 == 0 },
+            31 => Op::Withdraw(u64::from(b) % 4),
             _ => Op::Render(usize::from(a & 1)),
         }
     }
@@ -155,9 +174,9 @@ impl Op {
 
 /// Keys that matter, and some that do not.
 fn key(byte: u8) -> u16 {
-    const KEYS: [u16; 24] = [
-        125, 125, 125, 126, 1, 15, 41, 2, 3, 103, 105, 106, 108, 33, 50, 57, 42, 54, 29, 56, 30,
-        31, 116, 600,
+    const KEYS: [u16; 31] = [
+        17, 104, 109, 109, 125, 125, 125, 126, 1, 1, 28, 28, 15, 41, 2, 3, 103, 105, 106, 108, 33,
+        50, 57, 42, 54, 29, 56, 30, 31, 116, 600,
     ];
     KEYS[usize::from(byte) % KEYS.len()]
 }

@@ -104,7 +104,9 @@ impl Scene {
         for output in &mut self.outputs {
             if taken.iter().any(|area| area.intersects(&output.area)) {
                 let right = taken.iter().map(Rect::right).max().unwrap_or(0);
-                output.area = output.area.moved_by(right - output.area.left(), 0);
+                // Its history is told in desktop pixels that are its own no longer.
+                let area = output.area.moved_by(right - output.area.left(), 0);
+                *output = Output::new(output.id, area, output.scale);
             }
             taken.push(output.area);
         }
@@ -171,9 +173,16 @@ impl Scene {
     }
 
     pub(super) fn damage_panels(&mut self) {
+        if self.is_locked() {
+            return;
+        }
         for output in &mut self.outputs {
             let panel = output.panel(&self.settings);
             output.pending.add(panel);
+        }
+        // What the panel says of zones a page may say too.
+        if self.is_dimmed() {
+            self.damage_page();
         }
     }
 
@@ -197,7 +206,7 @@ impl Scene {
     }
 
     fn damage_part(&mut self, id: ZoneId, rects: impl Fn(&Frame) -> Vec<Rect>) {
-        if self.zone(id).is_none_or(|zone| zone.window.minimised) {
+        if self.is_locked() || self.zone(id).is_none_or(|zone| !self.shows(zone)) {
             return;
         }
         let Some(frame) = self.frame_of(id) else {

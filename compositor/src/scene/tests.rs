@@ -9,6 +9,8 @@ use crate::keys::{self, Chord};
 use crate::scene::window::Arrangement;
 use crate::zone::StillPixels;
 
+mod trusted;
+
 const A: ZoneId = ZoneId(1);
 const B: ZoneId = ZoneId(2);
 const LETTER: u16 = 30;
@@ -288,8 +290,14 @@ fn no_zone_sees_any_part_of_a_chord_in_any_order() {
                 Action::Chord(Chord::SecureAttention)
             ]
         );
-        // And the keyboard is as new afterwards.
-        focus(&mut scene, A);
+        // And the keyboard is as new afterwards: Escape goes back to the zone, and is then the zone's.
+        assert!(scene.is_trusted_up());
+        let back = key(&mut scene, 1, Pressed);
+        assert_eq!(
+            back,
+            [Action::FocusChanged(Some(A)), to(A, ZoneInput::Focus(true))]
+        );
+        assert_eq!(key(&mut scene, 1, Released), []);
         assert_eq!(key(&mut scene, 1, Pressed), [pressed(A, 1)]);
     }
 }

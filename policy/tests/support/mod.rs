@@ -1,6 +1,8 @@
 //! Policies made at random, as text, and requests to them. The domain is small so that rules meet one another often.
 #![allow(dead_code, reason = "each test takes what it needs of this module")]
 
+pub mod disk;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -64,8 +64,14 @@ impl Layout {
             return false;
         };
         earlier.len() == later.len()
-            && (!self.numbered || earlier.first() == later.first())
+            && self.same_report(earlier, later)
             && shape.states(a).eq(shape.states(b))
+    }
+
+    /// Whether two reports have the same ID.
+    #[must_use]
+    pub fn same_report(&self, one: &[u8], other: &[u8]) -> bool {
+        !self.numbered || one.first() == other.first()
     }
 
     /// Adds `earlier`'s relative motion to `later`. False, and `later` untouched, when a sum would not fit or the states differ.

@@ -36,6 +36,8 @@ use crate::sbi::Ending;
 const COMMAND_LINE: &str = "earlycon=sbi keep_bootcon loglevel=4 panic=1";
 /// The guest's address on its socket device, the first that is not reserved. Each zone has a device of its own, so all have it.
 const GUEST_CID: u32 = 3;
+/// The base's identity that a kept overlay records: the endpoint alone pairs bases with overlays, so none is needed here.
+const PAIRED: [u8; 32] = [0; 32];
 /// evdev code of the power button.
 const KEY_POWER: u16 = 116;
 
@@ -315,7 +317,7 @@ fn open_volume(
                 memfd_create("overlay", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
             Box::new(Overlay::temporary(base, File::from(scratch))?)
         }
-        Writes::Kept(_) => return Err("kept writes are not there yet".into()),
+        Writes::Kept(overlay) => Box::new(Overlay::open(base, File::from(overlay), PAIRED)?),
     })
 }
 

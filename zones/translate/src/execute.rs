@@ -10,6 +10,7 @@ use crate::op::{Kind, Op};
 use crate::trap::{BREAKPOINT, Trap, USER_CALL};
 
 /// How a block ended.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Flow {
     /// `pc` says where to go on.
     Continue,
@@ -511,7 +512,6 @@ fn csr(core: &mut Core, op: &Op) -> Result<u64, Trap> {
 impl Core {
     #[inline(always)]
     fn retire(&mut self, count: usize) {
-        self.retired = self.retired.wrapping_add(count as u64);
         self.budget -= count as i64;
     }
 }

@@ -1,10 +1,11 @@
 //! One hart: its registers, its traps and the loop that runs it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
 
 use zone_softfloat::Flags;
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Jump, Span};
 use crate::bus::Bus;
 use crate::csr::status;
 use crate::execute::{self, Flow};
@@ -13,6 +14,7 @@ use crate::mmu::{Access, Mmu};
 use crate::op::SINK;
 use crate::port::{HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
+use crate::translate::{After, CodeCache, Site, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -77,7 +79,8 @@ pub(crate) struct Core {
     pub(crate) senvcfg: u64,
     pub(crate) stimecmp: u64,
     pub(crate) reservation: Option<Reservation>,
-    pub(crate) retired: u64,
+    /// Instructions that will have been retired when the budget is used up.
+    horizon: u64,
     skipped: u64,
     /// Instructions until the hart looks at clock and interrupts again; 0 asks for it now.
     pub(crate) budget: i64,
@@ -92,12 +95,25 @@ pub(crate) struct Core {
     clock: Clock,
     /// Set when blocks must be checked against memory again.
     pub(crate) code_may_have_changed: bool,
+    /// Traps and interrupts taken.
+    pub(crate) traps: u64,
+    /// Floating point is on, its state marked as changed, and dynamic rounding is to nearest.
+    pub(crate) float_ready: u8,
+    /// Flags of the host's floating point that are not yet the guest's.
+    pub(crate) host_flags: u32,
+    /// How the last instruction ended that generated code left to the interpreter.
+    pub(crate) flow: Flow,
+    /// Such instructions.
+    pub(crate) sites: Vec<Site>,
+    /// [`Blocks::jump_table`], for generated code.
+    pub(crate) jumps: AtomicPtr<Jump>,
 }
 
 /// One RISC-V hart.
 pub struct Hart {
     pub(crate) core: Core,
     blocks: Blocks,
+    translator: Option<Translator>,
 }
 
 impl std::fmt::Debug for Hart {
@@ -105,7 +121,7 @@ impl std::fmt::Debug for Hart {
         f.debug_struct("Hart")
             .field("pc", &format_args!("{:#x}", self.core.pc))
             .field("privilege", &self.core.privilege)
-            .field("retired", &self.core.retired)
+            .field("retired", &self.core.retired())
             .finish_non_exhaustive()
     }
 }
@@ -131,7 +147,7 @@ impl Hart {
             senvcfg: 0,
             stimecmp: u64::MAX,
             reservation: None,
-            retired: 0,
+            horizon: 0,
             skipped: 0,
             budget: 0,
             deferred: false,
@@ -142,10 +158,17 @@ impl Hart {
             port,
             clock,
             code_may_have_changed: false,
+            traps: 0,
+            float_ready: 0,
+            host_flags: 0,
+            flow: Flow::Continue,
+            sites: Vec::new(),
+            jumps: AtomicPtr::default(),
         };
         Self {
             core,
             blocks: Blocks::default(),
+            translator: None,
         }
     }
 
@@ -157,8 +180,8 @@ impl Hart {
         core.pc = pc & !1;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
-        // Firmware lets programs read time and counters; kernels rely on it.
-        core.scounteren = 7;
+        // Firmware lets programs read cycle, time and instret, and kernels count on it.
+        (core.scounteren, core.senvcfg) = (7, 0);
         core.reservation = None;
         core.mmu.set_satp(0);
         core.code_may_have_changed = true;
@@ -196,13 +219,13 @@ impl Hart {
 
     /// Instructions retired since the hart was made.
     pub fn retired(&self) -> u64 {
-        self.core.retired
+        self.core.retired()
     }
 
     /// Sets the time of the next timer interrupt, as SBI's `set_timer` does.
     pub fn set_timer(&mut self, time: u64) {
         self.core.stimecmp = time;
-        self.core.budget = 0;
+        self.core.set_budget(0);
     }
 
     /// The guest's RAM, by physical address.
@@ -226,19 +249,46 @@ impl Hart {
         if let Some(exit) = self.core.look_around() {
             return Pause::Exit(exit);
         }
-        self.core.budget = instructions;
+        self.core.set_budget(instructions);
+        let mut after = After::Anywhere;
         while self.core.budget > 0 && !self.core.port.attention() {
+            if self.core.code_may_have_changed {
+                self.see_new_code();
+                after = After::Anywhere;
+            }
             let (pc, context) = (self.core.pc, self.core.context);
-            let span = match self.blocks.jump(pc, context) {
-                Some(span) if !self.core.code_may_have_changed => span,
-                _ => match self.find_block() {
-                    Ok(span) => span,
+            let (span, code, heat) = match self.blocks.jump(pc, context) {
+                Some(jump) => {
+                    jump.heat = jump.heat.saturating_add(1);
+                    (jump.span(), jump.code, jump.heat)
+                }
+                None => match self.find_block() {
+                    Ok((span, code)) => (span, code, 0),
                     Err(trap) => {
                         self.core.enter_trap(trap, pc);
+                        after = After::Anywhere;
                         continue;
                     }
                 },
             };
+            if let Some(translator) = &mut self.translator {
+                if code != translator.untranslated() && after != After::Interpret {
+                    if let After::Link(id) = after {
+                        translator.link(id, code, context);
+                    }
+                    self.core.flow = Flow::Continue;
+                    after = translator.run(&mut self.core, code);
+                    match self.core.flow {
+                        Flow::Continue => continue,
+                        Flow::Exit(exit) => return Pause::Exit(exit),
+                        Flow::Wait => return Pause::Waiting,
+                    }
+                }
+                if heat == translator.heat && self.translate() {
+                    continue;
+                }
+            }
+            after = After::Anywhere;
             match execute::run(&mut self.core, self.blocks.ops(span), pc) {
                 Flow::Continue => {}
                 Flow::Exit(exit) => return Pause::Exit(exit),
@@ -248,20 +298,81 @@ impl Hart {
         Pause::Slice
     }
 
+    /// Lets this hart translate hot code, into this memory. Returns false, and goes on interpreting, if the host's
+    /// processor lacks what translated code uses.
+    pub fn translate_into(&mut self, cache: CodeCache) -> bool {
+        self.translator = Translator::new(cache);
+        *self.core.jumps.get_mut() = self.blocks.jump_table();
+        self.blocks.clear();
+        self.core.change_context();
+        self.translator.is_some()
+    }
+
+    /// Translates whatever is run, even once.
+    #[cfg(test)]
+    pub(crate) fn translate_at_once(&mut self) {
+        assert!(
+            self.translate_into(CodeCache::new().unwrap()),
+            "this host is too old to test the translator"
+        );
+        if let Some(translator) = &mut self.translator {
+            translator.heat = 0;
+        }
+    }
+
+    #[cold]
+    fn see_new_code(&mut self) {
+        self.core.code_may_have_changed = false;
+        self.blocks.new_epoch();
+        if let Some(translator) = &mut self.translator {
+            translator.new_epoch();
+        }
+        self.core.change_context();
+    }
+
+    /// Translates what starts at the program counter. Returns whether there is code for it now.
+    #[cold]
+    fn translate(&mut self) -> bool {
+        let core = &mut self.core;
+        let Some(translator) = &mut self.translator else {
+            return false;
+        };
+        if translator.is_full() {
+            translator.forget(core);
+            self.blocks.forget_jumps();
+            return false;
+        }
+        let supervisor = core.privilege == Privilege::Supervisor;
+        let Ok((physical, page)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
+            return false;
+        };
+        let code = translator.translate(core, core.pc, physical, page);
+        match (code, self.blocks.jump(core.pc, core.context)) {
+            (Some(code), Some(jump)) => {
+                jump.code = code;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The decoded block at the program counter, and the address of its translation or of what stands for none.
     #[cold]
     #[inline(never)]
-    fn find_block(&mut self) -> Result<crate::blocks::Span, Trap> {
+    fn find_block(&mut self) -> Result<(Span, u64), Trap> {
         let core = &mut self.core;
-        if core.code_may_have_changed {
-            core.code_may_have_changed = false;
-            self.blocks.new_epoch();
-            core.change_context();
-        }
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
         let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        let mut code = None;
         let span = match self.blocks.at(physical, page) {
-            Some(span) => span,
+            Some(span) => {
+                code = self
+                    .translator
+                    .as_mut()
+                    .and_then(|translator| translator.find(pc, physical, page));
+                span
+            }
             None => {
                 let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
                 let low = page.load::<u16>(physical);
@@ -271,8 +382,11 @@ impl Hart {
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
         };
-        self.blocks.remember(pc, core.context, span);
-        Ok(span)
+        let code = code
+            .or(self.translator.as_ref().map(Translator::untranslated))
+            .unwrap_or_default();
+        self.blocks.remember(pc, core.context, span, code);
+        Ok((span, code))
     }
 }
 
@@ -397,8 +511,19 @@ impl Core {
         Ok((page.ok_or(Trap::access_fault(access, address))?, physical))
     }
 
+    /// Instructions retired since the hart was made.
+    pub(crate) fn retired(&self) -> u64 {
+        self.horizon.wrapping_sub(self.budget.cast_unsigned())
+    }
+
+    /// Gives a new budget of instructions.
+    pub(crate) fn set_budget(&mut self, instructions: i64) {
+        self.horizon = self.retired().wrapping_add(instructions.cast_unsigned());
+        self.budget = instructions;
+    }
+
     pub(crate) fn now(&self) -> u64 {
-        self.clock.now(self.retired, self.skipped)
+        self.clock.now(self.retired(), self.skipped)
     }
 
     pub(crate) fn interrupts_pending(&self) -> u64 {
@@ -462,7 +587,7 @@ impl Core {
     fn wait(&mut self) {
         loop {
             if self.port.stop_asked() || self.interrupts_pending() & self.sie != 0 {
-                self.budget = 0;
+                self.set_budget(0);
                 return;
             }
             let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX)
@@ -486,6 +611,8 @@ impl Core {
     pub(crate) fn enter_trap(&mut self, trap: Trap, pc: u64) {
         // An endless chain of traps must end its slice, too.
         self.budget -= 1;
+        self.horizon = self.horizon.wrapping_sub(1);
+        self.traps = self.traps.wrapping_add(1);
         self.sepc = pc;
         self.scause = trap.cause;
         self.stval = trap.value;
@@ -545,7 +672,29 @@ impl Core {
     /// Looks at interrupts before the next block if one was waiting to be enabled.
     pub(crate) fn recheck_interrupts(&mut self) {
         if self.deferred {
-            self.budget = 0;
+            self.set_budget(0);
+        }
+    }
+
+    /// Takes over what a new `sstatus.FS` or rounding mode means for translated code.
+    #[inline(always)]
+    pub(crate) fn float_changed(&mut self) {
+        self.float_ready = u8::from(self.status & status::FS == status::FS && self.frm == 0);
+    }
+
+    /// Adds the flags that generated code raised on the host to the guest's.
+    #[inline(always)]
+    pub(crate) fn absorb_host_flags(&mut self) {
+        // Invalid, (denormal,) division by zero, overflow, underflow, inexact: bits 0 to 5 there; bits 4 to 0 here.
+        let raised = self.host_flags & 0x3d;
+        if raised != 0 {
+            self.host_flags = 0;
+            let flags = (raised & 1) << 4
+                | (raised & 4) << 1
+                | (raised & 8) >> 1
+                | (raised & 0x10) >> 3
+                | raised >> 5;
+            self.flags.0 |= flags as u8;
         }
     }
 
@@ -559,5 +708,6 @@ impl Core {
     #[inline(always)]
     pub(crate) fn float_written(&mut self) {
         self.status |= status::FS;
+        self.float_changed();
     }
 }

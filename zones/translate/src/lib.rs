@@ -37,6 +37,7 @@ pub mod port;
 #[cfg(test)]
 mod testing;
 pub mod time;
+mod translate;
 pub mod trap;
 
 pub use bus::{Bus, BusFault};
@@ -44,3 +45,4 @@ pub use hart::{Exit, Hart};
 pub use memory::Ram;
 pub use port::HartPort;
 pub use time::Clock;
+pub use translate::{CodeCache, CodeError};

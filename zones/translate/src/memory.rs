@@ -151,6 +151,17 @@ impl HostPage {
         unsafe { AtomicU64::from_ptr(self.0.add(offset).cast()) }
     }
 
+    /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
+    pub(crate) fn from_address(self, tag: u64) -> Self {
+        Self(self.0.wrapping_sub(tag as usize))
+    }
+
+    /// The page again, from what [`HostPage::from_address`] made, for any address in it.
+    #[inline(always)]
+    pub(crate) fn for_page(self, address: u64) -> Self {
+        Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))
+    }
+
     /// Zeroes the whole page, a word at a time.
     pub(crate) fn zero(self) {
         for offset in (0..PAGE_SIZE).step_by(8) {

@@ -1,5 +1,6 @@
 //! What the tests share: a machine without devices, an assembler for a handful of instructions, random instruction streams.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
 use vm_memory::{GuestAddress, GuestMemoryMmap};
@@ -51,7 +52,36 @@ pub(crate) fn hart(ram: &Ram) -> Hart {
     hart_with(ram, Arc::default(), Arc::default())
 }
 
+thread_local! {
+    /// Whether the harts that a test's thread makes translate everything at once.
+    pub(crate) static TRANSLATE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes a second test of each of these, on harts that translate.
+macro_rules! translated_too {
+    ($($name:ident)*) => {
+        mod translated {
+            $(
+                #[test]
+                fn $name() {
+                    crate::testing::TRANSLATE.set(true);
+                    super::$name();
+                }
+            )*
+        }
+    };
+}
+pub(crate) use translated_too;
+
 pub(crate) fn hart_with(ram: &Ram, device: Arc<Device>, port: Arc<HartPort>) -> Hart {
+    let mut hart = plain_hart(ram, device, port);
+    if TRANSLATE.get() {
+        hart.translate_at_once();
+    }
+    hart
+}
+
+fn plain_hart(ram: &Ram, device: Arc<Device>, port: Arc<HartPort>) -> Hart {
     Hart::new(
         ram.clone(),
         device,

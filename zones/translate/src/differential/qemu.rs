@@ -139,3 +139,20 @@ pub(crate) fn compare(ours: &[u8], theirs: &[u8], size: Size, name: &str) {
         }
     }
 }
+
+/// The translator against the interpreter: the same programs, and Zicond, which the peer lacks.
+#[test]
+fn translated_code_agrees_on_random_programs() {
+    let size = Size {
+        cases: 1200,
+        instructions: 300,
+        rounds: 6,
+    };
+    for seed in 10..13 {
+        let program = Program::new(seed, size, Extras { conditional: true });
+        let (interpreted, retired) = output_of(&program, |_| {});
+        let (translated, translated_retired) = output_of(&program, Hart::translate_at_once);
+        compare(&translated, &interpreted, size, &format!("seed {seed}"));
+        assert_eq!(translated_retired, retired);
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::port::HartPort;
 use crate::testing::assemble::*;
-use crate::testing::{Device, hart_with, place, ram};
+use crate::testing::{Device, hart_with, place, ram, translated_too};
 
 const BASE: u64 = 0x8000_0000;
 const LENGTH: usize = 4 << 20;
@@ -827,4 +827,32 @@ fn a_hart_starts_as_firmware_leaves_it() {
         (CODE, 3, 4, 0)
     );
     assert_eq!((m.hart.core.status, m.hart.core.mmu.satp()), (0, 0));
+}
+
+translated_too! {
+    synchronous_traps_tell_cause_value_and_place
+    a_trap_saves_the_mode_and_sret_returns_to_it
+    user_mode_may_not_use_privileged_instructions
+    registers_refuse_those_who_may_not
+    fields_that_are_fixed_stay_fixed
+    interrupts_come_in_order_of_priority_and_where_the_vector_says
+    a_second_pending_interrupt_follows_as_soon_as_the_first_is_done
+    software_interrupt_is_set_and_cleared_by_the_guest
+    counters_count_and_the_clock_of_instructions_repeats
+    waiting_ends_when_an_enabled_interrupt_is_pending
+    stop_ends_loops_and_waits_until_it_is_cleared
+    fences_that_others_ask_for_are_done_wherever_the_hart_is
+    a_fence_from_elsewhere_drops_old_translations
+    straddling_accesses_fault_with_the_part_that_faults
+    devices_are_read_and_written_in_their_width
+    fetches_across_pages_fault_with_the_second_page
+    address_fences_and_new_roots_take_effect_at_once
+    permissions_follow_sum_mxr_and_mode
+    store_conditional_succeeds_only_on_what_was_reserved
+    harts_agree_on_atomic_sums
+    changed_code_runs_after_its_fence
+    a_block_of_zeros_is_a_page
+    conditional_zeros_of_zicond
+    x0_stays_zero_whoever_writes_it
+    a_hart_starts_as_firmware_leaves_it
 }
