@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::chords::Chords;
 use crate::cursor::ZoneCursor;
 use crate::frame::{Frame, Part};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
@@ -146,6 +147,7 @@ pub struct Scene {
     status: Vec<Label>,
     input: InputState,
     actions: Vec<Action>,
+    chords: Chords,
     masks: Masks,
     trusted: TrustedUi,
     /// The last time that was handed in.
@@ -171,6 +173,7 @@ impl Scene {
             status: Vec::new(),
             input: InputState::default(),
             actions: Vec::new(),
+            chords: Chords::default(),
             masks: Masks::default(),
             trusted: TrustedUi::default(),
             now: Duration::ZERO,
@@ -189,6 +192,11 @@ impl Scene {
             self.settings = settings;
             self.reflow();
         }
+    }
+
+    /// Changes which keys are chords. One for secure attention is always kept.
+    pub fn set_chords(&mut self, chords: Chords) {
+        self.chords = chords.completed();
     }
 
     /// Words of the endpoint at the right end of the panel, from the right: a clock, the state of the audit log.

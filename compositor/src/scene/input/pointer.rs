@@ -146,6 +146,7 @@ impl Scene {
             Grab::None => {}
             Grab::Zone(zone) => {
                 if keys::is_button(button) && self.input.buttons.insert(button) {
+                    self.send_withheld();
                     self.send(
                         zone,
                         ZoneInput::Button {
@@ -192,6 +193,7 @@ impl Scene {
                 if !live || !keys::is_button(button) {
                     return;
                 }
+                self.send_withheld();
                 self.send_motion(id, at);
                 self.input.buttons.insert(button);
                 self.send(
@@ -301,6 +303,7 @@ impl Scene {
         let Some(focus) = self.focus else { return };
         let over = self.hit(at) == Some((focus, Part::Client)) && self.input.grab == Grab::None;
         if over || self.input.grab == Grab::Zone(focus) {
+            self.send_withheld();
             let bound = |turn: i32| turn.clamp(-WHEEL_LIMIT, WHEEL_LIMIT);
             self.send(
                 focus,
