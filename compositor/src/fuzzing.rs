@@ -261,6 +261,7 @@ impl World {
                     to,
                     question: "May it? \u{202e}",
                     detail: &detail,
+                    grants: &[],
                 };
                 let _ = scene.ask(request, self.now);
             }

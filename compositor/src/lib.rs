@@ -57,10 +57,10 @@ pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneIn
 pub use keys::HostKey;
 pub use layout::KeyboardLayout;
 pub use scene::{
-    Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
-    Settings, Target, WORKSPACES,
+    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene,
+    SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::Theme;
-pub use trusted::{Answer, Language, PromptId, PromptRefused, PromptRequest};
+pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

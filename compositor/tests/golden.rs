@@ -398,6 +398,7 @@ fn prompt(mut desk: Desk, name: &str, question: &str, armed: bool) {
         to: Some(OPEN),
         question,
         detail: "Rechnung \u{202e}gpj.exe".as_bytes(),
+        grants: &[Grant::Once, Grant::For(Duration::from_secs(600))],
     };
     desk.scene.ask(request, Duration::ZERO).unwrap();
     if armed {

@@ -128,7 +128,8 @@ impl Scene {
                 let from = self
                     .input
                     .pointer
-                    .unwrap_or_else(|| self.on_screen(Point::default()));
+                    .or_else(|| self.on_screen(Point::default()))
+                    .unwrap_or_default();
                 self.pointer_to(
                     Point::new(from.x.saturating_add(x), from.y.saturating_add(y)),
                     now,

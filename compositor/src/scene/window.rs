@@ -375,6 +375,7 @@ impl Scene {
             }
             self.request_size(id);
         }
+        self.keep_pointer_on_screen();
         self.damage_all();
         self.refresh_pointer();
     }

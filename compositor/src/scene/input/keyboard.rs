@@ -1,6 +1,6 @@
 //! Keys: to chords, to a page of the trusted UI, or to the one focused zone; and what happens when focus moves.
 
-use super::super::{Arrangement, Scene};
+use super::super::{Arrangement, FocusBy, Scene};
 use crate::chords::{Chord, Direction, Modifiers};
 use crate::input::{Action, KeyMovement, ZoneInput};
 use crate::keys;
@@ -151,6 +151,13 @@ impl Scene {
         );
         if self.is_locked() || (self.trusted.page().is_some() && !attention && chord != Chord::Lock)
         {
+            return;
+        }
+        let moves_focus = matches!(
+            chord,
+            Chord::FocusNext | Chord::FocusPrevious | Chord::FocusNumber(_) | Chord::FocusZone(_)
+        );
+        if moves_focus && self.settings.focus_by == FocusBy::Click {
             return;
         }
         match chord {
