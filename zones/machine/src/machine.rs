@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use vm_memory::GuestMemoryMmap;
 use zone_translate::{Clock, Exit, Hart, HartPort, Ram};
+use zone_virtio::{Slot, Transport};
 
 use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
 use crate::boot::{self, BootError};
@@ -13,6 +14,9 @@ use crate::device_tree::{self, Description};
 use crate::memory::{self, MemoryError};
 use crate::plic::{Plic, SOURCES};
 use crate::sbi::{After, Console, Ending, Sbi};
+
+#[cfg(test)]
+mod tests;
 
 /// Most harts of a machine.
 pub const MAX_HARTS: u32 = 8;
@@ -59,21 +63,31 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("board", &self.board).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("board", &self.board)
+            .finish_non_exhaustive()
     }
 }
 
 /// A device's interrupt line into the controller.
-#[derive(Debug, Clone)]
-pub struct Line {
+struct Line {
     plic: Arc<Plic>,
     source: u32,
 }
 
-impl Line {
-    /// Drives the line.
-    pub fn set(&self, high: bool) {
+impl zone_virtio::InterruptLine for Line {
+    fn set(&self, high: bool) {
         self.plic.set(self.source, high);
+    }
+}
+
+impl Registers for Transport {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        Transport::read(self, offset, data);
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        Transport::write(self, offset, data);
     }
 }
 
@@ -87,25 +101,42 @@ impl Builder {
         let ports: Vec<Arc<HartPort>> = (0..harts).map(|_| Arc::default()).collect();
         let plic = Arc::new(Plic::new(ports.clone()));
         let mut board = Board::default();
-        board.add(PLIC_BASE, PLIC_SIZE, Arc::clone(&plic) as Arc<dyn Registers>);
-        Ok(Self { memory, memory_length, board, plic, ports, transports: 0 })
+        board.add(
+            PLIC_BASE,
+            PLIC_SIZE,
+            Arc::clone(&plic) as Arc<dyn Registers>,
+        );
+        Ok(Self {
+            memory,
+            memory_length,
+            board,
+            plic,
+            ports,
+            transports: 0,
+        })
     }
 
-    /// The guest's memory, for devices.
-    pub fn memory(&self) -> Arc<GuestMemoryMmap<()>> {
-        Arc::clone(&self.memory)
-    }
-
-    /// Adds a virtio transport, made with the interrupt line it shall drive.
-    pub fn add_virtio(&mut self, make: impl FnOnce(Line) -> Arc<dyn Registers>) -> Result<(), MachineError> {
+    /// The slot of the next virtio device; [`Builder::attach`] puts the device's register window on the bus.
+    pub fn slot(&self) -> Result<Slot, MachineError> {
         if self.transports >= SOURCES {
             return Err(MachineError::Devices);
         }
+        let line = Line {
+            plic: Arc::clone(&self.plic),
+            source: self.transports + 1,
+        };
+        Ok(Slot {
+            memory: (*self.memory).clone(),
+            line: Box::new(line),
+        })
+    }
+
+    /// Attaches the device that was plugged into the last slot, and passes on what the host keeps of it.
+    pub fn attach<T>(&mut self, (transport, host): (Transport, T)) -> T {
         let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
         self.transports += 1;
-        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
-        self.board.add(base, VIRTIO_SIZE, make(line));
-        Ok(())
+        self.board.add(base, VIRTIO_SIZE, Arc::new(transport));
+        host
     }
 
     /// Loads the guest and starts the first hart.
@@ -150,7 +181,10 @@ impl Builder {
             }
         }
         sbi.start_hart(0, loaded.entry, loaded.tree);
-        Ok(Machine { sbi, threads: Mutex::new(threads) })
+        Ok(Machine {
+            sbi,
+            threads: Mutex::new(threads),
+        })
     }
 }
 
@@ -189,10 +223,11 @@ impl Machine {
 
     /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
     pub fn join(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a hart's thread panicked");
+                eprintln!("bulkhead-zone: a hart's thread panicked");
             }
         }
     }

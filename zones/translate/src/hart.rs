@@ -228,12 +228,6 @@ impl Hart {
         self.core.set_budget(0);
     }
 
-    /// Does the fences that others have asked this hart for. Called by a hart that waits for another's fence, so that two
-    /// harts that wait for each other both go on.
-    pub fn serve_fences(&mut self) {
-        self.core.serve_fences();
-    }
-
     /// The guest's RAM, by physical address.
     pub fn ram(&self) -> &Ram {
         &self.core.ram
