@@ -144,6 +144,27 @@ impl Stream {
                 self.put(code, word);
                 1
             }
+            23 => {
+                // How compilers compare without raising flags.
+                let (saved, result) = (self.destination(), self.destination());
+                let (funct3, sources) = (self.random.below(3) as u32, self.random.next() as u32);
+                self.put(code, csrrs(saved, 1, 0));
+                self.put(code, r_type(0x53, funct3, 0x51, result, sources & 31, sources >> 5 & 31));
+                self.put(code, csrrw(0, 1, saved));
+                3
+            }
+            24 => {
+                // How compilers clear the upper half, and make constants.
+                let (rd, from) = (self.destination(), self.random.below(32) as u32);
+                let count = self.random.pick(&[32, 48, 56, 31]);
+                self.put(code, i_type(0x13, 1, rd, from, count));
+                self.put(code, i_type(0x13, 5, rd, rd, count));
+                let (rd, word) = (self.destination(), self.random.next() as u32);
+                self.put(code, lui(rd, word));
+                self.put(code, i_type(0x1b, 0, rd, rd, word as i32 >> 20));
+                self.put(code, i_type(0x13, 1, rd, rd, word as i32 & 63));
+                5
+            }
             22 => {
                 let word = self
                     .random

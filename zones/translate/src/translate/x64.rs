@@ -19,6 +19,7 @@ use crate::op::{Kind, Op, SINK};
 
 mod arithmetic;
 mod assembler;
+mod control;
 mod float;
 mod groups;
 mod memory;
@@ -37,6 +38,8 @@ const PINNED: [(u8, Reg); 9] = [
     (14, R10),
     (15, R11),
 ];
+/// The number of the CSR `fflags`.
+const FFLAGS: i32 = 1;
 const TABLES: Reg = R14;
 const BUDGET: Reg = R15;
 
@@ -77,8 +80,8 @@ fn float_place(register: u8) -> Place {
 enum Cold {
     /// Leaves with this record.
     Leave(Label, u32),
-    /// The interpreter does one instruction, then back.
-    Site(Label, Label, u32),
+    /// The interpreter does one instruction, then back, with these of [`X64::reloads`] in vector registers again.
+    Site(Label, Label, u32, (usize, usize)),
     /// A branch was taken after so many instructions.
     Taken(Label, i32, u64, u64),
     /// Puts a constant into a scratch register, then back.
@@ -87,6 +90,8 @@ enum Cold {
     Vector(Label, Label, u64),
     /// Negates `rax`, then back.
     Negate(Label, Label, Width),
+    /// Puts the control register of floating point back, then back.
+    Control(Label, Label),
     /// Just goes back.
     Back(Label, Label),
 }
@@ -97,11 +102,18 @@ pub(super) struct X64 {
     assembler: Assembler,
     cold: Vec<Cold>,
     clean_mxcsr: usize,
+    /// The guest's flags for each combination of the host's.
+    flags: usize,
     groups: Groups,
     /// The group whose host address `rax` holds.
     in_rax: Option<usize>,
     /// Floating point is on and rounds to nearest: checked in this trace.
     float_checked: bool,
+    floats: float::Cache,
+    /// Vector registers to load after calls: which one, with what, and whether it is a double.
+    reloads: Vec<(Reg, u8, bool)>,
+    /// Values of guest registers that are known: results of instructions with constants only.
+    known: [Option<u64>; 32],
 }
 
 impl X64 {
@@ -124,6 +136,11 @@ impl CodeGenerator for X64 {
         self.clean_mxcsr = a.offset();
         a.bytes.extend(CLEAN_MXCSR.to_le_bytes());
         a.bytes.extend([0xcc; 12]);
+        self.flags = a.offset();
+        // Invalid, (denormal,) division by zero, overflow, underflow, inexact: bits 0 to 5 there, 4 to 0 here.
+        a.bytes.extend((0..64u8).map(|host| {
+            (host & 1) << 4 | (host & 4) << 1 | (host & 8) >> 1 | (host & 0x10) >> 3 | host >> 5
+        }));
         let clean = Place::Code(self.clean_mxcsr);
 
         let enter = a.offset();
@@ -193,10 +210,15 @@ impl CodeGenerator for X64 {
         };
         self.in_rax = None;
         self.float_checked = false;
+        self.floats.clear();
+        self.reloads.clear();
+        self.known = [None; 32];
+        self.known[0] = Some(0);
         let head = self.assembler.label();
         self.assembler.bind(head);
-        for (index, step) in trace.steps.iter().enumerate() {
-            self.step(trace, index, step, head, output);
+        let mut index = 0;
+        while index < trace.steps.len() {
+            index += self.steps(trace, index, head, output);
         }
         let count = trace.steps.len() as i32;
         match trace.end {
@@ -281,8 +303,23 @@ impl X64 {
             before: index as u32,
         });
         let (label, back) = (self.assembler.label(), self.assembler.label());
-        self.cold.push(Cold::Site(label, back, id));
+        self.cold.push(Cold::Site(label, back, id, (0, 0)));
         (label, back)
+    }
+
+    /// Where the code goes on after the slow way of [`X64::cold_site`].
+    fn come_back(&mut self, back: Label) {
+        self.assembler.bind(back);
+        let first = self.reloads.len();
+        self.reloads.extend(self.floats.held());
+        let last = self.reloads.len();
+        let site = self.cold.iter_mut().rev().find_map(|cold| match cold {
+            Cold::Site(_, to, _, range) if *to == back => Some(range),
+            _ => None,
+        });
+        if let Some(range) = site {
+            *range = (first, last);
+        }
     }
 
     /// The interpreter does this step.
@@ -294,6 +331,7 @@ impl X64 {
         });
         self.assembler.constant(RAX, id.into());
         self.assembler.call_to(output.stubs.site);
+        self.floats.clear();
     }
 
     fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
@@ -302,10 +340,15 @@ impl X64 {
                 self.assembler.bind(label);
                 self.leave(id, output);
             }
-            Cold::Site(label, back, id) => {
+            Cold::Site(label, back, id, (first, last)) => {
                 self.assembler.bind(label);
                 self.assembler.constant(RAX, id.into());
                 self.assembler.call_to(output.stubs.site);
+                for reload in first..last {
+                    let (vector, register, double) = self.reloads[reload];
+                    self.assembler
+                        .scalar(double, float::MOVE_FROM, vector, float_place(register));
+                }
                 self.assembler.jump(back);
             }
             Cold::Taken(label, count, from, target) => {
@@ -328,85 +371,16 @@ impl X64 {
                 self.assembler.unary(3, width, Place::Register(RAX));
                 self.assembler.jump(back);
             }
+            Cold::Control(label, back) => {
+                self.assembler.bind(label);
+                self.assembler.float_control(2, Place::Memory(RSP, -16));
+                self.assembler.jump(back);
+            }
             Cold::Back(label, back) => {
                 self.assembler.bind(label);
                 self.assembler.jump(back);
             }
         }
-    }
-
-    /// Goes on at an address known now, after `count` instructions, from an instruction at `from`.
-    fn go_to(
-        &mut self,
-        from: u64,
-        target: u64,
-        count: i32,
-        trace: &Trace,
-        head: Label,
-        output: &mut Output<'_>,
-    ) {
-        let page = |address: u64| address & !(PAGE_SIZE - 1);
-        let near = page(target) == page(trace.start);
-        self.assembler
-            .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
-        if !near || target <= from {
-            let out = output.leave(Leave::Plain { pc: target });
-            let exhausted = self.cold_leave(out);
-            self.assembler.jump_if(Condition::LessEqual, exhausted);
-        }
-        if near && target == trace.start {
-            self.assembler.jump(head);
-        } else if near {
-            let id = output.next_leave();
-            let unlinked = self.cold_leave(id);
-            self.assembler.jump(unlinked);
-            let at = self.assembler.offset() - 4;
-            output.leave(Leave::Link {
-                pc: target,
-                patch: Patch::Distance(at),
-            });
-        } else {
-            let Some(slot) = output.slot() else {
-                // The code memory is about to be emptied.
-                let id = output.leave(Leave::Plain { pc: target });
-                return self.leave(id, output);
-            };
-            let id = output.leave(Leave::Link {
-                pc: target,
-                patch: Patch::Slot(slot),
-            });
-            let unlinked = self.cold_leave(id);
-            let a = &mut self.assembler;
-            a.load(W64, RAX, field(offset_of!(Core, context)));
-            a.alu(Alu::Cmp, W64, RAX, Place::Code(slot * SLOT_BYTES));
-            a.jump_if(Condition::NotEqual, unlinked);
-            a.jump_through(Place::Code(slot * SLOT_BYTES + 8));
-        }
-    }
-
-    /// Goes on at the address in `rax`.
-    fn go_to_rax(&mut self, count: i32, output: &Output<'_>) {
-        let a = &mut self.assembler;
-        let miss = a.label();
-        a.alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
-        a.jump_if(Condition::LessEqual, miss);
-        a.lea(RCX, Place::Indexed(RAX, RAX, 0));
-        a.shift_immediate(Shift::Shl, W32, Place::Register(RCX), 3);
-        a.alu_immediate(
-            Alu::And,
-            W32,
-            Place::Register(RCX),
-            (blocks::JUMPS as i32 - 1) * 32,
-        );
-        a.alu(Alu::Add, W64, RCX, field(offset_of!(Core, jumps)));
-        a.load(W64, RDX, field(offset_of!(Core, context)));
-        a.alu(Alu::Cmp, W64, RAX, Place::Memory(RCX, blocks::JUMP_PC));
-        a.jump_if(Condition::NotEqual, miss);
-        a.alu(Alu::Cmp, W64, RDX, Place::Memory(RCX, blocks::JUMP_CONTEXT));
-        a.jump_if(Condition::NotEqual, miss);
-        a.jump_through(Place::Memory(RCX, blocks::JUMP_CODE));
-        a.bind(miss);
-        a.jump_to(output.stubs.untranslated);
     }
 
     /// A guest register's value in a host register: its own, or the scratch register.
@@ -449,131 +423,6 @@ impl X64 {
                     self.assembler.store(W64, place(rd), RAX);
                 }
             },
-        }
-    }
-
-    fn step(
-        &mut self,
-        trace: &Trace,
-        index: usize,
-        step: &Step,
-        head: Label,
-        output: &mut Output<'_>,
-    ) {
-        use Kind::*;
-        let op = &step.op;
-        let in_rax = self.in_rax.take();
-        match op.kind {
-            Nop => {}
-            Fence => {
-                if op.raw >> 24 & 1 != 0 && op.raw >> 20 & 2 != 0 {
-                    self.assembler.full_fence();
-                }
-            }
-            Jal => {
-                self.put_constant(op.rd, step.following());
-                if index + 1 == trace.steps.len() && trace.end == End::Jump {
-                    self.go_to(
-                        step.pc,
-                        step.target(),
-                        index as i32 + 1,
-                        trace,
-                        head,
-                        output,
-                    );
-                }
-            }
-            Jalr => {
-                let base = self.value(op.rs1, RAX);
-                self.assembler.lea(RAX, Place::Memory(base, op.imm));
-                self.assembler
-                    .alu_immediate(Alu::And, W64, Place::Register(RAX), -2);
-                match pinned(op.rd) {
-                    Some(host) => self.assembler.constant(host, step.following()),
-                    None if op.rd == SINK => {}
-                    None => {
-                        self.assembler.constant(RCX, step.following());
-                        self.assembler.store(W64, place(op.rd), RCX);
-                    }
-                }
-                self.go_to_rax(index as i32 + 1, output);
-            }
-            Beq | Bne | Blt | Bge | Bltu | Bgeu => self.branch(trace, index, step, head, output),
-            Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Flw | Fld => {
-                self.load(index, step, in_rax, output)
-            }
-            Sb | Sh | Sw | Sd | Fsw | Fsd => self.store(index, step, in_rax, output),
-            Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci => {
-                self.site(index, step, output);
-                self.float_checked = false;
-            }
-            _ if op.kind as u8 >= Flw as u8 => self.float(index, step, output),
-            _ => {
-                if !self.arithmetic(step) {
-                    self.site(index, step, output);
-                }
-            }
-        }
-    }
-
-    fn branch(
-        &mut self,
-        trace: &Trace,
-        index: usize,
-        step: &Step,
-        head: Label,
-        output: &mut Output<'_>,
-    ) {
-        use Kind::*;
-        let op = &step.op;
-        let condition = match op.kind {
-            Beq => Condition::Equal,
-            Bne => Condition::NotEqual,
-            Blt => Condition::Less,
-            Bge => Condition::GreaterEqual,
-            Bltu => Condition::Below,
-            _ => Condition::AboveEqual,
-        };
-        let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
-        if last && step.target() == trace.start {
-            // A loop: counted before the comparison, which can then jump straight to the head.
-            let out = output.leave(Leave::Interpret {
-                pc: step.pc,
-                retired: -1,
-            });
-            let exhausted = self.cold_leave(out);
-            self.assembler
-                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
-            self.assembler.jump_if(Condition::LessEqual, exhausted);
-            self.compare(op);
-            self.assembler.jump_if(condition, head);
-            self.go_to(step.pc, step.following(), 0, trace, head, output);
-            return;
-        }
-        self.compare(op);
-        let taken = self.assembler.label();
-        self.assembler.jump_if(condition, taken);
-        self.cold
-            .push(Cold::Taken(taken, index as i32 + 1, step.pc, step.target()));
-        if last {
-            self.go_to(
-                step.pc,
-                step.following(),
-                index as i32 + 1,
-                trace,
-                head,
-                output,
-            );
-        }
-    }
-
-    /// Compares the two sources.
-    fn compare(&mut self, op: &Op) {
-        let first = self.value(op.rs1, RAX);
-        if op.rs2 == 0 {
-            self.assembler.test(W64, first, first);
-        } else {
-            self.assembler.alu(Alu::Cmp, W64, first, place(op.rs2));
         }
     }
 }

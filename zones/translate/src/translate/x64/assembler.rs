@@ -309,12 +309,6 @@ impl Assembler {
         }
     }
 
-    /// A constant, without touching the flags.
-    pub(super) fn constant_keeping_flags(&mut self, to: Reg, value: i32) {
-        self.encode(None, true, false, &[0xc7], 0, Place::Register(to));
-        self.immediate(value);
-    }
-
     pub(super) fn store_constant(&mut self, to: Place, value: i32) {
         self.encode(None, true, false, &[0xc7], 0, to);
         self.immediate(value);
@@ -505,16 +499,13 @@ impl Assembler {
         self.alu_immediate(Alu::Or, W32, Place::Memory(RSP, -8), 0);
     }
 
-    /// `lock` prefix.
-    pub(super) fn lock(&mut self) {
+    /// `lock xadd`.
+    pub(super) fn locked_add(&mut self, width: Width, place: Place, reg: Reg) {
         self.byte(0xf0);
+        self.encode(None, width == W64, false, &[0x0f, 0xc1], reg.0, place);
     }
 
-    /// `xadd` (c1), `cmpxchg` (b1).
-    pub(super) fn exchange_form(&mut self, opcode: u8, width: Width, place: Place, reg: Reg) {
-        self.encode(None, width == W64, false, &[0x0f, opcode], reg.0, place);
-    }
-
+    /// `xchg` with memory, which is always locked.
     pub(super) fn exchange(&mut self, width: Width, place: Place, reg: Reg) {
         self.encode(None, width == W64, false, &[0x87], reg.0, place);
     }
@@ -532,6 +523,30 @@ impl Assembler {
             true,
             false,
             &[0x0f, 0x6e],
+            to.0,
+            Place::Register(from),
+        );
+    }
+
+    /// `movd` of a general register's low half into a vector register.
+    pub(super) fn vector_from_general(&mut self, to: Reg, from: Reg) {
+        self.encode(
+            Some(0x66),
+            false,
+            false,
+            &[0x0f, 0x6e],
+            to.0,
+            Place::Register(from),
+        );
+    }
+
+    /// `movaps` between vector registers.
+    pub(super) fn vector_move(&mut self, to: Reg, from: Reg) {
+        self.encode(
+            None,
+            false,
+            false,
+            &[0x0f, 0x28],
             to.0,
             Place::Register(from),
         );

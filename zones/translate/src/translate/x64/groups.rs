@@ -163,7 +163,7 @@ impl Group {
 }
 
 /// The integer register an instruction writes, if it writes one.
-fn integer_destination(op: &Op) -> Option<u8> {
+pub(super) fn integer_destination(op: &Op) -> Option<u8> {
     use Kind::*;
     let written = match op.kind {
         Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd | Fsw | Fsd | Fence => false,

@@ -148,11 +148,14 @@ impl X64 {
             Lwu => a.extend_zero(4, to, from),
             Ld => a.load(W64, to, from),
             Fld => {
-                a.load(W64, RCX, from);
-                a.store(W64, float_place(op.rd), RCX);
+                let vector = self.floats.hold(op.rd, true);
+                a.scalar(true, float::MOVE_FROM, vector, from);
+                a.scalar(true, float::MOVE_TO, vector, float_place(op.rd));
             }
             _ => {
                 a.load(W32, RCX, from);
+                let vector = self.floats.hold(op.rd, false);
+                a.vector_from_general(vector, RCX);
                 self.put_single(op.rd);
             }
         }
@@ -160,7 +163,7 @@ impl X64 {
             self.put(op.rd, to);
         }
         if let Some(back) = back {
-            self.assembler.bind(back);
+            self.come_back(back);
         }
     }
 
@@ -177,8 +180,14 @@ impl X64 {
             self.check_float(index, step, output);
         }
         let (to, back) = self.reach(index, step, in_rax, output);
-        let value = match op.kind {
-            Fsw | Fsd => {
+        let held = match op.kind {
+            Fsd => self.floats.find(op.rs2, true),
+            Fsw => self.floats.find(op.rs2, false),
+            _ => None,
+        };
+        let value = match (op.kind, held) {
+            (_, Some(vector)) => vector,
+            (Fsw | Fsd, None) => {
                 self.assembler.load(W64, RCX, float_place(op.rs2));
                 RCX
             }
@@ -186,14 +195,42 @@ impl X64 {
         };
         let a = &mut self.assembler;
         match op.kind {
+            _ if held.is_some() => a.scalar(op.kind == Fsd, float::MOVE_TO, value, to),
             Sb => a.store8(to, value),
             Sh => a.store16(to, value),
             Sw | Fsw => a.store(W32, to, value),
             _ => a.store(W64, to, value),
         }
         if let Some(back) = back {
-            self.assembler.bind(back);
+            self.come_back(back);
         }
+    }
+
+    /// Atomic read-modify-write operations that the host has as one instruction; the others are the interpreter's.
+    pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+        use Kind::*;
+        let op = &step.op;
+        let width = match op.kind {
+            AmoaddW | AmoswapW => W32,
+            AmoaddD | AmoswapD => W64,
+            _ => return self.site(index, step, output),
+        };
+        let (slow, back) = self.cold_site(index, step, output);
+        self.address(op.rs1, 0);
+        self.check(if width == W32 { 4 } else { 8 }, true, slow);
+        self.add_host(true);
+        let a = &mut self.assembler;
+        a.load(W64, RCX, place(op.rs2));
+        if matches!(op.kind, AmoaddW | AmoaddD) {
+            a.locked_add(width, Place::Memory(RAX, 0), RCX);
+        } else {
+            a.exchange(width, Place::Memory(RAX, 0), RCX);
+        }
+        if width == W32 {
+            a.extend_signed(4, RCX, Place::Register(RCX));
+        }
+        self.put(op.rd, RCX);
+        self.come_back(back);
     }
 }
 
