@@ -305,6 +305,8 @@ impl Session {
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
             Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
+            // The endpoint asks nothing and locks nothing yet, so there is nothing to answer or to unlock.
+            Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }
 
