@@ -304,7 +304,11 @@ impl Session {
                     .map(|zone| zone.name());
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
-            Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
+            Action::Chord(chord) => {
+                tracing::info!("{chord:?} is not available in this version");
+            }
+            // Nothing asks the person anything yet, and nothing locks the screen.
+            Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }
 
