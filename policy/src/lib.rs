@@ -19,6 +19,7 @@ mod engine;
 mod expectations;
 mod explain;
 mod format;
+pub mod fuzzing;
 mod idle;
 mod install;
 mod keys;
