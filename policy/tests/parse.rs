@@ -79,7 +79,6 @@ fn every_mistake_of_a_file_is_told_at_once_with_its_place() {
         .replace("\"1 GiB\"", "1024")
         .replace("\"ask\"", "\"maybe\"");
     let expected = [
-        ("missing-key", 2, 7),
         ("unknown-key", 3, 1),
         ("wrong-type", 12, 10),
         ("unknown-zone", 19, 6),
