@@ -75,7 +75,7 @@ pub mod limits {
     /// Bytes of one explanatory text, such as why a zone failed.
     pub const TEXT_BYTES: usize = 256;
     /// Jail layers in one `Hello`.
-    pub const LAYERS: usize = 16;
+    pub const LAYERS: usize = 24;
     /// Bytes of a jail layer's name.
     pub const LAYER_NAME_BYTES: usize = 24;
     /// Highest evdev key or button code (`KEY_MAX`).

@@ -135,6 +135,21 @@ impl EndpointLink {
     }
 }
 
+impl ZoneLink {
+    /// The link that a zone process was started with as its standard input, the one descriptor that any process can be given
+    /// without unsafe code on either side. A copy of it stays open as standard input.
+    ///
+    /// # Errors
+    /// Standard input is something else.
+    pub fn from_standard_input() -> Result<Self, LinkError> {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned();
+        Self::from_socket(socket.map_err(|source| LinkError::System {
+            call: "fcntl",
+            source,
+        })?)
+    }
+}
+
 impl<S: Message, R: Message> Link<S, R> {
     /// Takes one end of a zone link, such as an inherited descriptor.
     ///

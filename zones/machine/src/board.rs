@@ -37,7 +37,9 @@ pub struct Board {
 
 impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.windows.iter().map(|window| window.base)).finish()
+        f.debug_list()
+            .entries(self.windows.iter().map(|window| window.base))
+            .finish()
     }
 }
 
@@ -69,7 +71,13 @@ impl Bus for Board {
 
     fn write(&self, address: u64, size: u8, value: u64) -> Result<(), BusFault> {
         let (device, offset) = self.find(address, size)?;
-        device.write(offset, value.to_le_bytes().get(..usize::from(size)).ok_or(BusFault)?);
+        device.write(
+            offset,
+            value
+                .to_le_bytes()
+                .get(..usize::from(size))
+                .ok_or(BusFault)?,
+        );
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ const IRQ_S_EXT: u32 = 9;
 
 /// The extensions of the CPU, as the binding wants them.
 const EXTENSIONS: &[&str] = &[
-    "i", "m", "a", "f", "d", "c", "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zba", "zbb", "zbs", "sstc",
+    "i", "m", "a", "f", "d", "c", "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zba", "zbb",
+    "zbs", "sstc",
 ];
 const ISA: &str = "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_sstc";
 
@@ -70,7 +71,10 @@ fn cpus(fdt: &mut FdtWriter, harts: u32) -> FdtWriterResult<()> {
     let cpus = fdt.begin_node("cpus")?;
     fdt.property_u32("#address-cells", 1)?;
     fdt.property_u32("#size-cells", 0)?;
-    fdt.property_u32("timebase-frequency", u32::try_from(time::FREQUENCY).unwrap_or(u32::MAX))?;
+    fdt.property_u32(
+        "timebase-frequency",
+        u32::try_from(time::FREQUENCY).unwrap_or(u32::MAX),
+    )?;
     for hart in 0..harts {
         let cpu = fdt.begin_node(&format!("cpu@{hart:x}"))?;
         fdt.property_string("device_type", "cpu")?;
@@ -79,7 +83,10 @@ fn cpus(fdt: &mut FdtWriter, harts: u32) -> FdtWriterResult<()> {
         fdt.property_string("status", "okay")?;
         fdt.property_string("riscv,isa", ISA)?;
         fdt.property_string("riscv,isa-base", "rv64i")?;
-        fdt.property_string_list("riscv,isa-extensions", EXTENSIONS.iter().map(ToString::to_string).collect())?;
+        fdt.property_string_list(
+            "riscv,isa-extensions",
+            EXTENSIONS.iter().map(ToString::to_string).collect(),
+        )?;
         // A walk of three levels is cheaper than one of four, and 256 GiB are plenty for a zone's programs.
         fdt.property_string("mmu-type", "riscv,sv39")?;
         // A block is a page: the kernel clears each page by one instruction.
@@ -104,13 +111,18 @@ fn soc(fdt: &mut FdtWriter, description: &Description<'_>) -> FdtWriterResult<()
     fdt.property_null("ranges")?;
 
     let plic = fdt.begin_node(&format!("interrupt-controller@{PLIC_BASE:x}"))?;
-    fdt.property_string_list("compatible", vec!["sifive,plic-1.0.0".into(), "riscv,plic0".into()])?;
+    fdt.property_string_list(
+        "compatible",
+        vec!["sifive,plic-1.0.0".into(), "riscv,plic0".into()],
+    )?;
     fdt.property_array_u64("reg", &[PLIC_BASE, PLIC_SIZE])?;
     fdt.property_u32("#interrupt-cells", 1)?;
     fdt.property_u32("#address-cells", 0)?;
     fdt.property_null("interrupt-controller")?;
     fdt.property_u32("riscv,ndev", SOURCES)?;
-    let contexts: Vec<u32> = (0..description.harts).flat_map(|hart| [PHANDLE_HART + hart, IRQ_S_EXT]).collect();
+    let contexts: Vec<u32> = (0..description.harts)
+        .flat_map(|hart| [PHANDLE_HART + hart, IRQ_S_EXT])
+        .collect();
     fdt.property_array_u32("interrupts-extended", &contexts)?;
     fdt.property_phandle(PHANDLE_PLIC)?;
     fdt.end_node(plic)?;

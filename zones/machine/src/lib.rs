@@ -10,3 +10,4 @@ pub mod machine;
 pub mod memory;
 pub mod plic;
 pub mod sbi;
+pub mod zone;

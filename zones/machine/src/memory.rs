@@ -33,8 +33,11 @@ pub fn allocate(mib: u32) -> Result<(Arc<GuestMemoryMmap<()>>, u64), MemoryError
         return Err(MemoryError::Size { mib });
     }
     let length = u64::from(mib) << 20;
-    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(RAM_BASE), usize::try_from(length).unwrap_or(usize::MAX))])
-        .map_err(|error| MemoryError::Host(error.to_string()))?;
+    let memory = GuestMemoryMmap::from_ranges(&[(
+        GuestAddress(RAM_BASE),
+        usize::try_from(length).unwrap_or(usize::MAX),
+    )])
+    .map_err(|error| MemoryError::Host(error.to_string()))?;
     for region in memory.iter() {
         advise_huge(region);
     }
@@ -45,8 +48,5 @@ pub fn allocate(mib: u32) -> Result<(Arc<GuestMemoryMmap<()>>, u64), MemoryError
 fn advise_huge(region: &vm_memory::GuestRegionMmap<()>) {
     let length = usize::try_from(region.len()).unwrap_or(0);
     // SAFETY: the range is this region's own mapping, and MADV_HUGEPAGE changes no content.
-    let result = unsafe { libc::madvise(region.as_ptr().cast(), length, libc::MADV_HUGEPAGE) };
-    if result != 0 {
-        tracing::debug!("the host offers no huge pages for guest memory");
-    }
+    let _ = unsafe { libc::madvise(region.as_ptr().cast(), length, libc::MADV_HUGEPAGE) };
 }

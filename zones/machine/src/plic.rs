@@ -48,8 +48,17 @@ impl Plic {
     /// A controller that drives these harts' external interrupts.
     pub fn new(harts: Vec<Arc<HartPort>>) -> Self {
         let contexts = harts.iter().map(|_| Context::default()).collect();
-        let state = State { priority: [0; 32], level: 0, pending: 0, in_service: 0, contexts };
-        Self { state: Mutex::new(state), harts }
+        let state = State {
+            priority: [0; 32],
+            level: 0,
+            pending: 0,
+            in_service: 0,
+            contexts,
+        };
+        Self {
+            state: Mutex::new(state),
+            harts,
+        }
     }
 
     /// Drives a source's line. Sources that do not exist are ignored.
@@ -86,13 +95,23 @@ impl Plic {
             0..PENDING => state.priority.get(index(offset)).copied().unwrap_or(0),
             PENDING => state.pending,
             ENABLE..CONTEXT => match place(offset - ENABLE, ENABLE_STRIDE) {
-                (context, 0) => state.contexts.get(context).map_or(0, |context| context.enabled),
+                (context, 0) => state
+                    .contexts
+                    .get(context)
+                    .map_or(0, |context| context.enabled),
                 _ => 0,
             },
             _ => match place(offset.saturating_sub(CONTEXT), CONTEXT_STRIDE) {
-                (context, 0) => state.contexts.get(context).map_or(0, |context| context.threshold),
+                (context, 0) => state
+                    .contexts
+                    .get(context)
+                    .map_or(0, |context| context.threshold),
                 (context, 4) => {
-                    let claimed = state.contexts.get(context).and_then(|context| state.best(context)).unwrap_or(0);
+                    let claimed = state
+                        .contexts
+                        .get(context)
+                        .and_then(|context| state.best(context))
+                        .unwrap_or(0);
                     if claimed != 0 {
                         state.pending &= !(1 << claimed);
                         state.in_service |= 1 << claimed;
@@ -127,7 +146,10 @@ impl Plic {
                     }
                 }
                 (context, 4) => {
-                    let enabled = state.contexts.get(context).map_or(0, |context| context.enabled);
+                    let enabled = state
+                        .contexts
+                        .get(context)
+                        .map_or(0, |context| context.enabled);
                     // A completion for a source that this context does not enable is ignored.
                     if value <= SOURCES && enabled & 1 << value != 0 {
                         let bit = 1 << value;
@@ -167,7 +189,10 @@ fn index(offset: u64) -> usize {
 
 /// Which context an offset belongs to, and the offset within it.
 fn place(offset: u64, stride: u64) -> (usize, u64) {
-    (usize::try_from(offset / stride).unwrap_or(usize::MAX), offset % stride)
+    (
+        usize::try_from(offset / stride).unwrap_or(usize::MAX),
+        offset % stride,
+    )
 }
 
 impl Registers for Plic {
@@ -230,7 +255,10 @@ mod tests {
         for source in 1..4 {
             plic.set(source, true);
         }
-        assert_eq!([load(&plic, claim), load(&plic, claim), load(&plic, claim)], [3, 1, 2]);
+        assert_eq!(
+            [load(&plic, claim), load(&plic, claim), load(&plic, claim)],
+            [3, 1, 2]
+        );
     }
 
     #[test]
@@ -238,8 +266,16 @@ mod tests {
         let plic = two_harts();
         plic.set(1, true);
         assert_eq!(load(&plic, CONTEXT + 4), 0);
-        assert_eq!(load(&plic, CONTEXT + 9 * CONTEXT_STRIDE + 4), 0, "no such context");
+        assert_eq!(
+            load(&plic, CONTEXT + 9 * CONTEXT_STRIDE + 4),
+            0,
+            "no such context"
+        );
         store(&plic, CONTEXT + CONTEXT_STRIDE, 1);
-        assert_eq!(load(&plic, CONTEXT + CONTEXT_STRIDE + 4), 0, "not above the threshold");
+        assert_eq!(
+            load(&plic, CONTEXT + CONTEXT_STRIDE + 4),
+            0,
+            "not above the threshold"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! Specification 2.0. A hart's own calls run on its thread; other harts are reached through their ports.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use zone_translate::{Hart, HartPort, Ram};
 
@@ -30,6 +31,9 @@ const IMPLEMENTATION_VERSION: u64 = 1;
 
 /// Most bytes that one debug console call takes; the caller sees how many were taken.
 const CONSOLE_CHUNK: u64 = 1024;
+
+/// How often a hart that waits for another's fence looks whether that one still runs at all.
+const FENCE_POLL: Duration = Duration::from_millis(20);
 
 /// How the guest ended its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +87,9 @@ pub struct Sbi {
 
 impl std::fmt::Debug for Sbi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sbi").field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("Sbi")
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,13 +98,26 @@ type Answer = Result<u64, i64>;
 impl Sbi {
     /// All harts stopped.
     pub fn new(ports: Vec<Arc<HartPort>>, console: Arc<dyn Console>) -> Self {
-        let slots = ports.iter().map(|_| Slot { state: Mutex::new(HartState::Stopped), changed: Condvar::new() }).collect();
-        Self { ports, slots, console, ended: Mutex::new(false) }
+        let slots = ports
+            .iter()
+            .map(|_| Slot {
+                state: Mutex::new(HartState::Stopped),
+                changed: Condvar::new(),
+            })
+            .collect();
+        Self {
+            ports,
+            slots,
+            console,
+            ended: Mutex::new(false),
+        }
     }
 
     /// Starts a stopped hart at `pc` with its number in `a0` and `opaque` in `a1`.
     pub fn start_hart(&self, hart: usize, pc: u64, opaque: u64) -> bool {
-        let Some(slot) = self.slots.get(hart) else { return false };
+        let Some(slot) = self.slots.get(hart) else {
+            return false;
+        };
         let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state != HartState::Stopped {
             return false;
@@ -120,7 +139,10 @@ impl Sbi {
                 *state = HartState::Started;
                 return Some((pc, opaque));
             }
-            state = slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = slot
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -172,7 +194,7 @@ impl Sbi {
             }),
             // fence.i, sfence.vma and sfence.vma by ASID; a fence of everything is a fence of any range.
             (RFENCE, 0..=2) => self.targets(first, second).map(|targets| {
-                self.fence(hart, &targets);
+                self.fence(number, &targets);
                 0
             }),
             (HSM, 0) => self.hart_start(first, second, third),
@@ -211,30 +233,46 @@ impl Sbi {
         let base = usize::try_from(base).map_err(|_| ERR_INVALID_PARAM)?;
         let mut targets = Vec::new();
         for bit in (0..64).filter(|bit| mask >> bit & 1 != 0) {
-            let hart = base.checked_add(bit).filter(|hart| *hart < self.slots.len()).ok_or(ERR_INVALID_PARAM)?;
+            let hart = base
+                .checked_add(bit)
+                .filter(|hart| *hart < self.slots.len())
+                .ok_or(ERR_INVALID_PARAM)?;
             targets.push(hart);
         }
         Ok(targets)
     }
 
     /// Returns when no target still runs with what the fence is about.
-    fn fence(&self, hart: &mut Hart, targets: &[usize]) {
+    fn fence(&self, number: usize, targets: &[usize]) {
+        let Some(own) = self.ports.get(number) else {
+            return;
+        };
         let tickets: Vec<_> = targets
             .iter()
             .filter_map(|target| Some((*target, self.ports.get(*target)?)))
             .map(|(target, port)| (target, port, port.ask_fence()))
             .collect();
+        // The calling hart runs no guest code until its own fences are done, so harts that fence each other both go on.
+        own.set_parked(true);
         for (target, port, ticket) in tickets {
             // A hart that is not started fences when it starts.
-            while !port.fence_is_done(ticket) && self.is_started(target) && !self.has_ended() {
-                hart.serve_fences();
-                std::thread::yield_now();
-            }
+            while !port.wait_for_fence(ticket, FENCE_POLL)
+                && self.is_started(target)
+                && !self.has_ended()
+            {}
         }
+        own.set_parked(false);
     }
 
     fn state(&self, hart: usize) -> Option<HartState> {
-        Some(*self.slots.get(hart)?.state.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            *self
+                .slots
+                .get(hart)?
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn is_started(&self, hart: usize) -> bool {
@@ -246,11 +284,18 @@ impl Sbi {
         if hart >= self.slots.len() {
             return Err(ERR_INVALID_PARAM);
         }
-        if self.start_hart(hart, pc, opaque) { Ok(0) } else { Err(ERR_ALREADY_AVAILABLE) }
+        if self.start_hart(hart, pc, opaque) {
+            Ok(0)
+        } else {
+            Err(ERR_ALREADY_AVAILABLE)
+        }
     }
 
     fn hart_status(&self, hart: u64) -> Answer {
-        let state = usize::try_from(hart).ok().and_then(|hart| self.state(hart)).ok_or(ERR_INVALID_PARAM)?;
+        let state = usize::try_from(hart)
+            .ok()
+            .and_then(|hart| self.state(hart))
+            .ok_or(ERR_INVALID_PARAM)?;
         Ok(match state {
             HartState::Started => 0,
             HartState::Stopped => 1,
@@ -260,7 +305,9 @@ impl Sbi {
 
     fn console_write(&self, ram: &Ram, length: u64, low: u64, high: u64) -> Answer {
         let range = console_range(ram, length, low, high)?;
-        let bytes: Vec<u8> = range.filter_map(|address| ram.load::<u8>(address)).collect();
+        let bytes: Vec<u8> = range
+            .filter_map(|address| ram.load::<u8>(address))
+            .collect();
         self.console.write(&bytes);
         Ok(bytes.len() as u64)
     }
@@ -278,7 +325,10 @@ impl Sbi {
 
 /// The physical range of a console buffer, cut to what one call takes; all of it must be RAM.
 fn console_range(ram: &Ram, length: u64, low: u64, high: u64) -> Result<std::ops::Range<u64>, i64> {
-    let end = low.checked_add(length).filter(|_| high == 0).ok_or(ERR_INVALID_PARAM)?;
+    let end = low
+        .checked_add(length)
+        .filter(|_| high == 0)
+        .ok_or(ERR_INVALID_PARAM)?;
     if low < ram.base() || end > ram.base() + ram.length() {
         return Err(ERR_INVALID_ADDRESS);
     }

@@ -13,7 +13,12 @@ use crate::op::Op;
 const LONGEST: usize = 64;
 /// Most decoded instructions kept: 12 MiB of them.
 const CAPACITY: usize = 768 * 1024;
-const JUMPS: usize = 4096;
+/// Entries of the table by virtual address, which generated code reads too.
+pub(crate) const JUMPS: usize = 4096;
+pub(crate) const JUMP_PC: i32 = std::mem::offset_of!(Jump, pc) as i32;
+pub(crate) const JUMP_CONTEXT: i32 = std::mem::offset_of!(Jump, context) as i32;
+pub(crate) const JUMP_CODE: i32 = std::mem::offset_of!(Jump, code) as i32;
+const _: () = assert!(size_of::<Jump>() == 32, "generated code indexes the table");
 const BUCKETS: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 
@@ -21,14 +26,39 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
-    length: u32,
+    length: u16,
 }
 
+/// What is known about a virtual address.
 #[derive(Clone, Copy)]
-struct Jump {
+#[repr(C)]
+pub(crate) struct Jump {
     pc: u64,
-    context: u32,
-    span: Span,
+    context: u64,
+    /// Address of its translation, or of the code that leaves for the interpreter.
+    pub(crate) code: u64,
+    start: u32,
+    length: u16,
+    /// How often the interpreter ran it.
+    pub(crate) heat: u16,
+}
+
+impl Jump {
+    const EMPTY: Self = Self {
+        pc: 1,
+        context: 0,
+        code: 0,
+        start: 0,
+        length: 0,
+        heat: 0,
+    };
+
+    pub(crate) fn span(&self) -> Span {
+        Span {
+            start: self.start,
+            length: self.length,
+        }
+    }
 }
 
 struct Block {
@@ -47,15 +77,13 @@ pub struct Blocks {
     epoch: u32,
 }
 
-const EMPTY_JUMP: Jump = Jump { pc: 1, context: 0, span: Span { start: 0, length: 0 } };
-
 impl Default for Blocks {
     fn default() -> Self {
         Self {
             ops: Vec::new(),
             blocks: Vec::new(),
             buckets: vec![NONE; BUCKETS].into_boxed_slice(),
-            jumps: Box::new([EMPTY_JUMP; JUMPS]),
+            jumps: Box::new([Jump::EMPTY; JUMPS]),
             epoch: 0,
         }
     }
@@ -63,7 +91,10 @@ impl Default for Blocks {
 
 impl std::fmt::Debug for Blocks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blocks").field("blocks", &self.blocks.len()).field("ops", &self.ops.len()).finish_non_exhaustive()
+        f.debug_struct("Blocks")
+            .field("blocks", &self.blocks.len())
+            .field("ops", &self.ops.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,29 +103,42 @@ fn bucket(physical: u64) -> usize {
 }
 
 impl Blocks {
-    /// The block that starts at this virtual address, if it was looked up in this context (translations and privilege)
-    /// before.
+    /// What is known about this virtual address in this context (translations and privilege).
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64, context: u32) -> Option<Span> {
-        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
-        (jump.pc == pc && jump.context == context).then_some(jump.span)
+    pub(crate) fn jump(&mut self, pc: u64, context: u64) -> Option<&mut Jump> {
+        let jump = &mut self.jumps[(pc >> 1) as usize % JUMPS];
+        (jump.pc == pc && jump.context == context).then_some(jump)
     }
 
-    /// Remembers the block for [`Blocks::jump`].
-    pub(crate) fn remember(&mut self, pc: u64, context: u32, span: Span) {
-        self.jumps[(pc >> 1) as usize % JUMPS] = Jump { pc, context, span };
+    /// Remembers the block and the code for [`Blocks::jump`].
+    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span, code: u64) {
+        self.jumps[(pc >> 1) as usize % JUMPS] = Jump {
+            pc,
+            context,
+            code,
+            start: span.start,
+            length: span.length,
+            heat: 0,
+        };
+    }
+
+    /// The table of what is known by virtual address, for generated code.
+    pub(crate) fn jump_table(&mut self) -> *mut Jump {
+        self.jumps.as_mut_ptr()
     }
 
     /// Drops what [`Blocks::jump`] finds.
     pub(crate) fn forget_jumps(&mut self) {
-        self.jumps.fill(EMPTY_JUMP);
+        self.jumps.fill(Jump::EMPTY);
     }
 
     /// The instructions of a block.
     #[inline(always)]
     pub(crate) fn ops(&self, span: Span) -> &[Op] {
         let start = span.start as usize;
-        self.ops.get(start..start + span.length as usize).unwrap_or_default()
+        self.ops
+            .get(start..start + span.length as usize)
+            .unwrap_or_default()
     }
 
     /// From now on, code written before now is seen. The caller also changes the context.
@@ -124,7 +168,12 @@ impl Blocks {
         }
         let span = self.decode(physical, page)?;
         let head = &mut self.buckets[bucket(physical)];
-        let block = Block { physical, span, epoch: self.epoch, next: *head };
+        let block = Block {
+            physical,
+            span,
+            epoch: self.epoch,
+            next: *head,
+        };
         *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
         self.blocks.push(block);
         Some(span)
@@ -135,7 +184,10 @@ impl Blocks {
         self.make_room();
         let start = self.ops.len();
         self.ops.push(decode::decode(raw));
-        Span { start: u32::try_from(start).unwrap_or(NONE), length: 1 }
+        Span {
+            start: u32::try_from(start).unwrap_or(NONE),
+            length: 1,
+        }
     }
 
     fn replace(&mut self, index: u32, span: Span) {
@@ -149,7 +201,11 @@ impl Blocks {
         self.ops(span).iter().all(|op| {
             let at = physical + u64::from(op.offset);
             let low = page.load::<u16>(at);
-            let raw = if op.length == 4 { u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16 } else { u32::from(low) };
+            let raw = if op.length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
             raw == op.raw
         })
     }
@@ -165,7 +221,11 @@ impl Blocks {
             if at + u64::from(length) > end {
                 break;
             }
-            let raw = if length == 4 { u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16 } else { u32::from(low) };
+            let raw = if length == 4 {
+                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+            } else {
+                u32::from(low)
+            };
             let mut op = decode::decode(raw);
             op.offset = u16::try_from(at - physical).unwrap_or_default();
             self.ops.push(op);
@@ -177,7 +237,7 @@ impl Blocks {
         let length = self.ops.len() - start;
         (length > 0).then(|| Span {
             start: u32::try_from(start).unwrap_or_default(),
-            length: u32::try_from(length).unwrap_or_default(),
+            length: u16::try_from(length).unwrap_or_default(),
         })
     }
 
@@ -187,7 +247,8 @@ impl Blocks {
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
         self.ops.clear();
         self.blocks.clear();
         self.buckets.fill(NONE);

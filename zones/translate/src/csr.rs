@@ -57,7 +57,12 @@ pub(crate) struct Refused;
 
 impl Core {
     /// Reads a CSR and writes `update(old)` if `write` is set. Returns the old value.
-    pub(crate) fn access_csr(&mut self, number: u32, write: bool, update: impl FnOnce(u64) -> u64) -> Result<u64, Refused> {
+    pub(crate) fn access_csr(
+        &mut self,
+        number: u32,
+        write: bool,
+        update: impl FnOnce(u64) -> u64,
+    ) -> Result<u64, Refused> {
         let privilege_needed = number >> 8 & 3;
         if privilege_needed > 1 || privilege_needed == 1 && self.privilege == Privilege::User {
             return Err(Refused);
@@ -94,7 +99,11 @@ impl Core {
                 if self.privilege == Privilege::User && self.scounteren >> (number & 3) & 1 == 0 {
                     return Err(Refused);
                 }
-                if number == TIME { self.now() } else { self.retired }
+                if number == TIME {
+                    self.now()
+                } else {
+                    self.retired()
+                }
             }
             _ => return Err(Refused),
         })
@@ -110,7 +119,7 @@ impl Core {
             }
             SIE => {
                 self.sie = value & (SSIP | STIP | SEIP);
-                self.budget = 0;
+                self.set_budget(0);
             }
             // Direct and vectored modes; a reserved mode leaves the base direct.
             STVEC => self.stvec = value & !2,
@@ -122,11 +131,11 @@ impl Core {
             STVAL => self.stval = value,
             SIP => {
                 self.port.write_software_pending(value & SSIP != 0);
-                self.budget = 0;
+                self.set_budget(0);
             }
             STIMECMP => {
                 self.stimecmp = value;
-                self.budget = 0;
+                self.set_budget(0);
             }
             SATP => {
                 self.mmu.set_satp(value);
@@ -137,24 +146,30 @@ impl Core {
     }
 
     pub(crate) fn sstatus(&self) -> u64 {
-        let dirty = if self.status & status::FS == status::FS { status::SD } else { 0 };
+        let dirty = if self.status & status::FS == status::FS {
+            status::SD
+        } else {
+            0
+        };
         self.status | status::UXL_64 | dirty
     }
 
     /// Takes over what a new `sstatus` or privilege means for translation and interrupts.
     pub(crate) fn status_changed(&mut self) {
-        self.mmu.set_execute_readable(self.status & status::MXR != 0);
+        self.mmu
+            .set_execute_readable(self.status & status::MXR != 0);
         self.mmu.set_view(match self.privilege {
             Privilege::User => View::User,
             Privilege::Supervisor if self.status & status::SUM != 0 => View::SupervisorUser,
             Privilege::Supervisor => View::Supervisor,
         });
+        self.float_changed();
         self.recheck_interrupts();
     }
 
     fn set_float_state(&mut self, frm: u8, flags: u8) {
         self.frm = frm & 7;
         self.flags = Flags(flags & 31);
-        self.status |= status::FS;
+        self.float_written();
     }
 }

@@ -15,7 +15,11 @@ pub fn length(first: u16) -> u8 {
 
 /// Decodes one instruction; `raw` holds a compressed one in its low half (the high half is ignored).
 pub fn decode(raw: u32) -> Op {
-    if raw & 3 == 3 { decode_full(raw) } else { compressed::decode(raw & 0xffff) }
+    if raw & 3 == 3 {
+        decode_full(raw)
+    } else {
+        compressed::decode(raw & 0xffff)
+    }
 }
 
 /// Bits `high..=low`.
@@ -26,7 +30,10 @@ fn bits(raw: u32, high: u32, low: u32) -> u32 {
 
 /// Bits `high..=low` as a small number, which a register or function field is.
 #[inline]
-#[allow(clippy::cast_possible_truncation, reason = "fields of at most eight bits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "fields of at most eight bits"
+)]
 fn field(raw: u32, high: u32, low: u32) -> u8 {
     bits(raw, high, low) as u8
 }
@@ -44,7 +51,17 @@ fn destination(rd: u8) -> u8 {
 }
 
 fn op(kind: Kind, raw: u32, length: u8) -> Op {
-    Op { kind, length, offset: 0, rd: SINK, rs1: 0, rs2: 0, rm: 0, imm: 0, raw }
+    Op {
+        kind,
+        length,
+        offset: 0,
+        rd: SINK,
+        rs1: 0,
+        rs2: 0,
+        rm: 0,
+        imm: 0,
+        raw,
+    }
 }
 
 /// `addi` in its cheapest form.
@@ -89,7 +106,10 @@ fn decode_full(raw: u32) -> Op {
         0x6f => {
             o.kind = Jal;
             o.imm = sign_extend(
-                bits(raw, 31, 31) << 20 | bits(raw, 19, 12) << 12 | bits(raw, 20, 20) << 11 | bits(raw, 30, 21) << 1,
+                bits(raw, 31, 31) << 20
+                    | bits(raw, 19, 12) << 12
+                    | bits(raw, 20, 20) << 11
+                    | bits(raw, 30, 21) << 1,
                 21,
             );
         }
@@ -97,7 +117,10 @@ fn decode_full(raw: u32) -> Op {
         0x63 => {
             o.kind = [Beq, Bne, Illegal, Illegal, Blt, Bge, Bltu, Bgeu][funct3 as usize];
             o.imm = sign_extend(
-                bits(raw, 31, 31) << 12 | bits(raw, 7, 7) << 11 | bits(raw, 30, 25) << 5 | bits(raw, 11, 8) << 1,
+                bits(raw, 31, 31) << 12
+                    | bits(raw, 7, 7) << 11
+                    | bits(raw, 30, 25) << 5
+                    | bits(raw, 11, 8) << 1,
                 13,
             );
         }
@@ -115,10 +138,14 @@ fn decode_full(raw: u32) -> Op {
         0x73 => system(&mut o, funct3, rd),
         0x07 => {
             o.rd = rd;
-            o.kind = [Illegal, Illegal, Flw, Fld, Illegal, Illegal, Illegal, Illegal][funct3 as usize];
+            o.kind = [
+                Illegal, Illegal, Flw, Fld, Illegal, Illegal, Illegal, Illegal,
+            ][funct3 as usize];
         }
         0x27 => {
-            o.kind = [Illegal, Illegal, Fsw, Fsd, Illegal, Illegal, Illegal, Illegal][funct3 as usize];
+            o.kind = [
+                Illegal, Illegal, Fsw, Fsd, Illegal, Illegal, Illegal, Illegal,
+            ][funct3 as usize];
             o.imm = store_immediate(raw);
         }
         0x43 | 0x47 | 0x4b | 0x4f => {

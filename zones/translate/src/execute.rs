@@ -10,6 +10,7 @@ use crate::op::{Kind, Op};
 use crate::trap::{BREAKPOINT, Trap, USER_CALL};
 
 /// How a block ended.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Flow {
     /// `pc` says where to go on.
     Continue,
@@ -20,7 +21,10 @@ pub(crate) enum Flow {
 }
 
 /// Runs one block that starts at `pc`.
-#[allow(clippy::too_many_lines, reason = "one match over all instructions, which is what makes it fast")]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one match over all instructions, which is what makes it fast"
+)]
 pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
     use Kind::*;
     macro_rules! x {
@@ -66,7 +70,11 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
         }
         macro_rules! branch {
             ($taken:expr) => {{
-                let target = if $taken { here!().wrapping_add(imm) } else { following!() };
+                let target = if $taken {
+                    here!().wrapping_add(imm)
+                } else {
+                    following!()
+                };
                 leave!(target)
             }};
         }
@@ -106,7 +114,8 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 let operand = x!(op.rs2) as i32;
                 let update = |old: u32| Some((old as i32).$choose(operand) as u32);
                 let (Ok(old) | Err(old)) =
-                    page.atomic32(address).fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
+                    page.atomic32(address)
+                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
                 word!(old)
             }};
             (signed double, $choose:ident) => {{
@@ -115,7 +124,8 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 let operand = x!(op.rs2) as i64;
                 let update = |old: u64| Some((old as i64).$choose(operand) as u64);
                 let (Ok(old) | Err(old)) =
-                    page.atomic64(address).fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
+                    page.atomic64(address)
+                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
                 x!(op.rd) = old;
             }};
         }
@@ -193,25 +203,45 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
             }
             Ecall => {
                 if core.privilege == Privilege::User {
-                    trap!(Trap { cause: USER_CALL, value: 0 })
+                    trap!(Trap {
+                        cause: USER_CALL,
+                        value: 0
+                    })
                 }
                 core.retire(index + 1);
                 core.pc = following!();
                 return Flow::Exit(Exit::SupervisorCall);
             }
-            Ebreak => trap!(Trap { cause: BREAKPOINT, value: here!() }),
+            Ebreak => trap!(Trap {
+                cause: BREAKPOINT,
+                value: here!()
+            }),
             Mul => x!(op.rd) = x!(op.rs1).wrapping_mul(x!(op.rs2)),
-            Mulh => x!(op.rd) = ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64,
-            Mulhsu => x!(op.rd) = ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64,
+            Mulh => {
+                x!(op.rd) =
+                    ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64;
+            }
+            Mulhsu => {
+                x!(op.rd) =
+                    ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64;
+            }
             Mulhu => x!(op.rd) = ((u128::from(x!(op.rs1)) * u128::from(x!(op.rs2))) >> 64) as u64,
             Div => {
                 let (a, b) = (x!(op.rs1) as i64, x!(op.rs2) as i64);
-                x!(op.rd) = if b == 0 { u64::MAX } else { a.wrapping_div(b) as u64 };
+                x!(op.rd) = if b == 0 {
+                    u64::MAX
+                } else {
+                    a.wrapping_div(b) as u64
+                };
             }
             Divu => x!(op.rd) = x!(op.rs1).checked_div(x!(op.rs2)).unwrap_or(u64::MAX),
             Rem => {
                 let (a, b) = (x!(op.rs1) as i64, x!(op.rs2) as i64);
-                x!(op.rd) = if b == 0 { a as u64 } else { a.wrapping_rem(b) as u64 };
+                x!(op.rd) = if b == 0 {
+                    a as u64
+                } else {
+                    a.wrapping_rem(b) as u64
+                };
             }
             Remu => x!(op.rd) = x!(op.rs1).checked_rem(x!(op.rs2)).unwrap_or(x!(op.rs1)),
             Mulw => word!((x!(op.rs1) as i32).wrapping_mul(x!(op.rs2) as i32)),
@@ -219,24 +249,40 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 let (a, b) = (x!(op.rs1) as i32, x!(op.rs2) as i32);
                 word!(if b == 0 { -1 } else { a.wrapping_div(b) });
             }
-            Divuw => word!((x!(op.rs1) as u32).checked_div(x!(op.rs2) as u32).unwrap_or(u32::MAX)),
+            Divuw => word!(
+                (x!(op.rs1) as u32)
+                    .checked_div(x!(op.rs2) as u32)
+                    .unwrap_or(u32::MAX)
+            ),
             Remw => {
                 let (a, b) = (x!(op.rs1) as i32, x!(op.rs2) as i32);
                 word!(if b == 0 { a } else { a.wrapping_rem(b) });
             }
-            Remuw => word!((x!(op.rs1) as u32).checked_rem(x!(op.rs2) as u32).unwrap_or(x!(op.rs1) as u32)),
+            Remuw => word!(
+                (x!(op.rs1) as u32)
+                    .checked_rem(x!(op.rs2) as u32)
+                    .unwrap_or(x!(op.rs1) as u32)
+            ),
             LrW => {
                 let address = x!(op.rs1);
                 let (page, physical) = attempt!(core.atomic_page(address, 4, Access::Load));
                 let value = page.atomic32(address).load(Ordering::SeqCst);
-                core.reservation = Some(Reservation { physical, value: value.into(), size: 4 });
+                core.reservation = Some(Reservation {
+                    physical,
+                    value: value.into(),
+                    size: 4,
+                });
                 word!(value);
             }
             LrD => {
                 let address = x!(op.rs1);
                 let (page, physical) = attempt!(core.atomic_page(address, 8, Access::Load));
                 let value = page.atomic64(address).load(Ordering::SeqCst);
-                core.reservation = Some(Reservation { physical, value, size: 8 });
+                core.reservation = Some(Reservation {
+                    physical,
+                    value,
+                    size: 8,
+                });
                 x!(op.rd) = value;
             }
             // A store-conditional succeeds if memory still holds what the load-reserved saw: other harts' stores of the
@@ -249,7 +295,12 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                     (reserved.physical, reserved.size) == (physical, 4)
                         && page
                             .atomic32(address)
-                            .compare_exchange(reserved.value as u32, new, Ordering::SeqCst, Ordering::SeqCst)
+                            .compare_exchange(
+                                reserved.value as u32,
+                                new,
+                                Ordering::SeqCst,
+                                Ordering::SeqCst,
+                            )
                             .is_ok()
                 });
                 x!(op.rd) = u64::from(!done);
@@ -262,7 +313,12 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                     (reserved.physical, reserved.size) == (physical, 8)
                         && page
                             .atomic64(address)
-                            .compare_exchange(reserved.value, new, Ordering::SeqCst, Ordering::SeqCst)
+                            .compare_exchange(
+                                reserved.value,
+                                new,
+                                Ordering::SeqCst,
+                                Ordering::SeqCst,
+                            )
                             .is_ok()
                 });
                 x!(op.rd) = u64::from(!done);
@@ -374,10 +430,12 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 }
                 // The block is a page: clearing one is what it is used for.
                 let address = x!(op.rs1) & !(PAGE_SIZE - 1);
-                let (page, _) = attempt!(core.atomic_page(address, 8, Access::Store).map_err(|trap| Trap {
-                    value: x!(op.rs1),
-                    ..trap
-                }));
+                let (page, _) = attempt!(core.atomic_page(address, 8, Access::Store).map_err(
+                    |trap| Trap {
+                        value: x!(op.rs1),
+                        ..trap
+                    }
+                ));
                 page.zero();
             }
             Flw => {
@@ -398,13 +456,18 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 if !core.float_enabled() {
                     trap!(Trap::illegal(op.raw))
                 }
-                attempt!(core.store::<u32>(x!(op.rs1).wrapping_add(imm), core.f[op.rs2 as usize & 31] as u32));
+                attempt!(core.store::<u32>(
+                    x!(op.rs1).wrapping_add(imm),
+                    core.f[op.rs2 as usize & 31] as u32
+                ));
             }
             Fsd => {
                 if !core.float_enabled() {
                     trap!(Trap::illegal(op.raw))
                 }
-                attempt!(core.store::<u64>(x!(op.rs1).wrapping_add(imm), core.f[op.rs2 as usize & 31]));
+                attempt!(
+                    core.store::<u64>(x!(op.rs1).wrapping_add(imm), core.f[op.rs2 as usize & 31])
+                );
             }
             Illegal => trap!(Trap::illegal(op.raw)),
             _ => attempt!(core.float(op)),
@@ -431,7 +494,11 @@ fn or_combine(value: u64) -> u64 {
 fn csr(core: &mut Core, op: &Op) -> Result<u64, Trap> {
     use Kind::*;
     let immediate = matches!(op.kind, Csrrwi | Csrrsi | Csrrci);
-    let source = if immediate { u64::from(op.rs1) } else { core.x[op.rs1 as usize & 63] };
+    let source = if immediate {
+        u64::from(op.rs1)
+    } else {
+        core.x[op.rs1 as usize & 63]
+    };
     // With x0 or a zero immediate, setting and clearing do not write at all, so they may read read-only registers.
     let write = matches!(op.kind, Csrrw | Csrrwi) || op.rs1 != 0;
     core.access_csr(op.imm.cast_unsigned(), write, |old| match op.kind {
@@ -445,7 +512,6 @@ fn csr(core: &mut Core, op: &Op) -> Result<u64, Trap> {
 impl Core {
     #[inline(always)]
     fn retire(&mut self, count: usize) {
-        self.retired = self.retired.wrapping_add(count as u64);
         self.budget -= count as i64;
     }
 }

@@ -14,7 +14,11 @@ const SIGN_D: u64 = 1 << 63;
 
 #[inline]
 fn unboxed(bits: u64) -> u32 {
-    if bits & BOX == BOX { bits as u32 } else { 0x7fc0_0000 }
+    if bits & BOX == BOX {
+        bits as u32
+    } else {
+        0x7fc0_0000
+    }
 }
 
 fn sign_extended(value: u32) -> u64 {
@@ -67,16 +71,42 @@ impl Core {
             FmulS => Single(single::mul(s1, s2, self.rounding(op)?, to)),
             FdivS => Single(single::div(s1, s2, self.rounding(op)?, to)),
             FsqrtS => Single(single::sqrt(s1, self.rounding(op)?, to)),
-            FmaddS => Single(single::mul_add(s1, s2, self.s(third), self.rounding(op)?, to)),
-            FmsubS => Single(single::mul_add(s1, s2, self.s(third) ^ SIGN_S, self.rounding(op)?, to)),
-            FnmsubS => Single(single::mul_add(s1 ^ SIGN_S, s2, self.s(third), self.rounding(op)?, to)),
-            FnmaddS => Single(single::mul_add(s1 ^ SIGN_S, s2, self.s(third) ^ SIGN_S, self.rounding(op)?, to)),
+            FmaddS => Single(single::mul_add(
+                s1,
+                s2,
+                self.s(third),
+                self.rounding(op)?,
+                to,
+            )),
+            FmsubS => Single(single::mul_add(
+                s1,
+                s2,
+                self.s(third) ^ SIGN_S,
+                self.rounding(op)?,
+                to,
+            )),
+            FnmsubS => Single(single::mul_add(
+                s1 ^ SIGN_S,
+                s2,
+                self.s(third),
+                self.rounding(op)?,
+                to,
+            )),
+            FnmaddS => Single(single::mul_add(
+                s1 ^ SIGN_S,
+                s2,
+                self.s(third) ^ SIGN_S,
+                self.rounding(op)?,
+                to,
+            )),
             FsgnjS => Single(s1 & !SIGN_S | s2 & SIGN_S),
             FsgnjnS => Single(s1 & !SIGN_S | !s2 & SIGN_S),
             FsgnjxS => Single(s1 ^ s2 & SIGN_S),
             FminS => Single(single::min(s1, s2, to)),
             FmaxS => Single(single::max(s1, s2, to)),
-            FcvtWS => Integer(sign_extended(single::to_i32(s1, self.rounding(op)?, to).cast_unsigned())),
+            FcvtWS => Integer(sign_extended(
+                single::to_i32(s1, self.rounding(op)?, to).cast_unsigned(),
+            )),
             FcvtWuS => Integer(sign_extended(single::to_u32(s1, self.rounding(op)?, to))),
             FcvtLS => Integer(single::to_i64(s1, self.rounding(op)?, to).cast_unsigned()),
             FcvtLuS => Integer(single::to_u64(s1, self.rounding(op)?, to)),
@@ -85,7 +115,11 @@ impl Core {
             FltS => Integer(single::lt(s1, s2, to).into()),
             FleS => Integer(single::le(s1, s2, to).into()),
             FclassS => Integer(single::classify(s1).into()),
-            FcvtSW => Single(single::from_i32((x1 as u32).cast_signed(), self.rounding(op)?, to)),
+            FcvtSW => Single(single::from_i32(
+                (x1 as u32).cast_signed(),
+                self.rounding(op)?,
+                to,
+            )),
             FcvtSWu => Single(single::from_u32(x1 as u32, self.rounding(op)?, to)),
             FcvtSL => Single(single::from_i64(x1.cast_signed(), self.rounding(op)?, to)),
             FcvtSLu => Single(single::from_u64(x1, self.rounding(op)?, to)),
@@ -95,10 +129,34 @@ impl Core {
             FmulD => Double(double::mul(d1, d2, self.rounding(op)?, to)),
             FdivD => Double(double::div(d1, d2, self.rounding(op)?, to)),
             FsqrtD => Double(double::sqrt(d1, self.rounding(op)?, to)),
-            FmaddD => Double(double::mul_add(d1, d2, self.d(third), self.rounding(op)?, to)),
-            FmsubD => Double(double::mul_add(d1, d2, self.d(third) ^ SIGN_D, self.rounding(op)?, to)),
-            FnmsubD => Double(double::mul_add(d1 ^ SIGN_D, d2, self.d(third), self.rounding(op)?, to)),
-            FnmaddD => Double(double::mul_add(d1 ^ SIGN_D, d2, self.d(third) ^ SIGN_D, self.rounding(op)?, to)),
+            FmaddD => Double(double::mul_add(
+                d1,
+                d2,
+                self.d(third),
+                self.rounding(op)?,
+                to,
+            )),
+            FmsubD => Double(double::mul_add(
+                d1,
+                d2,
+                self.d(third) ^ SIGN_D,
+                self.rounding(op)?,
+                to,
+            )),
+            FnmsubD => Double(double::mul_add(
+                d1 ^ SIGN_D,
+                d2,
+                self.d(third),
+                self.rounding(op)?,
+                to,
+            )),
+            FnmaddD => Double(double::mul_add(
+                d1 ^ SIGN_D,
+                d2,
+                self.d(third) ^ SIGN_D,
+                self.rounding(op)?,
+                to,
+            )),
             FsgnjD => Double(d1 & !SIGN_D | d2 & SIGN_D),
             FsgnjnD => Double(d1 & !SIGN_D | !d2 & SIGN_D),
             FsgnjxD => Double(d1 ^ d2 & SIGN_D),
@@ -110,7 +168,9 @@ impl Core {
                 self.rounding(op)?;
                 Double(double::from_single(s1, to))
             }
-            FcvtWD => Integer(sign_extended(double::to_i32(d1, self.rounding(op)?, to).cast_unsigned())),
+            FcvtWD => Integer(sign_extended(
+                double::to_i32(d1, self.rounding(op)?, to).cast_unsigned(),
+            )),
             FcvtWuD => Integer(sign_extended(double::to_u32(d1, self.rounding(op)?, to))),
             FcvtLD => Integer(double::to_i64(d1, self.rounding(op)?, to).cast_unsigned()),
             FcvtLuD => Integer(double::to_u64(d1, self.rounding(op)?, to)),
@@ -119,7 +179,11 @@ impl Core {
             FltD => Integer(double::lt(d1, d2, to).into()),
             FleD => Integer(double::le(d1, d2, to).into()),
             FclassD => Integer(double::classify(d1).into()),
-            FcvtDW => Double(double::from_i32((x1 as u32).cast_signed(), self.rounding(op)?, to)),
+            FcvtDW => Double(double::from_i32(
+                (x1 as u32).cast_signed(),
+                self.rounding(op)?,
+                to,
+            )),
             FcvtDWu => Double(double::from_u32(x1 as u32, self.rounding(op)?, to)),
             FcvtDL => Double(double::from_i64(x1.cast_signed(), self.rounding(op)?, to)),
             FcvtDLu => Double(double::from_u64(x1, self.rounding(op)?, to)),

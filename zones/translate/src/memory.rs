@@ -46,7 +46,10 @@ unsafe impl Sync for Ram {}
 
 impl std::fmt::Debug for Ram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ram").field("base", &format_args!("{:#x}", self.base)).field("length", &self.length).finish()
+        f.debug_struct("Ram")
+            .field("base", &format_args!("{:#x}", self.base))
+            .field("length", &self.length)
+            .finish()
     }
 }
 
@@ -84,12 +87,14 @@ macro_rules! word {
             #[inline(always)]
             unsafe fn load(pointer: *mut u8) -> Self {
                 // SAFETY: the caller gives an aligned pointer into guest RAM, which is only accessed by atomics.
-                Self::from_le(unsafe { <$atomic>::from_ptr(pointer.cast()) }.load(Ordering::Relaxed))
+                let atomic = unsafe { <$atomic>::from_ptr(pointer.cast()) };
+                Self::from_le(atomic.load(Ordering::Relaxed))
             }
             #[inline(always)]
             unsafe fn store(pointer: *mut u8, value: Self) {
                 // SAFETY: as for `load`.
-                unsafe { <$atomic>::from_ptr(pointer.cast()) }.store(value.to_le(), Ordering::Relaxed);
+                unsafe { <$atomic>::from_ptr(pointer.cast()) }
+                    .store(value.to_le(), Ordering::Relaxed);
             }
         }
     };
@@ -100,7 +105,7 @@ word!(u32, AtomicU32);
 word!(u64, AtomicU64);
 
 /// One page of guest RAM in host memory.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostPage(*mut u8);
 
 // SAFETY: a page pointer is only used for atomic accesses; the hart that keeps it also keeps the `Ram`.
@@ -146,6 +151,17 @@ impl HostPage {
         unsafe { AtomicU64::from_ptr(self.0.add(offset).cast()) }
     }
 
+    /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
+    pub(crate) fn from_address(self, tag: u64) -> Self {
+        Self(self.0.wrapping_sub(tag as usize))
+    }
+
+    /// The page again, from what [`HostPage::from_address`] made, for any address in it.
+    #[inline(always)]
+    pub(crate) fn for_page(self, address: u64) -> Self {
+        Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))
+    }
+
     /// Zeroes the whole page, a word at a time.
     pub(crate) fn zero(self) {
         for offset in (0..PAGE_SIZE).step_by(8) {
@@ -166,8 +182,15 @@ impl Ram {
         if base % PAGE_SIZE != 0 || length % PAGE_SIZE != 0 {
             return Err(RamError::Unaligned { base, length });
         }
-        let host = memory.get_host_address(GuestAddress(base)).map_err(|_| RamError::Unaligned { base, length })?;
-        Ok(Self { base, length, host, _memory: memory })
+        let host = memory
+            .get_host_address(GuestAddress(base))
+            .map_err(|_| RamError::Unaligned { base, length })?;
+        Ok(Self {
+            base,
+            length,
+            host,
+            _memory: memory,
+        })
     }
 
     /// The host page behind a guest physical address, if that is RAM.

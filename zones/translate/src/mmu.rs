@@ -6,10 +6,13 @@
 //!
 //! Source: privileged manual, "Virtual Address Translation Process".
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
 use crate::trap::Trap;
+
+#[cfg(test)]
+mod tests;
 
 /// What an access wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +37,42 @@ pub enum View {
     SupervisorUser = 2,
 }
 
-const WAYS: usize = 512;
+pub(crate) const WAYS: usize = 512;
 const FETCH_WAYS: usize = 128;
+/// Kinds of [`View`], and one more so that a masked index is in bounds.
+const VIEWS: usize = 4;
 /// Tag of an empty entry: no access compares equal to it, since bits 11..3 of a compared address are clear.
 const EMPTY: u64 = u64::MAX;
 
+/// A cached translation, as generated code reads it, too.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry {
+#[repr(C)]
+struct Entry {
+    /// The page's address.
     tag: u64,
-    page: HostPage,
+    /// What to add to an address in the page to have its host address.
+    host: HostPage,
 }
 
-const EMPTY_ENTRY: Entry = Entry { tag: EMPTY, page: HostPage::NONE };
+const EMPTY_ENTRY: Entry = Entry {
+    tag: EMPTY,
+    host: HostPage::NONE,
+};
 
-type Table = Box<[[Entry; WAYS]; 4]>;
+/// The cached translations of one view.
+#[repr(C)]
+pub(crate) struct Tables {
+    load: [Entry; WAYS],
+    store: [Entry; WAYS],
+}
+
+/// log2 of an entry's size, and where things are for generated code.
+pub(crate) const ENTRY_SHIFT: u8 = 4;
+pub(crate) const ENTRY_HOST: i32 = std::mem::offset_of!(Entry, host) as i32;
+pub(crate) const LOAD_ENTRIES: usize = std::mem::offset_of!(Tables, load);
+pub(crate) const STORE_ENTRIES: usize = std::mem::offset_of!(Tables, store);
+const _: () =
+    assert!(size_of::<Entry>() == 1 << ENTRY_SHIFT && std::mem::offset_of!(Entry, tag) == 0);
 
 #[derive(Clone, Copy)]
 struct FetchEntry {
@@ -56,12 +81,17 @@ struct FetchEntry {
     page: HostPage,
 }
 
-const EMPTY_FETCH: FetchEntry = FetchEntry { tag: EMPTY, physical: 0, page: HostPage::NONE };
+const EMPTY_FETCH: FetchEntry = FetchEntry {
+    tag: EMPTY,
+    physical: 0,
+    page: HostPage::NONE,
+};
 
 /// One hart's translation state.
 pub struct Mmu {
-    load: Table,
-    store: Table,
+    tables: Box<[Tables]>,
+    /// The tables of the present view, for generated code.
+    pub(crate) current: AtomicPtr<Tables>,
     fetch: Box<[[FetchEntry; FETCH_WAYS]; 2]>,
     view: usize,
     satp: u64,
@@ -96,7 +126,8 @@ const MODE_SV48: u64 = 9;
 fn table<E: Copy, const N: usize, const M: usize>(empty: E) -> Box<[[E; N]; M]> {
     // Through a vector, so that no large array passes over the stack.
     let rows = vec![[empty; N]; M].into_boxed_slice();
-    rows.try_into().unwrap_or_else(|_| unreachable!("the vector has M rows"))
+    rows.try_into()
+        .unwrap_or_else(|_| unreachable!("the vector has M rows"))
 }
 
 fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
@@ -106,9 +137,16 @@ fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
 
 impl Default for Mmu {
     fn default() -> Self {
+        let mut tables: Box<[Tables]> = (0..VIEWS)
+            .map(|_| Tables {
+                load: [EMPTY_ENTRY; WAYS],
+                store: [EMPTY_ENTRY; WAYS],
+            })
+            .collect();
+        let current = AtomicPtr::new(&raw mut tables[View::Supervisor as usize]);
         Self {
-            load: table(EMPTY_ENTRY),
-            store: table(EMPTY_ENTRY),
+            tables,
+            current,
             fetch: table(EMPTY_FETCH),
             view: View::Supervisor as usize,
             satp: 0,
@@ -121,7 +159,10 @@ impl Default for Mmu {
 
 impl std::fmt::Debug for Mmu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mmu").field("satp", &format_args!("{:#x}", self.satp)).field("view", &self.view).finish_non_exhaustive()
+        f.debug_struct("Mmu")
+            .field("satp", &format_args!("{:#x}", self.satp))
+            .field("view", &self.view)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,20 +170,23 @@ impl Mmu {
     /// The page of a load at this address, if its translation is cached and the address is aligned to `size`.
     #[inline(always)]
     pub(crate) fn load_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.load[self.view & 3][(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1))).then_some(entry.page)
+        let entry = &self.tables[self.view & 3].load[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
     }
 
     /// The same for a store.
     #[inline(always)]
     pub(crate) fn store_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.store[self.view & 3][(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1))).then_some(entry.page)
+        let entry = &self.tables[self.view & 3].store[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
     }
 
     /// In whose name the next loads and stores are made.
     pub(crate) fn set_view(&mut self, view: View) {
         self.view = view as usize;
+        *self.current.get_mut() = &raw mut self.tables[self.view & 3];
     }
 
     /// `sstatus.MXR`: loads may read pages that are only executable. Cached translations depend on it.
@@ -162,17 +206,20 @@ impl Mmu {
     pub(crate) fn set_satp(&mut self, value: u64) {
         let mode = value >> 60;
         if mode == 0 || mode == MODE_SV39 || mode == MODE_SV48 {
-            self.satp = if mode == 0 { 0 } else { mode << 60 | value & PTE_PPN };
+            self.satp = if mode == 0 {
+                0
+            } else {
+                mode << 60 | value & PTE_PPN
+            };
             self.flush();
         }
     }
 
     /// Drops every cached translation.
     pub(crate) fn flush(&mut self) {
-        for rows in [&mut self.load, &mut self.store] {
-            for row in rows.iter_mut() {
-                row.fill(EMPTY_ENTRY);
-            }
+        for tables in self.tables.iter_mut() {
+            tables.load.fill(EMPTY_ENTRY);
+            tables.store.fill(EMPTY_ENTRY);
         }
         for row in self.fetch.iter_mut() {
             row.fill(EMPTY_FETCH);
@@ -191,8 +238,8 @@ impl Mmu {
         }
         let page = address & !(PAGE_SIZE - 1);
         let way = (address / PAGE_SIZE) as usize;
-        for rows in [&mut self.load, &mut self.store] {
-            for row in rows.iter_mut() {
+        for tables in self.tables.iter_mut() {
+            for row in [&mut tables.load, &mut tables.store] {
                 if row[way % WAYS].tag == page {
                     row[way % WAYS] = EMPTY_ENTRY;
                 }
@@ -211,21 +258,40 @@ impl Mmu {
     /// RAM page.
     #[cold]
     #[inline(never)]
-    pub(crate) fn translate(&mut self, ram: &Ram, address: u64, access: Access) -> Result<(u64, Option<HostPage>), Trap> {
+    pub(crate) fn translate(
+        &mut self,
+        ram: &Ram,
+        address: u64,
+        access: Access,
+    ) -> Result<(u64, Option<HostPage>), Trap> {
         let supervisor = self.view != View::User as usize;
         let user_pages = self.view != View::Supervisor as usize;
         let leaf = self.walk(ram, address, access, supervisor, user_pages)?;
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
-            let rows = if access == Access::Store { &mut self.store } else { &mut self.load };
-            rows[self.view & 3][(address / PAGE_SIZE) as usize % WAYS] = Entry { tag: address & !(PAGE_SIZE - 1), page };
+            let tables = &mut self.tables[self.view & 3];
+            let row = if access == Access::Store {
+                &mut tables.store
+            } else {
+                &mut tables.load
+            };
+            let tag = address & !(PAGE_SIZE - 1);
+            row[(address / PAGE_SIZE) as usize % WAYS] = Entry {
+                tag,
+                host: page.from_address(tag),
+            };
             self.remember_superpage(&leaf, address);
         }
         Ok((leaf.physical, page))
     }
 
     /// Translates for an instruction fetch, which must be from RAM. Returns the physical address and its page.
-    pub(crate) fn translate_fetch(&mut self, ram: &Ram, address: u64, supervisor: bool) -> Result<(u64, HostPage), Trap> {
+    pub(crate) fn translate_fetch(
+        &mut self,
+        ram: &Ram,
+        address: u64,
+        supervisor: bool,
+    ) -> Result<(u64, HostPage), Trap> {
         let way = (address / PAGE_SIZE) as usize % FETCH_WAYS;
         let tag = address & !(PAGE_SIZE - 1);
         let entry = self.fetch[usize::from(supervisor)][way];
@@ -233,8 +299,14 @@ impl Mmu {
             return Ok((entry.physical | address & (PAGE_SIZE - 1), entry.page));
         }
         let leaf = self.walk(ram, address, Access::Fetch, supervisor, !supervisor)?;
-        let page = ram.page(leaf.physical).ok_or(Trap::access_fault(Access::Fetch, address))?;
-        self.fetch[usize::from(supervisor)][way] = FetchEntry { tag, physical: leaf.physical & !(PAGE_SIZE - 1), page };
+        let page = ram
+            .page(leaf.physical)
+            .ok_or(Trap::access_fault(Access::Fetch, address))?;
+        self.fetch[usize::from(supervisor)][way] = FetchEntry {
+            tag,
+            physical: leaf.physical & !(PAGE_SIZE - 1),
+            page,
+        };
         self.remember_superpage(&leaf, address);
         let (word, mask) = bit(&self.fetched[..], address / PAGE_SIZE);
         self.fetched[word] |= mask;
@@ -248,12 +320,24 @@ impl Mmu {
         }
     }
 
-    fn walk(&self, ram: &Ram, address: u64, access: Access, supervisor: bool, user_pages: bool) -> Result<Leaf, Trap> {
+    fn walk(
+        &self,
+        ram: &Ram,
+        address: u64,
+        access: Access,
+        supervisor: bool,
+        user_pages: bool,
+    ) -> Result<Leaf, Trap> {
         let levels: u32 = match self.satp >> 60 {
             MODE_SV39 => 3,
             MODE_SV48 => 4,
             // Bare: the whole address space is one superpage.
-            _ => return Ok(Leaf { physical: address, superpage: true }),
+            _ => {
+                return Ok(Leaf {
+                    physical: address,
+                    superpage: true,
+                });
+            }
         };
         let fault = Trap::page_fault(access, address);
         let unused = 64 - (12 + 9 * levels);
@@ -268,7 +352,10 @@ impl Mmu {
             let slot = table + (address >> shift & 0x1ff) * 8;
             let entry_page = ram.page(slot).ok_or(Trap::access_fault(access, address))?;
             let entry: u64 = entry_page.load(slot);
-            if entry & PTE_VALID == 0 || entry & (PTE_READ | PTE_WRITE) == PTE_WRITE || entry & PTE_RESERVED != 0 {
+            if entry & PTE_VALID == 0
+                || entry & (PTE_READ | PTE_WRITE) == PTE_WRITE
+                || entry & PTE_RESERVED != 0
+            {
                 return Err(fault);
             }
             let base = (entry >> 10 & PTE_PPN) << 12;
@@ -283,23 +370,41 @@ impl Mmu {
             if !self.permits(entry, access, supervisor, user_pages) || base & in_page != 0 {
                 return Err(fault);
             }
-            let wanted = entry | PTE_ACCESSED | if access == Access::Store { PTE_DIRTY } else { 0 };
+            let wanted = entry
+                | PTE_ACCESSED
+                | if access == Access::Store {
+                    PTE_DIRTY
+                } else {
+                    0
+                };
             if wanted != entry
                 && entry_page
                     .atomic64(slot)
-                    .compare_exchange(entry.to_le(), wanted.to_le(), Ordering::SeqCst, Ordering::SeqCst)
+                    .compare_exchange(
+                        entry.to_le(),
+                        wanted.to_le(),
+                        Ordering::SeqCst,
+                        Ordering::SeqCst,
+                    )
                     .is_err()
             {
                 // Another hart changed the entry between our read and our update: start over.
                 return self.walk(ram, address, access, supervisor, user_pages);
             }
-            return Ok(Leaf { physical: base | address & in_page, superpage: level > 0 });
+            return Ok(Leaf {
+                physical: base | address & in_page,
+                superpage: level > 0,
+            });
         }
         Err(fault)
     }
 
     fn permits(&self, entry: u64, access: Access, supervisor: bool, user_pages: bool) -> bool {
-        let owner = if entry & PTE_USER != 0 { user_pages } else { supervisor };
+        let owner = if entry & PTE_USER != 0 {
+            user_pages
+        } else {
+            supervisor
+        };
         let right = match access {
             Access::Fetch => PTE_EXECUTE,
             Access::Store => PTE_WRITE,

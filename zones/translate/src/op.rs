@@ -84,8 +84,27 @@ impl Kind {
         use Kind::*;
         matches!(
             self,
-            Illegal | Jal | Jalr | Beq | Bne | Blt | Bge | Bltu | Bgeu | FenceI | Ecall | Ebreak | Sret | Wfi | SfenceVma
-                | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci
+            Illegal
+                | Jal
+                | Jalr
+                | Beq
+                | Bne
+                | Blt
+                | Bge
+                | Bltu
+                | Bgeu
+                | FenceI
+                | Ecall
+                | Ebreak
+                | Sret
+                | Wfi
+                | SfenceVma
+                | Csrrw
+                | Csrrs
+                | Csrrc
+                | Csrrwi
+                | Csrrsi
+                | Csrrci
         )
     }
 }

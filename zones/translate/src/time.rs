@@ -31,7 +31,10 @@ impl Clock {
         match self {
             Self::Host(start) => {
                 let elapsed = start.elapsed();
-                elapsed.as_secs().wrapping_mul(FREQUENCY).wrapping_add(u64::from(elapsed.subsec_nanos()) / NANOSECONDS_PER_TICK)
+                elapsed
+                    .as_secs()
+                    .wrapping_mul(FREQUENCY)
+                    .wrapping_add(u64::from(elapsed.subsec_nanos()) / NANOSECONDS_PER_TICK)
             }
             Self::Instructions { per_tick } => (retired / (*per_tick).max(1)).wrapping_add(skipped),
         }

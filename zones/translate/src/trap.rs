@@ -20,7 +20,10 @@ pub(crate) const USER_CALL: u64 = 8;
 
 impl Trap {
     pub(crate) fn illegal(raw: u32) -> Self {
-        Self { cause: ILLEGAL_INSTRUCTION, value: u64::from(raw) }
+        Self {
+            cause: ILLEGAL_INSTRUCTION,
+            value: u64::from(raw),
+        }
     }
 
     pub(crate) fn misaligned(access: Access, address: u64) -> Self {
@@ -29,7 +32,10 @@ impl Trap {
             Access::Load => 4,
             Access::Store => 6,
         };
-        Self { cause, value: address }
+        Self {
+            cause,
+            value: address,
+        }
     }
 
     pub(crate) fn access_fault(access: Access, address: u64) -> Self {
@@ -38,7 +44,10 @@ impl Trap {
             Access::Load => 5,
             Access::Store => 7,
         };
-        Self { cause, value: address }
+        Self {
+            cause,
+            value: address,
+        }
     }
 
     pub(crate) fn page_fault(access: Access, address: u64) -> Self {
@@ -47,6 +56,9 @@ impl Trap {
             Access::Load => 13,
             Access::Store => 15,
         };
-        Self { cause, value: address }
+        Self {
+            cause,
+            value: address,
+        }
     }
 }

@@ -84,8 +84,8 @@ fn any_cursor() -> impl Strategy<Value = CursorImage> {
 fn any_from_zone() -> impl Strategy<Value = FromZone> {
     prop_oneof![
         (
-            prop::collection::vec(any_layer(), 0..=16),
-            prop::collection::vec(any_missing(), 0..=16)
+            prop::collection::vec(any_layer(), 0..=24),
+            prop::collection::vec(any_missing(), 0..=24)
         )
             .prop_map(|(in_force, missing)| FromZone::Hello(Hello { in_force, missing })),
         prop_oneof![
@@ -331,7 +331,7 @@ fn fields_out_of_range_are_refused() {
 fn a_hello_with_too_many_layers_is_refused() {
     let layer = LayerName::new("x").unwrap();
     let hello = FromZone::Hello(Hello {
-        in_force: vec![layer; 17],
+        in_force: vec![layer; 25],
         missing: Vec::new(),
     });
     assert!(hello.encode(&mut Vec::new()).is_err());
@@ -344,7 +344,7 @@ fn a_hello_with_too_many_layers_is_refused() {
         }
     ));
     assert!(matches!(
-        refused(&framed(1, 0x101, 1, &[16])),
+        refused(&framed(1, 0x101, 1, &[24])),
         ProtocolError::BodyTooShort { .. }
     ));
 }

@@ -24,7 +24,10 @@ fn quadrant0(raw: u32) -> Op {
     o.rs1 = address;
     match bits(raw, 15, 13) {
         0 => {
-            let imm = bits(raw, 10, 7) << 6 | bits(raw, 12, 11) << 4 | bits(raw, 5, 5) << 3 | bits(raw, 6, 6) << 2;
+            let imm = bits(raw, 10, 7) << 6
+                | bits(raw, 12, 11) << 4
+                | bits(raw, 5, 5) << 3
+                | bits(raw, 6, 6) << 2;
             if imm != 0 {
                 (o.kind, o.rd, o.rs1, o.imm) = (Addi, data, 2, imm.cast_signed());
             }
@@ -116,7 +119,11 @@ fn jump_offset(raw: u32) -> i32 {
 
 fn branch_offset(raw: u32) -> i32 {
     sign_extend(
-        bits(raw, 12, 12) << 8 | bits(raw, 6, 5) << 6 | bits(raw, 2, 2) << 5 | bits(raw, 11, 10) << 3 | bits(raw, 4, 3) << 1,
+        bits(raw, 12, 12) << 8
+            | bits(raw, 6, 5) << 6
+            | bits(raw, 2, 2) << 5
+            | bits(raw, 11, 10) << 3
+            | bits(raw, 4, 3) << 1,
         9,
     )
 }
@@ -140,7 +147,9 @@ fn quadrant2(raw: u32) -> Op {
         4 => match (bits(raw, 12, 12), rd, rs2) {
             (0, 0, 0) => {}
             (0, _, 0) => (o.kind, o.rs1) = (Jalr, rd),
-            (0, ..) => (o.kind, o.rd, o.rs1) = (if rd == 0 { Nop } else { Mv }, destination(rd), rs2),
+            (0, ..) => {
+                (o.kind, o.rd, o.rs1) = (if rd == 0 { Nop } else { Mv }, destination(rd), rs2);
+            }
             (_, 0, 0) => o.kind = Ebreak,
             (_, _, 0) => (o.kind, o.rd, o.rs1) = (Jalr, 1, rd),
             _ => (o.kind, o.rd, o.rs1, o.rs2) = (Add, destination(rd), rd, rs2),

@@ -1,0 +1,448 @@
+//! Patterns that conditions compare facts with.
+//!
+//! There is no general regular expression here: each pattern has the shape of what it matches, so that a reader sees what
+//! it covers, matching takes linear time, and it can be told whether one pattern covers another.
+
+use std::fmt;
+
+use crate::values::Mistake;
+
+/// A text with `*` for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TextPattern(String);
+
+impl TextPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        if text.is_empty()
+            || text.len() > 256
+            || text.chars().any(char::is_control)
+            || text.contains("**")
+        {
+            let message = format!("{:?} is no pattern", crate::diagnostic::shown(text));
+            return Err(Mistake::new(
+                message,
+                "write 1 to 256 visible characters, with * for any run of characters",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Whether a text fits.
+    pub fn matches(&self, text: &str) -> bool {
+        glob(&self.0, text)
+    }
+
+    /// Whether every text that fits `other` also fits this pattern. May miss some cases, never claims one wrongly.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        // `*` in `other` stands for any text, so it may be taken as one more character that only a `*` here can swallow.
+        self.0 == other.0 || glob(&self.0, &other.0.replace('*', "\u{0}"))
+    }
+
+    /// Whether it fits everything.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0 == "*"
+    }
+}
+
+impl fmt::Display for TextPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Matches with `*` as the only special character: greedy from star to star, so the time is at most the product of the
+/// lengths and never grows exponentially.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = rest.get(at + part.len()..).unwrap_or("");
+    }
+    rest.ends_with(last)
+}
+
+/// A media type: `text/plain`, `image/*` or `*/*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MimePattern {
+    text: String,
+}
+
+impl MimePattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let token = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 100
+                && part.bytes().all(|byte| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-._".contains(&byte)
+                })
+        };
+        let fits = text
+            .split_once('/')
+            .is_some_and(|(major, minor)| match (major, minor) {
+                ("*", minor) => minor == "*",
+                (major, "*") => token(major),
+                (major, minor) => token(major) && token(minor),
+            });
+        if !fits {
+            let message = format!("{:?} is no media type", crate::diagnostic::shown(text));
+            return Err(Mistake::new(
+                message,
+                "write it in lower case, such as \"text/plain\" or \"image/*\"",
+            ));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether a media type (without parameters, in lower case) fits.
+    pub fn matches(&self, mime: &str) -> bool {
+        match self.text.strip_suffix('*') {
+            Some("*/") => mime.contains('/'),
+            Some(major) => mime.starts_with(major),
+            None => self.text == mime,
+        }
+    }
+
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.text == "*/*"
+            || self.text == other.text
+            || (other.text != "*/*" && self.matches(&other.text))
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.text == "*/*"
+    }
+}
+
+impl fmt::Display for MimePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// A host: `example.org`, `*.example.org` (any name below it, not itself) or `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPattern {
+    text: String,
+}
+
+impl HostPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        if text != "*" && !is_host(name) {
+            let message = format!("{:?} is no host pattern", crate::diagnostic::shown(text));
+            let mend = "write a host in lower-case ASCII (punycode for other letters), such as \"example.org\", \"*.example.org\" or \"192.0.2.7\"";
+            return Err(Mistake::new(message, mend));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether a host (in lower case, no final dot) fits.
+    pub fn matches(&self, host: &str) -> bool {
+        match self.text.strip_prefix('*') {
+            Some("") => true,
+            // The suffix keeps its dot, so that `*.example.org` does not match `evilexample.org`.
+            Some(suffix) => host
+                .strip_suffix(suffix)
+                .is_some_and(|label| !label.is_empty()),
+            None => self.text == host,
+        }
+    }
+
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        if self.text == other.text || self.text == "*" {
+            return true;
+        }
+        match (self.text.strip_prefix('*'), other.text.strip_prefix('*')) {
+            (Some(suffix), Some(below)) => below.ends_with(suffix),
+            (Some(_), None) => self.matches(&other.text),
+            (None, _) => false,
+        }
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.text == "*"
+    }
+
+    /// Whether it covers a whole public suffix such as `*.com`.
+    pub(crate) fn is_over_broad(&self) -> bool {
+        self.text
+            .strip_prefix("*.")
+            .is_some_and(|name| !name.contains('.'))
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// Whether a text is a host name of lower-case ASCII labels, an IPv4 address or an IPv6 address in brackets.
+pub(crate) fn is_host(text: &str) -> bool {
+    if let Some(address) = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+    {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+            })
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// A file name's ending, in lower case and without the dot: `pdf`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExtensionPattern(String);
+
+impl ExtensionPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let fits = (1..=16).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !fits {
+            let message = format!("{:?} is no file ending", crate::diagnostic::shown(text));
+            return Err(Mistake::new(
+                message,
+                "write it in lower case without the dot, such as \"pdf\"",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Whether a file name ends so, whatever the case.
+    pub fn matches(&self, file_name: &str) -> bool {
+        file_name
+            .rsplit_once('.')
+            .is_some_and(|(stem, ending)| !stem.is_empty() && ending.eq_ignore_ascii_case(&self.0))
+    }
+
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl fmt::Display for ExtensionPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A port or a range of ports: `443` or `8000-8080`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+impl PortRange {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let port = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| text.parse::<u16>().ok())
+                .flatten()
+                .filter(|port| *port > 0)
+        };
+        let range = match text.split_once('-') {
+            Some((first, last)) => port(first).zip(port(last)),
+            None => port(text).map(|port| (port, port)),
+        };
+        match range {
+            Some((first, last)) if first <= last => Ok(Self { first, last }),
+            _ => Err(Mistake::new(
+                format!("{text:?} is no port"),
+                "write a port or a range of them, such as \"443\" or \"8000-8080\"",
+            )),
+        }
+    }
+
+    /// Whether a port lies inside.
+    pub fn matches(&self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(formatter, "{}", self.first)
+        } else {
+            write!(formatter, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+/// A USB device by what it says of itself. Every part that is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UsbPattern {
+    /// The vendor's number.
+    pub vendor: Option<u16>,
+    /// The product's number.
+    pub product: Option<u16>,
+    /// Class, subclass and protocol; every interface of the device must have them.
+    pub class: Option<(u8, Option<u8>, Option<u8>)>,
+    /// The serial number.
+    pub serial: Option<String>,
+    /// The port that it is plugged into, such as `1-2.4`.
+    pub port: Option<String>,
+}
+
+/// Class names that may be written for their numbers.
+#[rustfmt::skip]
+const USB_CLASSES: [(&str, u8); 10] = [
+    ("audio", 0x01), ("communications", 0x02), ("hid", 0x03), ("image", 0x06), ("printer", 0x07), ("mass-storage", 0x08),
+    ("hub", 0x09), ("smart-card", 0x0b), ("video", 0x0e), ("wireless", 0xe0),
+];
+
+impl UsbPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let example = "write words such as \"id=046d:c31c class=hid:01:01 serial=1234 port=1-2\", at least one of them";
+        let wrong = |what: String| Mistake::new(what, example);
+        let mut pattern = Self::default();
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{word:?} is no part of a USB pattern")))?;
+            let bad = || wrong(format!("{value:?} is no USB {key}"));
+            match key {
+                "id" => {
+                    let hex = |text: &str| {
+                        (text.len() == 4)
+                            .then(|| u16::from_str_radix(text, 16).ok())
+                            .flatten()
+                    };
+                    let (vendor, product) = value.split_once(':').ok_or_else(bad)?;
+                    pattern.vendor = Some(hex(vendor).ok_or_else(bad)?);
+                    pattern.product = if product == "*" {
+                        None
+                    } else {
+                        Some(hex(product).ok_or_else(bad)?)
+                    };
+                }
+                "class" => {
+                    let hex = |text: &str| {
+                        (text.len() == 2)
+                            .then(|| u8::from_str_radix(text, 16).ok())
+                            .flatten()
+                    };
+                    let mut parts = value.split(':');
+                    let first = parts.next().unwrap_or("");
+                    let named = USB_CLASSES
+                        .iter()
+                        .find(|(name, _)| *name == first)
+                        .map(|(_, class)| *class);
+                    let class = named.or_else(|| hex(first)).ok_or_else(bad)?;
+                    let rest: Vec<u8> = parts
+                        .map(|part| hex(part).ok_or_else(bad))
+                        .collect::<Result<_, _>>()?;
+                    pattern.class = match rest.as_slice() {
+                        [] => Some((class, None, None)),
+                        [subclass] => Some((class, Some(*subclass), None)),
+                        [subclass, protocol] => Some((class, Some(*subclass), Some(*protocol))),
+                        _ => return Err(bad()),
+                    };
+                }
+                "serial"
+                    if value.len() <= 126
+                        && value.chars().all(|character| character.is_ascii_graphic())
+                        && !value.is_empty() =>
+                {
+                    pattern.serial = Some(value.to_owned());
+                }
+                "port"
+                    if !value.is_empty()
+                        && value
+                            .bytes()
+                            .all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'.') =>
+                {
+                    pattern.port = Some(value.to_owned());
+                }
+                "serial" | "port" => return Err(bad()),
+                _ => return Err(wrong(format!("{key:?} is no part of a USB pattern"))),
+            }
+        }
+        if pattern == Self::default() {
+            return Err(wrong(
+                "a USB pattern without a part would fit every device".to_owned(),
+            ));
+        }
+        Ok(pattern)
+    }
+
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        fn part<T: PartialEq>(ours: Option<&T>, theirs: Option<&T>) -> bool {
+            ours.is_none() || ours == theirs
+        }
+        let class = match (self.class, other.class) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ours), Some(theirs)) => {
+                ours.0 == theirs.0
+                    && part(ours.1.as_ref(), theirs.1.as_ref())
+                    && part(ours.2.as_ref(), theirs.2.as_ref())
+            }
+        };
+        class
+            && part(self.vendor.as_ref(), other.vendor.as_ref())
+            && part(self.product.as_ref(), other.product.as_ref())
+            && part(self.serial.as_ref(), other.serial.as_ref())
+            && part(self.port.as_ref(), other.port.as_ref())
+    }
+}
+
+impl fmt::Display for UsbPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        if let Some(vendor) = self.vendor {
+            words.push(self.product.map_or_else(
+                || format!("id={vendor:04x}:*"),
+                |product| format!("id={vendor:04x}:{product:04x}"),
+            ));
+        }
+        if let Some((class, subclass, protocol)) = self.class {
+            let mut word = USB_CLASSES
+                .iter()
+                .find(|(_, code)| *code == class)
+                .map_or_else(
+                    || format!("class={class:02x}"),
+                    |(name, _)| format!("class={name}"),
+                );
+            for part in [subclass, protocol].into_iter().flatten() {
+                word.push_str(&format!(":{part:02x}"));
+            }
+            words.push(word);
+        }
+        words.extend(
+            self.serial
+                .as_ref()
+                .map(|serial| format!("serial={serial}")),
+        );
+        words.extend(self.port.as_ref().map(|port| format!("port={port}")));
+        formatter.write_str(&words.join(" "))
+    }
+}

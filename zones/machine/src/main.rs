@@ -1,0 +1,109 @@
+//! `bulkhead-zone`: the process that holds one zone's machine.
+//!
+//! It is started by the endpoint with its end of the zone link as an inherited descriptor, jails itself before it reads a byte
+//! from there, builds the machine that the link describes, and ends with it. Exit codes: 0 the machine ended or the endpoint is
+//! gone, 1 the zone failed (the link says why), 2 wrong arguments, 3 the jail could not be closed.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::process::ExitCode;
+
+use zone_jail::{Jail, Layers};
+use zone_link::{FromZone, Hello, LayerName, MissingLayer, Text, ZoneLink, ZoneState};
+use zone_machine::zone;
+
+const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS
+Holds one zone's machine. Started by `bulkhead`, not by hand.";
+
+struct Arguments {
+    link: OwnedFd,
+    required: Layers,
+}
+
+fn main() -> ExitCode {
+    let Arguments { link, required } = match arguments() {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("bulkhead-zone: {problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    // Nothing has been read from anyone yet but the command line.
+    let report = match Jail::new(required).keep(link.as_fd()).apply() {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("bulkhead-zone: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    let link = match ZoneLink::from_socket(link) {
+        Ok(link) => link,
+        Err(error) => {
+            eprintln!("bulkhead-zone: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let hello = FromZone::Hello(hello(&report));
+    match link
+        .send(&hello)
+        .map_err(zone::ZoneError::from)
+        .and_then(|()| zone::run(&link))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let reason = Text::lossy(&zone::sentence(&error));
+            eprintln!("bulkhead-zone: {reason}");
+            // If the link is what failed, nobody hears this either.
+            let _ = link.send(&FromZone::State(ZoneState::Failed(reason)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut link = None;
+    let mut required = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
+        match name.as_str() {
+            "--link-fd" => {
+                let number: RawFd = value()?
+                    .parse()
+                    .map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
+                link = Some(inherited(number)?);
+            }
+            "--jail" => required = Some(value()?.parse().map_err(|error| format!("{error}"))?),
+            _ => return Err(format!("there is no argument `{name}`")),
+        }
+    }
+    Ok(Arguments {
+        link: link.ok_or("--link-fd is missing")?,
+        required: required.ok_or("--jail is missing")?,
+    })
+}
+
+fn inherited(number: RawFd) -> Result<OwnedFd, String> {
+    if number <= 2 {
+        return Err("--link-fd cannot be one of the standard descriptors".into());
+    }
+    // SAFETY: the descriptor was inherited for this process to own, nothing else in it knows the number, and this is called
+    // once, before anything else opens descriptors.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn hello(report: &zone_jail::Report) -> Hello {
+    let missing = report.missing().iter().filter_map(|(layer, reason)| {
+        Some(MissingLayer {
+            layer: LayerName::new(layer.name())?,
+            reason: Text::lossy(reason),
+        })
+    });
+    Hello {
+        in_force: report
+            .in_force()
+            .iter()
+            .filter_map(|layer| LayerName::new(layer.name()))
+            .collect(),
+        missing: missing.collect(),
+    }
+}
