@@ -261,6 +261,7 @@ impl World {
                     to,
                     question: "May it? \u{202e}",
                     detail: &detail,
+                    grants: &[],
                 };
                 let _ = scene.ask(request, self.now);
             }
@@ -384,6 +385,10 @@ impl World {
                     }) = event
                     {
                         assert_ne!(movement, KeyMovement::Repeated, "a repeat was sent");
+                        assert!(
+                            !(keys::is_modifier(now) && movement == KeyMovement::Pressed),
+                            "a modifier was sent before anything showed that it is no part of a chord"
+                        );
                         assert!(
                             now != code || self.host.is_empty(),
                             "a part of a chord was sent"

@@ -4,8 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::chords::Chord;
 use crate::geometry::{Point, Size};
-use crate::keys::Chord;
 use crate::trusted::{Answer, PromptId};
 use crate::zone::ZoneId;
 

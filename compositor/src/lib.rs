@@ -29,6 +29,7 @@
 pub mod atlas;
 pub mod blit;
 mod canvas;
+mod chords;
 mod colour;
 mod cursor;
 mod frame;
@@ -46,19 +47,20 @@ mod theme;
 mod trusted;
 mod zone;
 
+pub use chords::{Chord, Chords, Direction, Modifiers, WorkspaceStep};
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
 pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
 pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
 pub use icons::{Icon, Shape, UnknownName};
 pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
-pub use keys::{Chord, Direction, HostKey, WorkspaceStep};
+pub use keys::HostKey;
 pub use layout::KeyboardLayout;
 pub use scene::{
-    Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
-    Settings, Target, WORKSPACES,
+    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene,
+    SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::Theme;
-pub use trusted::{Answer, Language, PromptId, PromptRefused, PromptRequest};
+pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

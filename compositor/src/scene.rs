@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::chords::Chords;
 use crate::cursor::ZoneCursor;
 use crate::frame::{Frame, Part};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
@@ -47,7 +48,7 @@ pub const WORKSPACES: usize = 4;
 pub const MAXIMUM_ZONES: usize = 64;
 
 /// How the scene looks and behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Colours.
     pub theme: Theme,
@@ -59,6 +60,37 @@ pub struct Settings {
     pub language: Language,
     /// What keys type in the trusted UI's own fields.
     pub keyboard: KeyboardLayout,
+    /// What moves focus.
+    pub focus_by: FocusBy,
+    /// So long nothing may have been pressed before a press answers a question; kept between 0.2 s and 10 s.
+    pub arm_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: Theme::default(),
+            large_text: false,
+            host_key: HostKey::default(),
+            language: Language::default(),
+            keyboard: KeyboardLayout::default(),
+            focus_by: FocusBy::default(),
+            arm_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What moves focus: always a person's act, but which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FocusBy {
+    /// Clicks and chords.
+    #[default]
+    ClickOrChord,
+    /// Clicks on windows and in the panel.
+    Click,
+    /// Chords, and what is chosen on the attention screen or in the overview. A click into a window without focus does
+    /// nothing.
+    Chord,
 }
 
 /// Who a pixel of an output belongs to.
@@ -146,6 +178,7 @@ pub struct Scene {
     status: Vec<Label>,
     input: InputState,
     actions: Vec<Action>,
+    chords: Chords,
     masks: Masks,
     trusted: TrustedUi,
     /// The last time that was handed in.
@@ -156,6 +189,7 @@ pub struct Scene {
 impl Scene {
     /// A desktop with one output and no zones.
     pub fn new(size: Size, scale: Scale, settings: Settings) -> Self {
+        let trusted = TrustedUi::new(bounded_delay(settings.arm_delay));
         Self {
             settings,
             outputs: vec![Output::new(
@@ -171,8 +205,9 @@ impl Scene {
             status: Vec::new(),
             input: InputState::default(),
             actions: Vec::new(),
+            chords: Chords::default(),
             masks: Masks::default(),
-            trusted: TrustedUi::default(),
+            trusted,
             now: Duration::ZERO,
             statistics: RenderStatistics::default(),
         }
@@ -187,8 +222,14 @@ impl Scene {
     pub fn set_settings(&mut self, settings: Settings) {
         if self.settings != settings {
             self.settings = settings;
+            self.trusted.arm_delay = bounded_delay(settings.arm_delay);
             self.reflow();
         }
+    }
+
+    /// Changes which keys are chords. One for secure attention is always kept.
+    pub fn set_chords(&mut self, chords: Chords) {
+        self.chords = chords.completed();
     }
 
     /// Words of the endpoint at the right end of the panel, from the right: a clock, the state of the audit log.
@@ -568,6 +609,10 @@ impl Scene {
     pub fn held_keys(&self) -> &BTreeSet<u16> {
         self.input.held_keys()
     }
+}
+
+fn bounded_delay(delay: Duration) -> Duration {
+    delay.clamp(Duration::from_millis(200), Duration::from_secs(10))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - while a page is up no zone is sent anything, and only a person's act takes the page away;
 //! - the lock screen ends by [`Scene::unlock`](crate::Scene::unlock) alone: no other call, hot-plug or chord does it;
-//! - a question is answered only by a press that came after a second without any other press (an in-flight Enter, a
+//! - a question is answered only by a press that came after a while (a second, by default) without any other (an in-flight Enter, a
 //!   stream of keys or a foretold click answers nothing), and its default is No.
 //!
 //! The pages are drawn from the glyph atlas like frames and panel: no toolkit, no font parser.
@@ -21,13 +21,10 @@ pub(crate) mod paint;
 mod prompt;
 pub(crate) mod words;
 
-pub use prompt::{Answer, PromptId, PromptRefused, PromptRequest};
+pub use prompt::{Answer, Grant, PromptId, PromptRefused, PromptRequest};
 pub use words::Language;
 
 use prompt::{Prompt, Prompts};
-
-/// So long nothing may have been pressed before a press answers a question.
-pub(crate) const ARM_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest passphrase, in characters.
 const PASSPHRASE_LIMIT: usize = 256;
@@ -121,6 +118,8 @@ pub(crate) struct TrustedUi {
     /// The control that the held pointer button went down on.
     pressed: Option<usize>,
     armed_at: Duration,
+    /// So long nothing may have been pressed before a press answers a question.
+    pub(crate) arm_delay: Duration,
     /// Where the pointer was when the page came up: a question is placed away from it.
     pub(crate) appeared_at: Option<Point>,
     /// Who had the keyboard before the first page came up.
@@ -135,6 +134,13 @@ pub(crate) enum Outcome {
 }
 
 impl TrustedUi {
+    pub(crate) fn new(arm_delay: Duration) -> Self {
+        Self {
+            arm_delay,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn page(&self) -> Option<Page> {
         if self.lock.is_some() {
             Some(Page::Lock)
@@ -237,7 +243,7 @@ impl TrustedUi {
     fn begin_page(&mut self, now: Duration) {
         self.selected = 0;
         self.pressed = None;
-        self.armed_at = now + ARM_DELAY;
+        self.armed_at = now + self.arm_delay;
     }
 
     /// Whether a press at `now` counts. On a question it counts only after a quiet second, and a press that comes too
@@ -246,7 +252,7 @@ impl TrustedUi {
         if self.page() != Some(Page::Prompt) || now >= self.armed_at {
             return true;
         }
-        self.armed_at = now + ARM_DELAY;
+        self.armed_at = now + self.arm_delay;
         false
     }
 

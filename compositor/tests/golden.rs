@@ -236,7 +236,7 @@ fn overlapping_windows_partly_off_screen() {
 /// Every shape and icon with every colour of the palette, half of them unfocused small windows.
 #[test]
 fn shapes_and_icons() {
-    let mut desk = Desk::new(1160, 660, 1.0, Settings::default());
+    let mut desk = Desk::new(1160, 810, 1.0, Settings::default());
     for (number, (icon_name, icon)) in Icon::ALL.into_iter().enumerate() {
         let id = ZoneId(u32::try_from(number).unwrap());
         let (_, shape) = Shape::ALL[number % Shape::ALL.len()];
@@ -398,6 +398,7 @@ fn prompt(mut desk: Desk, name: &str, question: &str, armed: bool) {
         to: Some(OPEN),
         question,
         detail: "Rechnung \u{202e}gpj.exe".as_bytes(),
+        grants: &[Grant::Once, Grant::For(Duration::from_secs(600))],
     };
     desk.scene.ask(request, Duration::ZERO).unwrap();
     if armed {

@@ -172,6 +172,12 @@ pub(crate) static FILE: Section = Section {
             "What happens when the policy is not renewed in time.",
         ),
         key(
+            "check",
+            Form::Table(&CHECK),
+            "",
+            "What `bulkhead policy check` need not warn of.",
+        ),
+        key(
             "audit",
             Form::Table(&AUDIT),
             "",
@@ -661,6 +667,16 @@ pub(crate) static JAIL: Section = Section {
         Form::List(&Form::Choice(&LAYERS)),
         "all",
         "Layers without which no zone starts.",
+    )],
+};
+
+pub(crate) static CHECK: Section = Section {
+    about: "What `bulkhead policy check` need not warn of.",
+    keys: &[key(
+        "accepted-ways",
+        Form::List(&Form::Text),
+        "[]",
+        "Indirect ways from a higher to a lower level that are meant, written \"from -> to\".",
     )],
 };
 

@@ -26,6 +26,7 @@ mod lint;
 mod matching;
 mod matrix;
 mod names;
+mod page;
 mod pattern;
 mod policy;
 mod reach;

@@ -14,6 +14,7 @@ use crate::reach::{Path, Reach};
 use crate::request::Party;
 use crate::rule::{Ends, Kind, Origin, Rule, Verdict};
 use crate::values::Timestamp;
+use crate::zone::Zone;
 
 /// Colours nearer than this are hard to tell apart at the edge of a window.
 const ALIKE: f64 = 15.0;
@@ -92,21 +93,23 @@ impl Decider {
             }
             _ => {}
         }
-        for zone in policy
+        let unpinned: Vec<&Zone> = policy
             .zones
             .iter()
             .filter(|zone| zone.image.sha256.is_none())
-        {
+            .collect();
+        if let [first, ..] = unpinned.as_slice() {
+            let names: Vec<&str> = unpinned.iter().map(|zone| zone.name.as_str()).collect();
             let message = format!(
-                "zone \"{}\" takes whatever image is called \"{}\"",
-                zone.name, zone.image
+                "the image is named without its hash, so whatever is called so is run (zones {})",
+                names.join(", ")
             );
             let mend = format!(
                 "pin it: `image = \"{}@sha256:…\"`; `bulkhead image list` shows the hash",
-                zone.image
+                first.image
             );
             warnings.push(
-                self.warn(zone.image.span, "unpinned-image", message, mend)
+                self.warn(first.image.span, "unpinned-image", message, mend)
                     .graded(Severity::Advice),
             );
         }
@@ -179,7 +182,27 @@ impl Decider {
                 && path.hops.len() > 1
                 && path.verdict > direct(path)
         };
-        let mut ways: Vec<&Path> = reach.paths.iter().filter(down).collect();
+        let accepted = |path: &&Path| {
+            let mut accepted = self.policy().accepted_ways.iter();
+            accepted.any(|(from, to, _)| *from == *path.from.as_str() && *to == *path.to.as_str())
+        };
+        let (meant, mut ways): (Vec<&Path>, Vec<&Path>) =
+            reach.paths.iter().filter(down).partition(accepted);
+        for (from, to, span) in &self.policy().accepted_ways {
+            if !meant
+                .iter()
+                .any(|path| *from == *path.from.as_str() && *to == *path.to.as_str())
+            {
+                let message =
+                    format!("there is no indirect way from \"{from}\" down to \"{to}\" to accept");
+                warnings.push(self.warn(
+                    *span,
+                    "needless-acceptance",
+                    message,
+                    "leave it out, so that a way that opens later is told",
+                ));
+            }
+        }
         ways.sort_by_key(|path| (path.hops.len(), std::cmp::Reverse(path.verdict)));
         for path in ways.iter().take(WAYS) {
             warnings.push(self.indirect_flow(&reach, path, direct(path)));
@@ -226,7 +249,10 @@ impl Decider {
             zone(&path.to),
             path.hops.len(),
         );
-        let mend = "close one hop, or say with a rule of its own that this is meant";
+        let mend = format!(
+            "close one hop; or, if it is meant, add \"{} -> {}\" to `accepted-ways` in `[check]`",
+            path.from, path.to
+        );
         let mut warning = self.warn(span, "indirect-flow", message, mend);
         for hop in path.hops.iter().take(path.hops.len().saturating_sub(1)) {
             if let Some(rule) = rule(hop.rules.first()) {

@@ -269,11 +269,11 @@ impl Matrix {
             .unwrap_or(0)
             .max(kind.as_str().len());
         let width = |party: &Party| party.as_str().len().max("allow*>".len());
-        write!(formatter, "{kind:first$}", kind = kind.as_str())?;
+        let mut head = format!("{:first$}", kind.as_str());
         for to in &receivers {
-            write!(formatter, "  {:width$}", to.as_str(), width = width(to))?;
+            head.push_str(&format!("  {:width$}", to.as_str(), width = width(to)));
         }
-        writeln!(formatter)?;
+        writeln!(formatter, "{}", head.trim_end())?;
         for from in senders {
             let mut line = format!("{:first$}", from.as_str());
             for to in &receivers {

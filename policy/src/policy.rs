@@ -13,6 +13,7 @@ use crate::chord::Chord;
 use crate::cross_check::check_rule_count;
 use crate::diagnostic::{Diagnostic, Errors, Source, Span};
 use crate::keys;
+use crate::names::ZoneName;
 use crate::pattern::{HostPattern, PortRange, TextPattern};
 use crate::read::{Parts, brought_rules};
 use crate::rule::{Rule, Verdict};
@@ -242,6 +243,8 @@ pub struct Policy {
     pub lockout: Option<Lockout>,
     /// The records.
     pub audit: Audit,
+    /// Indirect ways from a higher to a lower level that are meant, and where the file says so.
+    pub accepted_ways: Vec<(ZoneName, ZoneName, Span)>,
     source: Source,
     hash: [u8; 32],
 }
@@ -277,6 +280,7 @@ impl Policy {
             jail: parts.jail,
             lockout: parts.lockout,
             audit: parts.audit,
+            accepted_ways: parts.accepted_ways,
             source,
             hash,
         })

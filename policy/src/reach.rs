@@ -264,7 +264,22 @@ impl Reach {
 
     /// As one JSON value.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "policy": self.file, "paths": self.paths })
+        let rules = |hop: &Hop| -> Vec<serde_json::Value> {
+            let named = hop.rules.iter().filter_map(|id| self.names.get(id.index()));
+            named
+                .map(|(name, line)| serde_json::json!({ "name": name, "line": line }))
+                .collect()
+        };
+        let hops = |path: &Path| -> Vec<serde_json::Value> {
+            let hop = |hop: &Hop| {
+                serde_json::json!({
+                    "from": hop.from, "to": hop.to, "verdict": hop.verdict, "kinds": hop.kinds, "outside": hop.outside, "rules": rules(hop),
+                })
+            };
+            path.hops.iter().map(hop).collect()
+        };
+        let path = |path: &Path| serde_json::json!({ "from": path.from, "to": path.to, "verdict": path.verdict, "hops": hops(path) });
+        serde_json::json!({ "policy": self.file, "paths": self.paths.iter().map(path).collect::<Vec<_>>() })
     }
 
     /// Keeps only ways that leave from, and arrive at, zones that a test accepts.

@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) jail: Jail,
     pub(crate) lockout: Option<Lockout>,
     pub(crate) audit: Audit,
+    pub(crate) accepted_ways: Vec<(ZoneName, ZoneName, Span)>,
 }
 
 impl Parts {
@@ -62,6 +63,9 @@ impl Parts {
         let audit = file
             .table("audit", "`audit`")
             .map_or_else(Audit::default, |table| read_audit(&table));
+        let accepted_ways = file
+            .table("check", "`check`")
+            .map_or_else(Vec::new, |table| read_accepted_ways(&table, &zone_names));
         Self {
             header,
             zones,
@@ -71,6 +75,7 @@ impl Parts {
             jail,
             lockout,
             audit,
+            accepted_ways,
         }
     }
 }
@@ -350,6 +355,30 @@ fn read_lockout(table: &Table<'_>, header: Option<&Header>) -> Option<Lockout> {
         warn,
         then,
     })
+}
+
+fn read_accepted_ways(table: &Table<'_>, zones: &[ZoneName]) -> Vec<(ZoneName, ZoneName, Span)> {
+    let ways = table.parsed_list("accepted-ways", true, |text| {
+        let zone = |name: &str| zones.iter().find(|zone| **zone == *name).cloned();
+        let way = text
+            .split_once(" -> ")
+            .and_then(|(from, to)| zone(from).zip(zone(to)));
+        way.ok_or_else(|| {
+            Mistake::new(
+                format!("{:?} names no two zones", shown(text)),
+                "write \"from -> to\" with names of zones",
+            )
+        })
+    });
+    let ways = ways.map_or_else(Vec::new, |ways| ways.value);
+    ways.into_iter()
+        .map(
+            |At {
+                 value: (from, to),
+                 span,
+             }| (from, to, span),
+        )
+        .collect()
 }
 
 fn read_audit(table: &Table<'_>) -> Audit {

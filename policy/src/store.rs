@@ -201,12 +201,11 @@ impl<D: Disk> Store<D> {
             .and_then(|bytes| parse_sha256(std::str::from_utf8(&bytes).ok()?.strip_suffix('\n')?)))
     }
 
-    /// The policy at work, checked again as if it were new, but for its time. A policy that is remembered and not yet at
-    /// work, because of a crash, is put to work. None where none was installed yet.
+    /// The policy that is remembered, checked again as if it were new, but for its time. None where none was installed yet.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn active(&mut self) -> Result<Option<Active>, StoreError> {
+    pub fn peek(&self) -> Result<Option<Active>, StoreError> {
         let trust = self.trust()?;
         let Some(memory) = self.memory()? else {
             return Ok(None);
@@ -227,14 +226,26 @@ impl<D: Disk> Store<D> {
             signatures: &signatures,
         };
         let (policy, _, signers) = candidate.verify(&trust)?;
-        if self.active_hash()? != Some(memory.hash) {
-            self.activate(&memory)?;
-        }
         Ok(Some(Active {
             policy,
             signers,
             last_seen: memory.last_seen,
         }))
+    }
+
+    /// The same, for the endpoint that goes by it: a policy that is remembered and not yet at work, because of a crash, is
+    /// put to work.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn active(&mut self) -> Result<Option<Active>, StoreError> {
+        let active = self.peek()?;
+        if let (Some(active), Some(memory)) = (&active, self.memory()?)
+            && self.active_hash()? != Some(active.policy.hash())
+        {
+            self.activate(&memory)?;
+        }
+        Ok(active)
     }
 
     /// Remembers that a time was seen, so that the clock cannot be set back behind it. Writes once in ten minutes.

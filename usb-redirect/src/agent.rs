@@ -174,22 +174,35 @@ impl Agent {
         };
         self.heard = now;
         match (&mut self.phase, message) {
-            (Phase::Greeting { hello, .. }, FromEndpoint::Hello { speed, device, configuration })
-                if hello.is_none() =>
-            {
+            (
+                Phase::Greeting { hello, .. },
+                FromEndpoint::Hello {
+                    speed,
+                    device,
+                    configuration,
+                },
+            ) if hello.is_none() => {
                 let speed = Speed::from_linux(speed.into())
                     .ok_or(StreamError::OutOfPlace("a speed that does not exist"))?;
                 *hello = Some((speed, device, configuration.to_vec()));
             }
-            (Phase::Greeting { hello: Some(_), reports }, FromEndpoint::ReportDescriptor { interface, bytes })
-                if reports.len() < crate::stream::MAX_REPORT_DESCRIPTORS =>
-            {
+            (
+                Phase::Greeting {
+                    hello: Some(_),
+                    reports,
+                },
+                FromEndpoint::ReportDescriptor { interface, bytes },
+            ) if reports.len() < crate::stream::MAX_REPORT_DESCRIPTORS => {
                 reports.push((interface, bytes.to_vec()));
             }
             (Phase::Greeting { hello: Some(_), .. }, FromEndpoint::Ready) => self.ready()?,
             (Phase::Ready, message) => self.act(message, now)?,
             (Phase::Over, _) => {}
-            _ => return Err(StreamError::OutOfPlace("a frame of the greeting, or one before it,").into()),
+            _ => {
+                return Err(
+                    StreamError::OutOfPlace("a frame of the greeting, or one before it,").into(),
+                );
+            }
         }
         Ok(Some(used))
     }

@@ -24,7 +24,9 @@ const HID: u8 = 0x21;
 #[non_exhaustive]
 pub enum DescriptorError {
     /// The bytes end inside a descriptor.
-    #[error("the descriptor of kind {kind:#04x} at byte {offset} is longer than the bytes that follow")]
+    #[error(
+        "the descriptor of kind {kind:#04x} at byte {offset} is longer than the bytes that follow"
+    )]
     Truncated {
         /// `bDescriptorType`, 0 when even that is missing.
         kind: u8,
@@ -50,7 +52,9 @@ pub enum DescriptorError {
         found: u8,
     },
     /// The configuration's total length is not that of its bytes, or above the limit.
-    #[error("the configuration says it has {said} bytes; {have} are there, at most {MAX_CONFIGURATION_LENGTH} are read")]
+    #[error(
+        "the configuration says it has {said} bytes; {have} are there, at most {MAX_CONFIGURATION_LENGTH} are read"
+    )]
     WrongTotal {
         /// `wTotalLength`.
         said: usize,
@@ -265,7 +269,17 @@ impl DeviceDescriptor {
             offset: 0,
         };
         let raw: [u8; 18] = *bytes.first_chunk().ok_or(short)?;
-        let [length, kind, _, _, class, subclass, protocol, max_packet_zero, ids @ ..] = raw;
+        let [
+            length,
+            kind,
+            _,
+            _,
+            class,
+            subclass,
+            protocol,
+            max_packet_zero,
+            ids @ ..,
+        ] = raw;
         if kind != DEVICE {
             return Err(DescriptorError::WrongKind {
                 expected: DEVICE,
@@ -279,7 +293,18 @@ impl DeviceDescriptor {
                 length,
             });
         }
-        let [v0, v1, p0, p1, r0, r1, manufacturer, product_name, serial, configurations] = ids;
+        let [
+            v0,
+            v1,
+            p0,
+            p1,
+            r0,
+            r1,
+            manufacturer,
+            product_name,
+            serial,
+            configurations,
+        ] = ids;
         Ok(Self {
             raw,
             class: ClassTriple {
@@ -304,10 +329,8 @@ impl Configuration {
     /// When a length lies, a descriptor is cut short or homeless, something is described twice, or a limit is passed.
     pub fn parse(bytes: &[u8]) -> Result<Self, DescriptorError> {
         let mut reader = Reader::new(bytes);
-        let (kind, body) = next(&mut reader, bytes.len())?.ok_or(DescriptorError::Truncated {
-            kind: 0,
-            offset: 0,
-        })?;
+        let (kind, body) = next(&mut reader, bytes.len())?
+            .ok_or(DescriptorError::Truncated { kind: 0, offset: 0 })?;
         if kind != CONFIGURATION {
             return Err(DescriptorError::WrongKind {
                 expected: CONFIGURATION,
@@ -364,7 +387,9 @@ impl Configuration {
 
     /// The first setting of each interface, as after `SET_CONFIGURATION`.
     pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceSetting> {
-        self.settings.iter().filter(|setting| setting.alternate == 0)
+        self.settings
+            .iter()
+            .filter(|setting| setting.alternate == 0)
     }
 
     /// Where an endpoint lives: the first setting that has it.

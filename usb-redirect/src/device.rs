@@ -99,8 +99,8 @@ impl Description {
         }
         let mut parsed = BTreeMap::new();
         for (interface, raw) in reports {
-            let report = Report::new(raw)
-                .map_err(|error| DescriptionError::Report { interface, error })?;
+            let report =
+                Report::new(raw).map_err(|error| DescriptionError::Report { interface, error })?;
             parsed.insert(interface, report);
             if parsed.len() > MAX_REPORT_DESCRIPTORS {
                 return Err(DescriptionError::TooMuch("32 report descriptors"));
@@ -140,7 +140,10 @@ impl Description {
             ..
         } = &self.names;
         match (manufacturer.as_str(), product.as_str()) {
-            ("", "") => format!("device {:04x}:{:04x}", self.device.vendor, self.device.product),
+            ("", "") => format!(
+                "device {:04x}:{:04x}",
+                self.device.vendor, self.device.product
+            ),
             (one, "") | ("", one) => one.to_owned(),
             (maker, product) if product.starts_with(maker) => product.to_owned(),
             (maker, product) => format!("{maker} {product}"),

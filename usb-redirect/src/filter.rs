@@ -179,7 +179,9 @@ impl Table {
     /// Puts to rest what may not pass, and lists the keys that are down. `None` for a report that was never declared.
     fn clean(&self, report: &mut [u8], down: &mut Vec<Usage>) -> Option<usize> {
         let (report_id, _) = self.descriptor.split(report)?;
-        let declared = self.descriptor.report_length(ReportKind::Input, report_id)?;
+        let declared = self
+            .descriptor
+            .report_length(ReportKind::Input, report_id)?;
         let length = report.len().min(declared);
         let body = report
             .get_mut(usize::from(self.descriptor.is_numbered())..length)

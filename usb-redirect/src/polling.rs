@@ -81,9 +81,7 @@ impl Polling {
     /// Polling of `generation` failed. True when the peer must be told; an interruption or an old generation is nobody's news.
     #[must_use]
     pub fn ended(&mut self, generation: Generation, outcome: Outcome) -> bool {
-        let current = self
-            .wanted
-            .is_some_and(|job| job.generation == generation);
+        let current = self.wanted.is_some_and(|job| job.generation == generation);
         if !current || outcome == Outcome::Cancelled {
             return false;
         }

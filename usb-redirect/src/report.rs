@@ -239,7 +239,9 @@ pub enum ReportError {
         offset: usize,
     },
     /// A value outside what the standard or the limits allow.
-    #[error("the report descriptor's item at byte {offset} gives {what} the value {value}, which is outside its limits")]
+    #[error(
+        "the report descriptor's item at byte {offset} gives {what} the value {value}, which is outside its limits"
+    )]
     OutOfRange {
         /// Where the item begins.
         offset: usize,
@@ -315,7 +317,9 @@ impl ReportDescriptor {
     #[must_use]
     pub fn split<'a>(&self, report: &'a [u8]) -> Option<(u8, &'a [u8])> {
         if self.numbered {
-            report.split_first().map(|(identifier, body)| (*identifier, body))
+            report
+                .split_first()
+                .map(|(identifier, body)| (*identifier, body))
         } else {
             Some((0, report))
         }

@@ -213,7 +213,15 @@ mod tests {
             Effect::Protocol { interface: 1 }
         );
         assert_eq!(effect([0x23, 3, 4, 0, 1, 0, 0, 0]), Effect::Reset);
-        assert_eq!(effect([0x21, 10, 0, 0, 0, 0, 0, 0]), Effect::None, "SET_IDLE");
-        assert_eq!(effect([0x21, 9, 0, 2, 0, 0, 1, 0]), Effect::None, "SET_REPORT");
+        assert_eq!(
+            effect([0x21, 10, 0, 0, 0, 0, 0, 0]),
+            Effect::None,
+            "SET_IDLE"
+        );
+        assert_eq!(
+            effect([0x21, 9, 0, 2, 0, 0, 1, 0]),
+            Effect::None,
+            "SET_REPORT"
+        );
     }
 }

@@ -128,7 +128,9 @@ pub enum StreamError {
     #[error("the peer sent {0} when it must not come")]
     OutOfPlace(&'static str),
     /// A report lost, doubled or out of order.
-    #[error("the peer sent report {got} of endpoint {endpoint:#04x} where report {expected} must come")]
+    #[error(
+        "the peer sent report {got} of endpoint {endpoint:#04x} where report {expected} must come"
+    )]
     WrongSequence {
         /// The endpoint.
         endpoint: u8,
@@ -281,9 +283,12 @@ fn frame(bytes: &[u8]) -> Decoded<(u8, u8, Reader<'_>)> {
     if length > MAX_BODY {
         return Err(StreamError::TooLong(length));
     }
-    Ok(rest
-        .get(..length)
-        .map(|body| ((*kind, *address, Reader::new(body)), length.saturating_add(4))))
+    Ok(rest.get(..length).map(|body| {
+        (
+            (*kind, *address, Reader::new(body)),
+            length.saturating_add(4),
+        )
+    }))
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, address: u8, parts: &[&[u8]]) {
@@ -389,11 +394,7 @@ impl<'a> FromEndpoint<'a> {
                 out,
                 REPORT,
                 endpoint.0,
-                &[
-                    &generation.0.to_le_bytes(),
-                    &sequence.0.to_le_bytes(),
-                    data,
-                ],
+                &[&generation.0.to_le_bytes(), &sequence.0.to_le_bytes(), data],
             ),
             Self::Stopped {
                 endpoint,
@@ -429,7 +430,11 @@ impl<'a> FromEndpoint<'a> {
                 out,
                 OUT_DONE,
                 0,
-                &[&id.0.to_le_bytes(), &[outcome.code()], &actual.to_le_bytes()],
+                &[
+                    &id.0.to_le_bytes(),
+                    &[outcome.code()],
+                    &actual.to_le_bytes(),
+                ],
             ),
             Self::Heartbeat => put(out, HEARTBEAT, 0, &[]),
             Self::Detached => put(out, DETACHED, 0, &[]),

@@ -55,7 +55,9 @@ pub enum UsbIpError {
     #[error("the USB/IP peer speaks version {0:#06x}; this side speaks 0x0111")]
     WrongVersion(u16),
     /// A transfer above the limit.
-    #[error("the USB/IP peer asks for a transfer of {0} bytes; at most {MAX_TRANSFER_LENGTH} are moved")]
+    #[error(
+        "the USB/IP peer asks for a transfer of {0} bytes; at most {MAX_TRANSFER_LENGTH} are moved"
+    )]
     TooLong(u32),
     /// Isochronous packets, which no human interface device has.
     #[error("the USB/IP peer counts {0} isochronous packets; none are carried")]
@@ -70,7 +72,9 @@ pub enum UsbIpError {
     #[error("the USB/IP peer answers request {0}, which is not waiting for an answer")]
     UnknownSequence(u32),
     /// More data than the request has room for.
-    #[error("the USB/IP peer answers request {sequence} with {actual} bytes; {room} were asked for")]
+    #[error(
+        "the USB/IP peer answers request {sequence} with {actual} bytes; {room} were asked for"
+    )]
     Overrun {
         /// The request.
         sequence: u32,
@@ -178,7 +182,10 @@ impl<'a> Command<'a> {
                     setup,
                     data,
                 };
-                Ok(Some((Self::Submit(submit), HEADER_LENGTH.saturating_add(sent))))
+                Ok(Some((
+                    Self::Submit(submit),
+                    HEADER_LENGTH.saturating_add(sent),
+                )))
             }
             other => Err(UsbIpError::UnknownCommand(other)),
         }
@@ -194,7 +201,10 @@ impl<'a> Command<'a> {
                     out,
                     &[1, submit.sequence, submit.device, direction, endpoint],
                 );
-                numbers(out, &[submit.flags, submit.length, 0, u32::MAX, submit.interval]);
+                numbers(
+                    out,
+                    &[submit.flags, submit.length, 0, u32::MAX, submit.interval],
+                );
                 out.extend_from_slice(&submit.setup.to_bytes());
                 if !submit.endpoint.is_input() {
                     out.extend_from_slice(submit.data);
@@ -313,7 +323,20 @@ impl<'a> Answer<'a> {
             Self::Unlink { sequence, status } => {
                 numbers(
                     out,
-                    &[4, sequence, 0, 0, 0, status.cast_unsigned(), 0, 0, 0, 0, 0, 0],
+                    &[
+                        4,
+                        sequence,
+                        0,
+                        0,
+                        0,
+                        status.cast_unsigned(),
+                        0,
+                        0,
+                        0,
+                        0,
+                        0,
+                        0,
+                    ],
                 );
             }
         }

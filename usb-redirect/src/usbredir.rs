@@ -443,7 +443,10 @@ impl<'a> Packet<'a> {
         match *self {
             Self::Hello { capabilities } => {
                 out.extend_from_slice(VERSION);
-                out.extend(std::iter::repeat_n(0, 64usize.saturating_sub(VERSION.len())));
+                out.extend(std::iter::repeat_n(
+                    0,
+                    64usize.saturating_sub(VERSION.len()),
+                ));
                 out.extend_from_slice(&capabilities.to_le_bytes());
             }
             Self::DeviceConnect {

@@ -74,6 +74,8 @@ pub(super) struct InputState {
     host: BTreeSet<u16>,
     /// Keys that went down while a host key was; their releases are nobody's business.
     swallowed: BTreeSet<u16>,
+    /// Modifiers that are held back from the focused zone, in the order they went down.
+    withheld: Vec<u16>,
     /// Modifiers that are down and not part of a chord.
     modifiers: BTreeSet<u16>,
     grab: Grab,
@@ -126,7 +128,8 @@ impl Scene {
                 let from = self
                     .input
                     .pointer
-                    .unwrap_or_else(|| self.on_screen(Point::default()));
+                    .or_else(|| self.on_screen(Point::default()))
+                    .unwrap_or_default();
                 self.pointer_to(
                     Point::new(from.x.saturating_add(x), from.y.saturating_add(y)),
                     now,
@@ -154,6 +157,7 @@ impl Scene {
                 self.input.host.clear();
                 self.input.swallowed.clear();
                 self.input.modifiers.clear();
+                self.input.withheld.clear();
             }
         }
         self.settle_resize(now);

@@ -151,19 +151,16 @@ impl Scene {
         Metrics::new(scale, self.settings.large_text)
     }
 
-    /// The point of any output that is nearest to `at`.
-    pub(super) fn on_screen(&self, at: Point) -> Point {
-        let Some(output) = self
+    /// The point of any output that is nearest to `at`; none where there is no output.
+    pub(super) fn on_screen(&self, at: Point) -> Option<Point> {
+        let output = self
             .outputs
             .iter()
-            .min_by_key(|output| distance(&output.area, at))
-        else {
-            return at;
-        };
-        Point {
+            .min_by_key(|output| distance(&output.area, at))?;
+        Some(Point {
             x: at.x.min(output.area.right() - 1).max(output.area.left()),
             y: at.y.min(output.area.bottom() - 1).max(output.area.top()),
-        }
+        })
     }
 
     pub(super) fn damage_rect(&mut self, rect: Rect) {

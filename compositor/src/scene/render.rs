@@ -7,7 +7,7 @@ use crate::frame::{self, Frame, FrameLook};
 use crate::geometry::{Rect, Region, Size, index};
 use crate::icons::Masks;
 use crate::panel::{self, PanelLook};
-use crate::trusted::{Layout, Page};
+use crate::trusted::Layout;
 use crate::zone::ZoneId;
 
 /// The buffer a presenter hands in.
@@ -244,17 +244,14 @@ impl Scene {
                 (Layer::Frame(zone, frame), frame.outer),
             ]
         });
-        // On a locked screen nothing is behind the page.
-        let locked = self.trusted.page() == Some(Page::Lock);
+        // The lock screen's page is the whole output, so nothing behind it is ever reached.
         let page = self
             .page_layout(output)
-            .map(|layout| (layout.area, layout))
-            .map(|(area, layout)| (Layer::Trusted(layout), area));
-        page.into_iter().chain(
-            std::iter::once((Layer::Panel, panel))
-                .chain(windows)
-                .filter(move |_| !locked),
-        )
+            .map(|layout| (layout.area, Layer::Trusted(layout)));
+        page.into_iter()
+            .map(|(area, layer)| (layer, area))
+            .chain(std::iter::once((Layer::Panel, panel)))
+            .chain(windows)
     }
 
     pub(super) fn look_of<'a>(&'a self, zone: &'a Zone) -> FrameLook<'a> {

@@ -2,10 +2,11 @@
 //! catalogue in `SECURITY.md`.
 
 use super::*;
+use crate::chords::Chord;
 use crate::cursor::CursorImage;
 use crate::icons::{Icon, Shape};
 use crate::input::{InputEvent, KeyMovement};
-use crate::keys::{self, Chord};
+use crate::keys;
 use crate::scene::window::Arrangement;
 use crate::zone::StillPixels;
 
@@ -209,8 +210,15 @@ fn held_keys_end_in_the_old_zone_and_modifiers_begin_in_the_new_one() {
     // [33]
     let mut scene = desk();
     focus(&mut scene, A);
-    assert_eq!(key(&mut scene, CONTROL, Pressed), [pressed(A, CONTROL)]);
-    assert_eq!(key(&mut scene, LETTER, Pressed), [pressed(A, LETTER)]);
+    assert_eq!(
+        key(&mut scene, CONTROL, Pressed),
+        [],
+        "it may become part of a chord"
+    );
+    assert_eq!(
+        key(&mut scene, LETTER, Pressed),
+        [pressed(A, CONTROL), pressed(A, LETTER)]
+    );
     let at = inside(&scene, B, 5, 5);
     point(&mut scene, at);
     let actions = button(&mut scene, true);
@@ -300,6 +308,92 @@ fn no_zone_sees_any_part_of_a_chord_in_any_order() {
         assert_eq!(key(&mut scene, 1, Released), []);
         assert_eq!(key(&mut scene, 1, Pressed), [pressed(A, 1)]);
     }
+}
+
+#[test]
+fn control_alt_escape_leaks_nothing_in_any_order_of_its_modifiers() {
+    // [34]
+    let down = [[29, 56], [56, 29], [97, 100], [100, 29]];
+    for modifiers in down {
+        for extra in [None, Some(keys::RIGHT_SHIFT)] {
+            let mut scene = desk();
+            focus(&mut scene, A);
+            let mut actions = Vec::new();
+            for code in modifiers.into_iter().chain(extra).chain([keys::ESCAPE]) {
+                actions.extend(key(&mut scene, code, Pressed));
+            }
+            for code in [keys::ESCAPE].into_iter().chain(modifiers).chain(extra) {
+                actions.extend(key(&mut scene, code, Released));
+            }
+            assert_eq!(
+                actions,
+                [
+                    to(A, ZoneInput::Focus(false)),
+                    Action::FocusChanged(None),
+                    Action::Chord(Chord::SecureAttention)
+                ]
+            );
+            let back = key(&mut scene, keys::ESCAPE, Pressed);
+            assert_eq!(
+                back,
+                [Action::FocusChanged(Some(A)), to(A, ZoneInput::Focus(true))]
+            );
+            key(&mut scene, keys::ESCAPE, Released);
+            assert_eq!(
+                key(&mut scene, LETTER, Pressed),
+                [pressed(A, LETTER)],
+                "nothing is left of the chord"
+            );
+        }
+    }
+}
+
+#[test]
+fn modifiers_that_become_no_chord_reach_the_zone_in_their_order() {
+    let mut scene = desk();
+    focus(&mut scene, A);
+    // A tap of one alone.
+    assert_eq!(key(&mut scene, keys::LEFT_ALT, Pressed), []);
+    let tap = [pressed(A, keys::LEFT_ALT), released(A, keys::LEFT_ALT)];
+    assert_eq!(key(&mut scene, keys::LEFT_ALT, Released), tap);
+    // With a key, with a click, with the wheel.
+    key(&mut scene, keys::LEFT_ALT, Pressed);
+    key(&mut scene, CONTROL, Pressed);
+    let typed = [
+        pressed(A, keys::LEFT_ALT),
+        pressed(A, CONTROL),
+        pressed(A, LETTER),
+    ];
+    assert_eq!(key(&mut scene, LETTER, Pressed), typed);
+    for code in [LETTER, CONTROL, keys::LEFT_ALT] {
+        assert_eq!(key(&mut scene, code, Released), [released(A, code)]);
+    }
+    key(&mut scene, keys::LEFT_SHIFT, Pressed);
+    assert_eq!(
+        button(&mut scene, true).first(),
+        Some(&pressed(A, keys::LEFT_SHIFT))
+    );
+    button(&mut scene, false);
+    assert_eq!(
+        key(&mut scene, keys::LEFT_SHIFT, Released),
+        [released(A, keys::LEFT_SHIFT)]
+    );
+    key(&mut scene, CONTROL, Pressed);
+    let turned = scene.handle(
+        InputEvent::Wheel {
+            vertical: 120,
+            horizontal: 0,
+        },
+        Duration::ZERO,
+    );
+    let wheel = to(
+        A,
+        ZoneInput::Wheel {
+            vertical: 120,
+            horizontal: 0,
+        },
+    );
+    assert_eq!(turned, [pressed(A, CONTROL), wheel]);
 }
 
 #[test]
@@ -662,11 +756,11 @@ fn a_dead_zone_shows_none_of_its_pixels_and_takes_no_input() {
     let size = scene.client_size(A).unwrap();
     assert_eq!(
         scene.take_actions(),
-        [
-            Action::ResizeZone(A, size),
-            to(A, ZoneInput::Focus(true)),
-            pressed(A, keys::LEFT_SHIFT)
-        ]
+        [Action::ResizeZone(A, size), to(A, ZoneInput::Focus(true)),]
+    );
+    assert_eq!(
+        key(&mut scene, LETTER, Pressed),
+        [pressed(A, keys::LEFT_SHIFT), pressed(A, LETTER)]
     );
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::{OutputId, Scene};
 use crate::canvas::Canvas;
+use crate::chords::Chord;
 use crate::frame;
 use crate::geometry::{Point, Rect};
 use crate::icons::Masks;
 use crate::input::{Action, Passphrase};
-use crate::keys::{self, Chord};
+use crate::keys;
 use crate::text::Label;
 use crate::theme::Metrics;
 use crate::trusted::paint::{self, PageLook};

@@ -3,10 +3,10 @@
 //! Invariant: after every change a window's title bar can be seen and grabbed on some output, below the panel.
 
 use super::{Output, Scene, WORKSPACES};
+use crate::chords::Direction;
 use crate::frame::{Edges, Frame};
 use crate::geometry::{MAXIMUM_SIDE, Point, Rect, Size, signed};
 use crate::input::Action;
-use crate::keys::Direction;
 use crate::theme::Metrics;
 use crate::zone::ZoneId;
 
@@ -375,6 +375,7 @@ impl Scene {
             }
             self.request_size(id);
         }
+        self.keep_pointer_on_screen();
         self.damage_all();
         self.refresh_pointer();
     }

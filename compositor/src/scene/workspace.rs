@@ -1,8 +1,8 @@
 //! Workspaces: sets of windows of which one is shown at a time. All outputs change together.
 
 use super::{Scene, WORKSPACES};
+use crate::chords::WorkspaceStep;
 use crate::geometry::Point;
-use crate::keys::WorkspaceStep;
 use crate::panel;
 
 impl Scene {

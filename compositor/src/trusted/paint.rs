@@ -1,8 +1,9 @@
 //! How the pages of the trusted UI are laid out and painted.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Answer, Control, Layout, Page, TrustedUi};
+use super::{Answer, Control, Grant, Layout, Page, TrustedUi};
 use crate::canvas::Canvas;
 use crate::colour::Colour;
 use crate::geometry::{Point, Rect, Size, signed};
@@ -29,10 +30,16 @@ impl PageLook<'_> {
         self.zones.iter().find(|zone| zone.identity.id == id)
     }
 
-    fn label(&self, control: Control) -> &'static str {
-        match control {
+    fn label(&self, control: Control) -> Cow<'static, str> {
+        Cow::Borrowed(match control {
             Control::Answer(Answer::No) => self.words.no,
-            Control::Answer(Answer::AllowOnce) => self.words.allow_once,
+            Control::Answer(Answer::Allow(Grant::Once)) => self.words.allow_once,
+            Control::Answer(Answer::Allow(Grant::Session)) => self.words.allow_session,
+            Control::Answer(Answer::Allow(Grant::For(time))) => {
+                // Rounded up: a person who reads "1 min" is not given ten seconds.
+                let minutes = time.as_secs().div_ceil(60);
+                return Cow::Owned(self.words.allow_minutes.replace("{}", &minutes.to_string()));
+            }
             Control::Answer(Answer::NoMoreQuestions) => self.words.no_more,
             Control::Show(_) => self.words.show,
             Control::Command(_, ZoneCommand::Start) => self.words.start,
@@ -41,11 +48,11 @@ impl PageLook<'_> {
             Control::Lock => self.words.lock,
             Control::Close => self.words.back,
             Control::Unlock => self.words.unlock,
-        }
+        })
     }
 
     fn width(&self, control: Control, metrics: &Metrics) -> i32 {
-        Style::bold(metrics.body, Colour::WHITE).width(self.label(control)) + metrics.px(26)
+        Style::bold(metrics.body, Colour::WHITE).width(&self.label(control)) + metrics.px(26)
     }
 }
 
@@ -57,32 +64,56 @@ fn button_height(metrics: &Metrics) -> i32 {
     metrics.title + metrics.px(2)
 }
 
-/// Puts controls into a row that ends at `right`, around the line `middle`; the first is the leftmost.
+/// Puts controls into a row that ends at the right end of `room`, around its middle; the first is the leftmost. Where
+/// they find no room with all their words, they share what there is.
 fn row(
     layout: &mut Layout,
-    right: i32,
-    middle: i32,
+    room: Rect,
     controls: &[Control],
     metrics: &Metrics,
     look: &PageLook<'_>,
 ) {
-    let gap = metrics.px(8);
-    let widths: Vec<i32> = controls
-        .iter()
-        .map(|control| look.width(*control, metrics))
-        .collect();
-    let mut left = right
-        - widths.iter().sum::<i32>()
-        - gap * signed(u32::try_from(widths.len()).unwrap_or(0)).max(1)
-        + gap;
+    let count = i32::try_from(controls.len()).unwrap_or(1).max(1);
+    let gaps = metrics.px(8) * (count - 1);
+    let share = (signed(room.width()) - gaps) / count;
+    let wanted = row_width(controls, metrics, look);
+    let fits = wanted <= signed(room.width());
+    let mut left = room.right() - if fits { wanted } else { signed(room.width()) };
     let half = button_height(metrics) / 2;
-    for (control, width) in controls.iter().zip(widths) {
+    let middle = room.centre().y;
+    for control in controls {
+        let width = if fits {
+            look.width(*control, metrics)
+        } else {
+            share
+        };
         layout.controls.push((
             Rect::from_edges(left, middle - half, left + width, middle + half),
             *control,
         ));
-        left += width + gap;
+        left += width + metrics.px(8);
     }
+}
+
+/// How wide a row of controls is with all their words.
+fn row_width(controls: &[Control], metrics: &Metrics, look: &PageLook<'_>) -> i32 {
+    let gaps = metrics.px(8) * (i32::try_from(controls.len()).unwrap_or(1) - 1);
+    controls
+        .iter()
+        .map(|control| look.width(*control, metrics))
+        .sum::<i32>()
+        + gaps
+}
+
+/// The row at the foot of a page.
+fn foot(area: &Rect, metrics: &Metrics) -> Rect {
+    let inner = area.inset(margin(metrics));
+    Rect::from_edges(
+        inner.left(),
+        inner.bottom() - button_height(metrics),
+        inner.right(),
+        inner.bottom(),
+    )
 }
 
 fn margin(metrics: &Metrics) -> i32 {
@@ -129,20 +160,11 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
             ],
             _ => &[Control::Show(id), Control::Command(id, ZoneCommand::Start)],
         };
-        row(
-            &mut layout,
-            place.right(),
-            place.centre().y,
-            controls,
-            metrics,
-            look,
-        );
+        row(&mut layout, place, controls, metrics, look);
     }
-    let middle = area.bottom() - margin(metrics) - button_height(metrics) / 2;
     row(
         &mut layout,
-        area.right() - margin(metrics),
-        middle,
+        foot(&area, metrics),
         &[Control::Lock, Control::Close],
         metrics,
         look,
@@ -235,7 +257,9 @@ fn reduced(whole: Size, room: Size) -> Size {
 /// A question, away from where the pointer was when it came up.
 pub(crate) fn prompt_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) -> Layout {
     let room = signed(work.width()) - metrics.px(16);
-    let width = metrics.px(540).min(room).max(1).unsigned_abs();
+    let controls = answers(look);
+    let needed = row_width(&controls, metrics, look) + 2 * margin(metrics);
+    let width = metrics.px(540).max(needed).min(room).max(1).unsigned_abs();
     let height = (metrics.body * 11 + button_height(metrics) + metrics.title + metrics.px(70))
         .min(signed(work.height()));
     let size = Size {
@@ -269,27 +293,23 @@ pub(crate) fn prompt_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) 
         columns: 1,
         ..Layout::default()
     };
-    let middle = area.bottom() - margin(metrics) - button_height(metrics) / 2;
-    let withdrawn = look.ui.prompt().is_some_and(|prompt| prompt.withdrawn);
-    let controls: &[Control] = if withdrawn {
-        &[Control::Answer(Answer::No)]
-    } else {
-        // The default comes first, so that it is what Enter means.
-        &[
-            Control::Answer(Answer::No),
-            Control::Answer(Answer::AllowOnce),
-            Control::Answer(Answer::NoMoreQuestions),
-        ]
-    };
-    row(
-        &mut layout,
-        area.right() - margin(metrics),
-        middle,
-        controls,
-        metrics,
-        look,
-    );
+    row(&mut layout, foot(&area, metrics), &controls, metrics, look);
     layout
+}
+
+/// The answers that the question offers. The default comes first, so that it is what Enter means.
+fn answers(look: &PageLook<'_>) -> Vec<Control> {
+    let mut controls = vec![Control::Answer(Answer::No)];
+    if let Some(prompt) = look.ui.prompt().filter(|prompt| !prompt.withdrawn) {
+        controls.extend(
+            prompt
+                .grants
+                .iter()
+                .map(|grant| Control::Answer(Answer::Allow(*grant))),
+        );
+        controls.push(Control::Answer(Answer::NoMoreQuestions));
+    }
+    controls
 }
 
 /// The whole output.
@@ -341,7 +361,7 @@ pub(crate) fn paint(
     }
     let active = look.ui.is_armed(look.now);
     for (number, (place, control)) in layout.controls.iter().enumerate() {
-        brush.button(number, *place, look.label(*control), active);
+        brush.button(number, *place, &look.label(*control), active);
     }
 }
 
@@ -375,7 +395,8 @@ impl Brush<'_, '_> {
             ground.mixed(palette.text, 110)
         };
         let style = Style::bold(self.metrics.body, ink);
-        let left = place.centre().x - style.width(words) / 2;
+        let pad = self.metrics.px(6);
+        let left = (place.centre().x - style.width(words) / 2).max(place.left() + pad);
         text::draw_centred_on(
             self.canvas,
             left,

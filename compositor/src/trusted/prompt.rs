@@ -11,13 +11,24 @@ use crate::zone::ZoneId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PromptId(pub u64);
 
+/// How long a Yes holds. The policy says which of them a question may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// For this one flow.
+    Once,
+    /// Until the zone ends.
+    Session,
+    /// For so long.
+    For(Duration),
+}
+
 /// A person's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Not this time.
     No,
-    /// This once.
-    AllowOnce,
+    /// Yes, for so long.
+    Allow(Grant),
     /// Not this time, and the zone may not ask again until it is started anew.
     NoMoreQuestions,
 }
@@ -33,6 +44,8 @@ pub struct PromptRequest<'a> {
     pub question: &'a str,
     /// Words that come from a zone (a file name, an address); shown apart, bounded and stripped.
     pub detail: &'a [u8],
+    /// What a Yes may mean, at most three; none means once.
+    pub grants: &'a [Grant],
 }
 
 /// Why a question was not asked; it counts as a No.
@@ -57,6 +70,7 @@ pub(crate) struct Prompt {
     pub(crate) to: Option<ZoneId>,
     pub(crate) question: Label,
     pub(crate) detail: Label,
+    pub(crate) grants: Vec<Grant>,
     /// It has become pointless (the zone is gone); it stays until a person has seen that, so that a key meant for it
     /// does not land in a zone.
     pub(crate) withdrawn: bool,
@@ -109,6 +123,11 @@ impl Prompts {
             to: request.to,
             question: Label::new(request.question, 160),
             detail: Label::from_bytes(request.detail, 120),
+            grants: if request.grants.is_empty() {
+                vec![Grant::Once]
+            } else {
+                request.grants.iter().copied().take(3).collect()
+            },
             withdrawn: false,
         });
         Ok(id)
@@ -119,7 +138,7 @@ impl Prompts {
         let prompt = self.queue.pop_front()?;
         let patience = self.patience.entry(prompt.from).or_default();
         match answer {
-            Answer::AllowOnce => *patience = Patience::default(),
+            Answer::Allow(_) => *patience = Patience::default(),
             Answer::No | Answer::NoMoreQuestions => {
                 patience.pause = (patience.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 patience.until = now + patience.pause;
@@ -157,6 +176,7 @@ mod tests {
             to: None,
             question: "Open?",
             detail: b"",
+            grants: &[],
         }
     }
 
@@ -203,7 +223,10 @@ mod tests {
             "it was not shown"
         );
         assert!(prompts.front().unwrap().withdrawn);
-        assert_eq!(prompts.answer(Answer::AllowOnce, Duration::ZERO), None);
+        assert_eq!(
+            prompts.answer(Answer::Allow(Grant::Once), Duration::ZERO),
+            None
+        );
         assert!(prompts.front().is_none());
     }
 }

@@ -28,7 +28,10 @@ enum Said {
 
 impl Bench {
     fn new() -> Self {
-        let description = DescriptionFile::parse(KEYBOARD).unwrap().describe().unwrap();
+        let description = DescriptionFile::parse(KEYBOARD)
+            .unwrap()
+            .describe()
+            .unwrap();
         let mut front = StreamFront::new(Arc::new(description));
         let mut bytes = Vec::new();
         front.greet(&mut bytes);
@@ -209,7 +212,10 @@ fn only_the_first_poll_crosses_the_network() {
     bench.report(KEYS, 1, 0, &[0, 0, 4, 0, 0, 0, 0, 0]);
     bench.report(KEYS, 1, 1, &[0; 8]);
     bench.report(KEYS, 1, 2, &[2, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(bench.said(), [Said::Submit(1, 0, vec![0, 0, 4, 0, 0, 0, 0, 0])]);
+    assert_eq!(
+        bench.said(),
+        [Said::Submit(1, 0, vec![0, 0, 4, 0, 0, 0, 0, 0])]
+    );
     bench.poll(2, KEYS);
     bench.poll(3, KEYS);
     assert_eq!(
@@ -248,10 +254,18 @@ fn an_unlinked_poll_is_answered_once_and_polling_stops_after_the_linger() {
     assert_eq!(bench.requests(), [FromAgentOwned::Stop(KEYS)]);
     bench.report(KEYS, 1, 1, &[0; 8]);
     bench.poll(3, KEYS);
-    assert_eq!(bench.said(), [], "reports of the old generation are forgotten");
+    assert_eq!(
+        bench.said(),
+        [],
+        "reports of the old generation are forgotten"
+    );
     assert_eq!(bench.requests(), [FromAgentOwned::Start(KEYS, 2, SAVED)]);
     bench.unlink(4, 99);
-    assert_eq!(bench.said(), [Said::Unlink(4, 0)], "had been answered before");
+    assert_eq!(
+        bench.said(),
+        [Said::Unlink(4, 0)],
+        "had been answered before"
+    );
 }
 
 #[test]
@@ -263,7 +277,10 @@ fn a_poll_within_the_linger_loses_nothing() {
     bench.requests();
     bench.said();
     bench.poll(3, KEYS);
-    assert_eq!(bench.said(), [Said::Submit(3, 0, vec![2, 0, 0, 0, 0, 0, 0, 0])]);
+    assert_eq!(
+        bench.said(),
+        [Said::Submit(3, 0, vec![2, 0, 0, 0, 0, 0, 0, 0])]
+    );
     bench.wait(50);
     assert_eq!(bench.requests(), []);
 }
@@ -461,7 +478,10 @@ fn poll_storms_are_bounded() {
     }
     let said = bench.said();
     assert_eq!(said.len(), 1000 - 64);
-    assert!(said.iter().all(|said| matches!(said, Said::Submit(_, -12, _))));
+    assert!(
+        said.iter()
+            .all(|said| matches!(said, Said::Submit(_, -12, _)))
+    );
     assert_eq!(bench.requests().len(), 1);
     for sequence in 1000..1200 {
         bench.control(sequence, [0x80, 6, 0, 1, 0, 0, 18, 0], &[]);
@@ -471,10 +491,17 @@ fn poll_storms_are_bounded() {
 
 #[test]
 fn the_front_refuses_to_begin_without_a_greeting() {
-    let description = DescriptionFile::parse(KEYBOARD).unwrap().describe().unwrap();
+    let description = DescriptionFile::parse(KEYBOARD)
+        .unwrap()
+        .describe()
+        .unwrap();
     let mut front = StreamFront::new(Arc::new(description));
     let mut bytes = Vec::new();
     FromAgent::Stop { endpoint: KEYS }.encode(&mut bytes);
     let mut requests = Vec::<Request>::new();
-    assert!(front.receive(&bytes, &mut requests, &mut Vec::new()).is_err());
+    assert!(
+        front
+            .receive(&bytes, &mut requests, &mut Vec::new())
+            .is_err()
+    );
 }

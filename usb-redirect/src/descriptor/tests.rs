@@ -19,10 +19,7 @@ fn a_composite_device_is_read() {
     let configuration = Configuration::parse(&COMPOSITE).unwrap();
     assert_eq!(configuration.value, 1);
     assert_eq!(configuration.settings.len(), 2);
-    assert_eq!(
-        configuration.settings[1].hid.unwrap().report_length,
-        0x0134
-    );
+    assert_eq!(configuration.settings[1].hid.unwrap().report_length, 0x0134);
     let endpoints: Vec<_> = configuration
         .report_endpoints()
         .map(|(interface, endpoint)| (interface, endpoint.address.0, endpoint.max_packet))

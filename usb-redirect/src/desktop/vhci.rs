@@ -19,7 +19,9 @@ pub struct Vhci {
 #[non_exhaustive]
 pub enum VhciError {
     /// The controller is not there.
-    #[error("{path} cannot be used ({error}); is the kernel module vhci-hcd loaded, and is this program root?")]
+    #[error(
+        "{path} cannot be used ({error}); is the kernel module vhci-hcd loaded, and is this program root?"
+    )]
     NotThere {
         /// What was opened.
         path: PathBuf,

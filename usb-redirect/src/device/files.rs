@@ -86,7 +86,9 @@ impl DescriptionFile {
     }
 
     fn line(&mut self, content: &str) -> Result<(), String> {
-        let (key, value) = content.split_once(char::is_whitespace).unwrap_or((content, ""));
+        let (key, value) = content
+            .split_once(char::is_whitespace)
+            .unwrap_or((content, ""));
         match key {
             "speed" => {
                 self.speed = Some(match value.trim() {
@@ -94,7 +96,9 @@ impl DescriptionFile {
                     "full" => Speed::Full,
                     "high" => Speed::High,
                     "super" => Speed::Super,
-                    other => return Err(format!("speed {other:?} is not low, full, high or super")),
+                    other => {
+                        return Err(format!("speed {other:?} is not low, full, high or super"));
+                    }
                 });
             }
             "manufacturer" => self.names.manufacturer = clean_name(value),
@@ -113,7 +117,9 @@ impl DescriptionFile {
                 let report = self.reports.entry(interface).or_default();
                 report.extend(bytes(value)?);
                 if report.len() > MAX_DESCRIPTOR_BYTES {
-                    return Err(format!("interface {interface} has too long a report descriptor"));
+                    return Err(format!(
+                        "interface {interface} has too long a report descriptor"
+                    ));
                 }
             }
             other => return Err(format!("{other:?} is not a key of descriptor files")),
@@ -136,7 +142,20 @@ impl DescriptionFile {
             let string = |text: &str, index| if text.is_empty() { 0 } else { index };
             let names = &self.names;
             vec![
-                18, 1, 0, 2, 0, 0, 0, 64, 0x09, 0x12, 0x01, 0x00, 0, 1,
+                18,
+                1,
+                0,
+                2,
+                0,
+                0,
+                0,
+                64,
+                0x09,
+                0x12,
+                0x01,
+                0x00,
+                0,
+                1,
                 string(&names.manufacturer, 1),
                 string(&names.product, 2),
                 string(&names.serial, 3),
@@ -158,7 +177,11 @@ fn configuration(speed: Speed, reports: &BTreeMap<u8, Vec<u8>>) -> Result<Vec<u8
         Speed::Full => 1,
         Speed::High | Speed::Super => 4,
     };
-    let most = if matches!(speed, Speed::High | Speed::Super) { 1024 } else { 64 };
+    let most = if matches!(speed, Speed::High | Speed::Super) {
+        1024
+    } else {
+        64
+    };
     let mut body = Vec::new();
     let mut count = 0u8;
     for (interface, raw) in reports.iter().take(15) {
@@ -173,12 +196,24 @@ fn configuration(speed: Speed, reports: &BTreeMap<u8, Vec<u8>>) -> Result<Vec<u8
                 .max()
         };
         let packet = |length: Option<usize>| {
-            u16::try_from(length.unwrap_or(8).clamp(1, most)).unwrap_or(64).to_le_bytes()
+            u16::try_from(length.unwrap_or(8).clamp(1, most))
+                .unwrap_or(64)
+                .to_le_bytes()
         };
         let output = longest(ReportKind::Output);
         let [l0, l1] = u16::try_from(raw.len()).unwrap_or(u16::MAX).to_le_bytes();
         count = count.saturating_add(1);
-        body.extend([9, 4, *interface, 0, 1 + u8::from(output.is_some()), 3, 0, 0, 0]);
+        body.extend([
+            9,
+            4,
+            *interface,
+            0,
+            1 + u8::from(output.is_some()),
+            3,
+            0,
+            0,
+            0,
+        ]);
         body.extend([9, 0x21, 0x11, 1, 0, 1, 0x22, l0, l1]);
         let [p0, p1] = packet(longest(ReportKind::Input));
         body.extend([7, 5, 0x80 | count, 3, p0, p1, interval]);
@@ -229,9 +264,18 @@ mod tests {
 
     #[test]
     fn wrong_lines_are_named() {
-        for text in ["speed warp", "report 0 5", "report 0 zz", "report x 05", "what 1"] {
+        for text in [
+            "speed warp",
+            "report 0 5",
+            "report 0 zz",
+            "report x 05",
+            "what 1",
+        ] {
             assert!(
-                matches!(DescriptionFile::parse(text), Err(FileError::Line { line: 1, .. })),
+                matches!(
+                    DescriptionFile::parse(text),
+                    Err(FileError::Line { line: 1, .. })
+                ),
                 "{text}"
             );
         }

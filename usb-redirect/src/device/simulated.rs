@@ -50,8 +50,10 @@ impl Clock {
 
 impl Source for Clock {
     fn due(&self) -> Option<Duration> {
-        (self.next < self.last)
-            .then(|| self.begin.saturating_add(self.period.saturating_mul(self.next)))
+        (self.next < self.last).then(|| {
+            self.begin
+                .saturating_add(self.period.saturating_mul(self.next))
+        })
     }
 
     fn make(&mut self, report: &mut [u8]) -> usize {
@@ -60,7 +62,11 @@ impl Source for Clock {
             .map_or(0, |due| u32::try_from(due.as_micros()).unwrap_or(u32::MAX));
         let body = report.get_mut(..self.length).unwrap_or_default();
         body.fill(0);
-        let stamp = self.next.to_le_bytes().into_iter().chain(micros.to_le_bytes());
+        let stamp = self
+            .next
+            .to_le_bytes()
+            .into_iter()
+            .chain(micros.to_le_bytes());
         for (place, byte) in body.iter_mut().zip(stamp) {
             *place = byte;
         }
@@ -341,7 +347,11 @@ impl Poller for SimulatedPoller {
                 if !continuous {
                     state.in_flight = 0;
                 }
-                return if fits { Ok(length) } else { Err(Outcome::Overflow) };
+                return if fits {
+                    Ok(length)
+                } else {
+                    Err(Outcome::Overflow)
+                };
             }
             let due = state.source.as_ref().and_then(|source| source.due());
             state = match due {

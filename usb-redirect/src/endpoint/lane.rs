@@ -62,8 +62,7 @@ impl Lane {
                 ..State::default()
             }),
             changed: Condvar::new(),
-            filter: report
-                .map(|report| Mutex::new(ReportFilter::new(&report.parsed, boot, grant))),
+            filter: report.map(|report| Mutex::new(ReportFilter::new(&report.parsed, boot, grant))),
             held: AtomicBool::new(false),
         }
     }
@@ -247,13 +246,7 @@ impl Lane {
     }
 
     /// A report came from the device.
-    fn report(
-        &self,
-        endpoint: EndpointAddress,
-        job: Job,
-        report: &mut [u8],
-        shared: &Shared<'_>,
-    ) {
+    fn report(&self, endpoint: EndpointAddress, job: Job, report: &mut [u8], shared: &Shared<'_>) {
         let answering = {
             let mut state = lock(&self.state);
             if !state.polling.completed(job.generation) {

@@ -204,7 +204,11 @@ impl Outlet {
     fn write(&self, inner: &mut Inner) -> bool {
         let mut written = 0usize;
         while let Some(rest @ [_, ..]) = inner.backlog.get(written..) {
-            match send(&self.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match send(
+                &self.socket,
+                rest,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ) {
                 Ok(count) => written = written.saturating_add(count),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -222,12 +226,9 @@ impl Outlet {
 impl Inner {
     /// Moves the oldest waiting report (of one endpoint, or of any) to the backlog.
     fn next_report(&mut self, only: Option<EndpointAddress>, now: Duration) -> bool {
-        let lane = self
-            .lanes
-            .iter_mut()
-            .find(|(endpoint, lane)| {
-                !lane.queue.is_empty() && only.is_none_or(|only| only == **endpoint)
-            });
+        let lane = self.lanes.iter_mut().find(|(endpoint, lane)| {
+            !lane.queue.is_empty() && only.is_none_or(|only| only == **endpoint)
+        });
         let Some((endpoint, lane)) = lane else {
             return false;
         };

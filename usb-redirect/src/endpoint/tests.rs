@@ -2,7 +2,6 @@
 
 use std::os::unix::net::UnixStream;
 
-
 use super::*;
 use crate::device::{DescriptionFile, Simulated};
 use crate::stream::StreamFront;
@@ -20,7 +19,13 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn submit(&mut self, endpoint: EndpointAddress, setup: [u8; 8], length: u32, data: &[u8]) -> u32 {
+    fn submit(
+        &mut self,
+        endpoint: EndpointAddress,
+        setup: [u8; 8],
+        length: u32,
+        data: &[u8],
+    ) -> u32 {
         self.sequence += 1;
         let mut bytes = Vec::new();
         Command::Submit(Submit {
@@ -77,7 +82,10 @@ impl Kernel {
 }
 
 /// Runs a whole path: device, threads, agent; hands the kernel's end and the device to `test`.
-fn path(grant: &Grant, test: impl FnOnce(Kernel, &Simulated, &Control)) -> (Result<End, SessionError>, Vec<Notice>) {
+fn path(
+    grant: &Grant,
+    test: impl FnOnce(Kernel, &Simulated, &Control),
+) -> (Result<End, SessionError>, Vec<Notice>) {
     let text = include_str!("../../descriptors/composite.txt");
     let description = DescriptionFile::parse(text).unwrap().describe().unwrap();
     let device = Simulated::new(Arc::new(description));
@@ -97,7 +105,9 @@ fn path(grant: &Grant, test: impl FnOnce(Kernel, &Simulated, &Control)) -> (Resu
         });
         let socket = UnixStream::from(take.recv().unwrap());
         // A test that waits for what never comes fails instead of hanging.
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         test(
             Kernel {
                 socket,
@@ -119,7 +129,10 @@ fn reports_of_two_interfaces_arrive_in_order() {
     let (end, _) = path(&Grant::default(), |mut kernel, device, _| {
         let first = kernel.poll(KEYS);
         device.send(KEYS, &[0, 0, 4, 0, 0, 0, 0, 0]);
-        assert_eq!(kernel.answer(), Some((first, 0, vec![0, 0, 4, 0, 0, 0, 0, 0])));
+        assert_eq!(
+            kernel.answer(),
+            Some((first, 0, vec![0, 0, 4, 0, 0, 0, 0, 0]))
+        );
         let keys = kernel.poll(KEYS);
         for step in 0..100u8 {
             let mouse = kernel.poll(MOUSE);
@@ -193,7 +206,11 @@ fn unplugging_in_flight_ends_the_session_and_the_device() {
                 last = data;
             }
         }
-        assert_eq!(last, [0, 0, 0, 0], "the button was let go of before the end");
+        assert_eq!(
+            last,
+            [0, 0, 0, 0],
+            "the button was let go of before the end"
+        );
     });
     assert_eq!(end.unwrap(), End::Unplugged);
 }
@@ -217,7 +234,11 @@ fn typing_that_is_held_goes_on_when_someone_said_so() {
     let (end, notices) = path(&grant, |mut kernel, device, control| {
         let poll = kernel.poll(KEYS);
         device.send(KEYS, &[0, 0, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(kernel.answer(), Some((poll, 0, vec![0; 8])), "all at once: let go");
+        assert_eq!(
+            kernel.answer(),
+            Some((poll, 0, vec![0; 8])),
+            "all at once: let go"
+        );
         control.resume();
         let poll = kernel.poll(KEYS);
         // Held reports are gone; once resumed, a report passes again. The thread that resumes runs in its own time.

@@ -66,9 +66,7 @@ impl RequestFilter {
             return false;
         }
         match setup.effect() {
-            Effect::Configuration(value) => {
-                value == 0 || value == self.device.configuration.value
-            }
+            Effect::Configuration(value) => value == 0 || value == self.device.configuration.value,
             Effect::Interface {
                 interface,
                 alternate,

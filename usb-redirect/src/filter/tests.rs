@@ -35,11 +35,18 @@ fn undeclared_reports_and_bytes_are_dropped() {
 #[test]
 fn power_and_sleep_pass_by_rule_only() {
     let mut report = [2, 0b111];
-    assert_eq!(filter(&Grant::default()).inspect(&mut report, MS), Verdict::Pass(2));
+    assert_eq!(
+        filter(&Grant::default()).inspect(&mut report, MS),
+        Verdict::Pass(2)
+    );
     assert_eq!(report, [2, 0]);
     let mut key = [1, 0, 0x66, 0x04, 0, 0, 0, 0];
     filter(&Grant::default()).inspect(&mut key, MS);
-    assert_eq!(key, [1, 0, 0, 0x04, 0, 0, 0, 0], "the keyboard page's power key");
+    assert_eq!(
+        key,
+        [1, 0, 0, 0x04, 0, 0, 0, 0],
+        "the keyboard page's power key"
+    );
     let allowed = Grant {
         power_keys: true,
         ..Grant::default()
@@ -66,7 +73,10 @@ fn a_collection_that_was_not_granted_is_at_rest() {
         applications: Some(BTreeSet::from([Usage::MOUSE])),
         ..Grant::default()
     };
-    let description = DescriptionFile::parse(COMPOSITE).unwrap().describe().unwrap();
+    let description = DescriptionFile::parse(COMPOSITE)
+        .unwrap()
+        .describe()
+        .unwrap();
     let mut keys = ReportFilter::new(&description.reports[&0].parsed, Some(1), &grant);
     let mut report = [2, 0, 4, 5, 0, 0, 0, 0];
     assert_eq!(keys.inspect(&mut report, MS), Verdict::Pass(8));
@@ -98,11 +108,17 @@ fn inhuman_typing_is_held_with_nothing_stuck() {
         now += MS;
     }
     // Shift and a letter, every 2 ms: 50 at once and 50 a second are allowed.
-    assert!(held.is_some_and(|round| (25..30).contains(&round)), "{held:?}");
+    assert!(
+        held.is_some_and(|round| (25..30).contains(&round)),
+        "{held:?}"
+    );
     let mut more = [1, 0, 9, 0, 0, 0, 0, 0];
     assert_eq!(filter.inspect(&mut more, now), Verdict::Held);
     filter.resume(now);
-    assert_eq!(filter.inspect(&mut [1, 0, 0, 0, 0, 0, 0, 0], now), Verdict::Pass(8));
+    assert_eq!(
+        filter.inspect(&mut [1, 0, 0, 0, 0, 0, 0, 0], now),
+        Verdict::Pass(8)
+    );
     assert_eq!(filter.inspect(&mut more, now), Verdict::Pass(8));
 }
 
@@ -113,7 +129,10 @@ fn a_fast_person_is_not_held() {
     for stroke in 0..1200u32 {
         let now = MS * (stroke * 50);
         let key = 4 + u8::try_from(stroke % 20).unwrap();
-        assert_eq!(filter.inspect(&mut [1, 0, key, 0, 0, 0, 0, 0], now), Verdict::Pass(8));
+        assert_eq!(
+            filter.inspect(&mut [1, 0, key, 0, 0, 0, 0, 0], now),
+            Verdict::Pass(8)
+        );
         filter.inspect(&mut [1, 0, 0, 0, 0, 0, 0, 0], now + MS * 20);
     }
 }
@@ -140,23 +159,51 @@ fn a_new_keyboard_counts_once_the_code_is_typed() {
 
 #[test]
 fn requests_are_held_to_what_was_declared() {
-    let description = Arc::new(DescriptionFile::parse(COMPOSITE).unwrap().describe().unwrap());
+    let description = Arc::new(
+        DescriptionFile::parse(COMPOSITE)
+            .unwrap()
+            .describe()
+            .unwrap(),
+    );
     let mut filter = RequestFilter::new(description.clone(), &Grant::default());
     let mut ask = |bytes: [u8; 8], data: &[u8]| filter.control(Setup::from_bytes(bytes), data, MS);
     assert!(ask([0x21, 9, 0, 2, 0, 0, 1, 0], &[1]), "lights");
-    assert!(!ask([0x21, 9, 0, 2, 0, 0, 2, 0], &[1, 2]), "longer than declared");
-    assert!(!ask([0x21, 9, 0, 3, 0, 0, 1, 0], &[1]), "no feature report is declared");
-    assert!(!ask([0x21, 9, 0, 2, 0, 0, 9, 0], &[1]), "a length that lies");
+    assert!(
+        !ask([0x21, 9, 0, 2, 0, 0, 2, 0], &[1, 2]),
+        "longer than declared"
+    );
+    assert!(
+        !ask([0x21, 9, 0, 3, 0, 0, 1, 0], &[1]),
+        "no feature report is declared"
+    );
+    assert!(
+        !ask([0x21, 9, 0, 2, 0, 0, 9, 0], &[1]),
+        "a length that lies"
+    );
     assert!(!ask([0x40, 1, 0, 0, 0, 0, 0, 0], &[]), "vendor");
     assert!(!ask([0x21, 1, 0, 0, 5, 0, 0, 0], &[]), "DFU download");
     assert!(!ask([0x00, 7, 0, 0, 0, 0, 0, 0], &[]), "SET_DESCRIPTOR");
-    assert!(!ask([0x00, 9, 2, 0, 0, 0, 0, 0], &[]), "another configuration");
+    assert!(
+        !ask([0x00, 9, 2, 0, 0, 0, 0, 0], &[]),
+        "another configuration"
+    );
     assert!(ask([0x80, 6, 0, 1, 0, 0, 18, 0], &[]));
     let mut filter = RequestFilter::new(description, &Grant::default());
     let lights = Setup::from_bytes([0x21, 9, 0, 2, 0, 0, 1, 0]);
-    let passed = (0..1000).filter(|_| filter.control(lights, &[1], MS)).count();
+    let passed = (0..1000)
+        .filter(|_| filter.control(lights, &[1], MS))
+        .count();
     assert_eq!(passed, 200, "a flood");
-    assert!(filter.control(lights, &[1], MS * 1000), "and a second later again");
-    assert!(!filter.output(EndpointAddress(2), &[1], MS * 2000), "no output report");
-    assert!(!filter.output(EndpointAddress(5), &[1], MS * 2000), "no such endpoint");
+    assert!(
+        filter.control(lights, &[1], MS * 1000),
+        "and a second later again"
+    );
+    assert!(
+        !filter.output(EndpointAddress(2), &[1], MS * 2000),
+        "no output report"
+    );
+    assert!(
+        !filter.output(EndpointAddress(5), &[1], MS * 2000),
+        "no such endpoint"
+    );
 }

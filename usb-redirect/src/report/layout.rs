@@ -37,10 +37,9 @@ impl Layout {
                 let length = descriptor
                     .report_length(ReportKind::Input, report_id)?
                     .saturating_sub(usize::from(descriptor.is_numbered()));
-                let fields = descriptor
-                    .fields()
-                    .iter()
-                    .filter(|field| field.kind == ReportKind::Input && field.report_id == report_id);
+                let fields = descriptor.fields().iter().filter(|field| {
+                    field.kind == ReportKind::Input && field.report_id == report_id
+                });
                 Some((report_id, ReportShape::new(length, fields)))
             })
             .collect();
@@ -133,7 +132,9 @@ impl Layout {
                 // An array's value that names no usage is at rest already, whatever number it is.
                 let resting = value == *rest
                     || (!field.variable
-                        && field.usage_of_value(value).is_none_or(|usage| usage.number() == 0));
+                        && field
+                            .usage_of_value(value)
+                            .is_none_or(|usage| usage.number() == 0));
                 if !resting {
                     held |= !field.relative;
                     field.set_value(body, index, *rest);
@@ -175,7 +176,9 @@ impl Layout {
 
     fn split<'a>(&self, report: &'a [u8]) -> Option<(u8, &'a [u8])> {
         if self.numbered {
-            report.split_first().map(|(identifier, body)| (*identifier, body))
+            report
+                .split_first()
+                .map(|(identifier, body)| (*identifier, body))
         } else {
             Some((0, report))
         }
@@ -199,7 +202,11 @@ impl ReportShape {
 
     /// The state bits of a report's body, byte by byte.
     fn states(&self, body: &[u8]) -> impl Iterator<Item = u8> {
-        let masks = self.state_mask.iter().copied().chain(std::iter::repeat(0xff));
+        let masks = self
+            .state_mask
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(0xff));
         body.iter().zip(masks).map(|(byte, mask)| byte & mask)
     }
 

@@ -235,10 +235,9 @@ impl Parser {
             }
             // What stands outside of an application collection counts as one all the same: nothing is undeclared by its form.
             let _ = kind;
-            let usage = self
-                .usages
-                .first()
-                .map_or(Usage(0), |(first, _)| first.resolve(self.globals.usage_page));
+            let usage = self.usages.first().map_or(Usage(0), |(first, _)| {
+                first.resolve(self.globals.usage_page)
+            });
             self.application = u16::try_from(self.result.applications.len()).ok();
             self.result.applications.push(Application { usage });
         }
@@ -301,7 +300,9 @@ impl Parser {
                     last: last.resolve(usage_page),
                 })
                 // A range that ends before it begins, or in another page, declares nothing.
-                .filter(|range| range.first <= range.last && range.first.page() == range.last.page())
+                .filter(|range| {
+                    range.first <= range.last && range.first.page() == range.last.page()
+                })
                 .collect();
             self.ranges = self.ranges.saturating_add(usages.len());
             self.result.fields.push(Field {

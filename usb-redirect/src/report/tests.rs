@@ -70,11 +70,14 @@ fn a_bomb_of_21_bytes_is_refused_without_memory() {
     );
     // The same with a usage maximum of 2^31 is one range, and harmless.
     let wide = [
-        0x05, 0x01, 0x09, 0x06, 0xa1, 0x01, 0x1b, 0, 0, 1, 0, 0x2b, 0xff, 0xff, 0xff, 0x7f, 0x75, 8,
-        0x95, 1, 0x81, 0, 0xc0,
+        0x05, 0x01, 0x09, 0x06, 0xa1, 0x01, 0x1b, 0, 0, 1, 0, 0x2b, 0xff, 0xff, 0xff, 0x7f, 0x75,
+        8, 0x95, 1, 0x81, 0, 0xc0,
     ];
     let parsed = ReportDescriptor::parse(&wide).unwrap();
-    assert!(parsed.fields()[0].usages.is_empty(), "two pages: declares nothing");
+    assert!(
+        parsed.fields()[0].usages.is_empty(),
+        "two pages: declares nothing"
+    );
 }
 
 #[test]
@@ -102,8 +105,14 @@ fn nesting_and_stacks_are_bounded_and_balanced() {
         parse(&[0xa4].repeat(40)),
         Err(ReportError::TooMany { .. })
     ));
-    assert!(matches!(parse(&[0xb4]), Err(ReportError::Unbalanced { .. })));
-    assert!(matches!(parse(&[0xc0]), Err(ReportError::Unbalanced { .. })));
+    assert!(matches!(
+        parse(&[0xb4]),
+        Err(ReportError::Unbalanced { .. })
+    ));
+    assert!(matches!(
+        parse(&[0xc0]),
+        Err(ReportError::Unbalanced { .. })
+    ));
     assert!(matches!(
         parse(&[0xa1, 1]),
         Err(ReportError::Unbalanced { .. })
@@ -112,13 +121,19 @@ fn nesting_and_stacks_are_bounded_and_balanced() {
         parse(&[0x75, 8, 0x95, 1, 0x81, 2]),
         Err(ReportError::Unbalanced { .. })
     ));
+    assert_eq!(parse(&[0; 5000]), Err(ReportError::TooLong(5000)));
     assert_eq!(
-        parse(&[0; 5000]),
-        Err(ReportError::TooLong(5000))
+        parse(&[0x27, 1, 2]),
+        Err(ReportError::Truncated { offset: 0 })
     );
-    assert_eq!(parse(&[0x27, 1, 2]), Err(ReportError::Truncated { offset: 0 }));
-    assert_eq!(parse(&[0xfe, 9, 0]), Err(ReportError::Truncated { offset: 0 }));
-    assert!(parse(&[0xfe, 1, 0, 0]).is_ok(), "long items are stepped over");
+    assert_eq!(
+        parse(&[0xfe, 9, 0]),
+        Err(ReportError::Truncated { offset: 0 })
+    );
+    assert!(
+        parse(&[0xfe, 1, 0, 0]).is_ok(),
+        "long items are stepped over"
+    );
 }
 
 #[test]
@@ -168,7 +183,12 @@ fn bits_are_written_where_they_are_read() {
             let value = 0x9e37_79b9 & (u32::MAX >> (32 - size));
             write_bits(&mut body, offset, size, value);
             assert_eq!(read_bits(&body, offset, size), Some(value));
-            write_bits(&mut body, offset, size, read_bits(&before, offset, size).unwrap());
+            write_bits(
+                &mut body,
+                offset,
+                size,
+                read_bits(&before, offset, size).unwrap(),
+            );
             assert_eq!(body, before, "only those bits change");
         }
     }

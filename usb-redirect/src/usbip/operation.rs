@@ -22,7 +22,9 @@ impl BusId {
         if text.is_empty() || text.len() > 31 || !text.bytes().all(legal) {
             return None;
         }
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
         Some(Self(bytes))
     }
 
@@ -164,8 +166,16 @@ impl DeviceRecord {
         let Some((bus, (busnum, devnum, speed), identity, tail)) = fixed else {
             return Ok(None);
         };
-        let [class, subclass, protocol, configuration, configurations, interfaces] = tail;
-        let small = |number: u32| u16::try_from(number).map_err(|_| UsbIpError::Meaningless("bus number"));
+        let [
+            class,
+            subclass,
+            protocol,
+            configuration,
+            configurations,
+            interfaces,
+        ] = tail;
+        let small =
+            |number: u32| u16::try_from(number).map_err(|_| UsbIpError::Meaningless("bus number"));
         let record = Self {
             bus: BusId::from_wire(bus).ok_or(UsbIpError::Meaningless("bus id"))?,
             number: (small(busnum)?, small(devnum)?),

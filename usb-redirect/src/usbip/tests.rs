@@ -49,7 +49,9 @@ fn the_documented_answer_is_read() {
     };
     let (answer, used) = Answer::decode(&wire, expected).unwrap().unwrap();
     assert_eq!(used, wire.len());
-    assert!(matches!(answer, Answer::Submit { status: 0, actual: 0x40, data, .. } if data == [7; 0x40]));
+    assert!(
+        matches!(answer, Answer::Submit { status: 0, actual: 0x40, data, .. } if data == [7; 0x40])
+    );
     assert_eq!(Answer::decode(&wire[..100], expected), Ok(None));
 }
 
@@ -90,7 +92,10 @@ fn numbers_that_lie_are_refused() {
     assert_eq!(with(16, 16), Err(UsbIpError::NoSuchEndpoint(16)));
     assert_eq!(with(24, u32::MAX), Err(UsbIpError::TooLong(u32::MAX)));
     assert_eq!(with(32, 1), Err(UsbIpError::Isochronous(1)));
-    assert_eq!(with(32, 0x7fff_ffff), Err(UsbIpError::Isochronous(0x7fff_ffff)));
+    assert_eq!(
+        with(32, 0x7fff_ffff),
+        Err(UsbIpError::Isochronous(0x7fff_ffff))
+    );
 }
 
 #[test]

@@ -183,7 +183,8 @@ impl Guest {
                 ..
             } => {
                 let carried = if setup.is_input() { data.len() } else { 0 };
-                if data.len() != carried || (setup.is_input() && carried != usize::from(setup.length))
+                if data.len() != carried
+                    || (setup.is_input() && carried != usize::from(setup.length))
                 {
                     return Err(UsbRedirError::Malformed(100));
                 }

@@ -233,7 +233,10 @@ impl Host {
                 let good = !address.is_input()
                     && declared.is_some_and(|(_, found)| found.transfer == Transfer::Interrupt)
                     && data.len() <= MAX_REPORT;
-                match good.then(|| self.wait(id, Waiting::Out { endpoint })).flatten() {
+                match good
+                    .then(|| self.wait(id, Waiting::Out { endpoint }))
+                    .flatten()
+                {
                     Some(transfer) => requests.push(Request::Out {
                         endpoint: address,
                         id: transfer,

@@ -17,7 +17,11 @@ fn pair() -> (Host, Guest, Vec<u8>) {
     host.greet(&mut to_guest);
     guest.greet(&mut to_host);
     let mut requests = Vec::new();
-    assert!(host.receive(&to_host, &mut requests, &mut to_guest).unwrap().is_some());
+    assert!(
+        host.receive(&to_host, &mut requests, &mut to_guest)
+            .unwrap()
+            .is_some()
+    );
     let mut connected = None;
     for event in events(&mut guest, &to_guest) {
         if let GuestEvent::Connected(device) = event {
@@ -85,7 +89,12 @@ fn control_transfers_are_matched_by_id() {
     guest.set_configuration(1, &mut wire);
     let mut back = Vec::new();
     let asked = requests(&mut host, &wire, &mut back);
-    let [Request::Control { id: first, .. }, Request::Control { id: second, setup, .. }] = &asked[..]
+    let [
+        Request::Control { id: first, .. },
+        Request::Control {
+            id: second, setup, ..
+        },
+    ] = &asked[..]
     else {
         panic!("{asked:?}");
     };

@@ -240,10 +240,15 @@ impl Zone {
                 self.keyboard.send(&[InputEvent::Key { code, pressed }]);
             }
             ToZone::PointerMotion { x, y } => {
-                let size = self.size.get();
+                // The guest's range covers what it shows, which is not the surface's size until it has followed a resize.
+                let surface = self.size.get();
+                let (width, height) = self
+                    .display
+                    .shown_size()
+                    .unwrap_or((surface.width(), surface.height()));
                 self.pointer.send(&[InputEvent::Position {
-                    x: scale(x, size.width()),
-                    y: scale(y, size.height()),
+                    x: scale(x, width),
+                    y: scale(y, height),
                 }]);
             }
             ToZone::PointerButton { code, pressed } => {
@@ -387,8 +392,7 @@ impl Observer for Reporter {
             Ending::Reset => ZoneState::Reset,
         };
         let _ = self.sender.send(&FromZone::State(state));
-        // The main thread waits for the endpoint, which has nothing more to say to a machine that is gone. Devices write
-        // straight to their files, so nothing is lost.
+        // The main thread waits for the endpoint, which has nothing more to say to a machine that is gone.
         std::process::exit(0);
     }
 }

@@ -1,8 +1,9 @@
 //! Keys: to chords, to a page of the trusted UI, or to the one focused zone; and what happens when focus moves.
 
-use super::super::{Arrangement, Scene};
+use super::super::{Arrangement, FocusBy, Scene};
+use crate::chords::{Chord, Direction, Modifiers};
 use crate::input::{Action, KeyMovement, ZoneInput};
-use crate::keys::{self, Chord, Direction};
+use crate::keys;
 use crate::zone::ZoneId;
 
 impl Scene {
@@ -21,57 +22,58 @@ impl Scene {
             return;
         }
         if !pressed {
-            self.input.modifiers.remove(&code);
-            if !self.input.swallowed.remove(&code)
-                && self.input.held.remove(&code)
-                && let Some(focus) = self.focus
-            {
-                self.send(
-                    focus,
-                    ZoneInput::Key {
-                        code,
-                        pressed: false,
-                    },
-                );
-            }
-            return;
+            return self.key_up(code);
         }
-        if !self.input.host.is_empty() {
-            let shift = [keys::LEFT_SHIFT, keys::RIGHT_SHIFT]
-                .iter()
-                .any(|key| self.input.swallowed.contains(key));
-            // A key already held by the zone stays the zone's: its release must reach it.
-            if !self.input.held.contains(&code)
-                && self.input.swallowed.insert(code)
-                && let Some(chord) = keys::chord(code, shift)
-            {
-                self.perform(chord);
-            }
-            return;
-        }
+        let host = !self.input.host.is_empty();
         if keys::is_modifier(code) {
+            if host {
+                self.input.swallowed.insert(code);
+                return;
+            }
             self.input.modifiers.insert(code);
             if self.trusted.page().is_some() {
+                return;
+            }
+            if self.live_focus().is_some() && self.chords.involve(code) {
+                if !self.input.held.contains(&code) && !self.input.withheld.contains(&code) {
+                    self.input.withheld.push(code);
+                }
+                return;
+            }
+        } else {
+            let down = self
+                .input
+                .modifiers
+                .iter()
+                .chain(&self.input.swallowed)
+                .copied();
+            let chord = self.chords.find(Modifiers::of(down, host), code);
+            if host || chord.is_some() {
+                // A key already held by the zone stays the zone's: its release must reach it.
+                if !self.input.held.contains(&code)
+                    && self.input.swallowed.insert(code)
+                    && let Some(chord) = chord
+                {
+                    self.swallow_modifiers();
+                    self.perform(chord);
+                }
                 return;
             }
         }
         if self.trusted.page().is_some() {
             if self.input.swallowed.insert(code) {
-                let shift = [keys::LEFT_SHIFT, keys::RIGHT_SHIFT]
-                    .iter()
-                    .any(|key| self.input.modifiers.contains(key));
+                let shift = Modifiers::of(self.input.modifiers.iter().copied(), false).shift;
                 self.page_key(code, shift);
             }
             return;
         }
-        let live = self
-            .focus
-            .filter(|focus| self.zone(*focus).is_some_and(|zone| zone.state.is_live()));
-        if let Some(focus) = live
+        if let Some(focus) = self.live_focus()
             && keys::may_reach_zones(code)
             && !self.input.swallowed.contains(&code)
-            && self.input.held.insert(code)
+            && !self.input.held.contains(&code)
         {
+            self.send_withheld();
+            self.input.held.insert(code);
             self.send(
                 focus,
                 ZoneInput::Key {
@@ -79,6 +81,65 @@ impl Scene {
                     pressed: true,
                 },
             );
+        }
+    }
+
+    fn key_up(&mut self, code: u16) {
+        self.input.modifiers.remove(&code);
+        if self.input.withheld.contains(&code) {
+            // A modifier tapped alone was meant for the zone.
+            self.send_withheld();
+        }
+        if !self.input.swallowed.remove(&code)
+            && self.input.held.remove(&code)
+            && let Some(focus) = self.focus
+        {
+            self.send(
+                focus,
+                ZoneInput::Key {
+                    code,
+                    pressed: false,
+                },
+            );
+        }
+    }
+
+    fn live_focus(&self) -> Option<ZoneId> {
+        self.focus
+            .filter(|focus| self.zone(*focus).is_some_and(|zone| zone.state.is_live()))
+    }
+
+    /// Sends the modifiers that were held back: no chord came of them.
+    pub(in crate::scene) fn send_withheld(&mut self) {
+        for code in std::mem::take(&mut self.input.withheld) {
+            if let Some(focus) = self.live_focus()
+                && self.input.held.insert(code)
+            {
+                self.send(
+                    focus,
+                    ZoneInput::Key {
+                        code,
+                        pressed: true,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Makes the modifiers of a chord nobody's: those that no zone was told of never will be told of.
+    fn swallow_modifiers(&mut self) {
+        self.input.withheld.clear();
+        let held = &self.input.held;
+        let unknown: Vec<u16> = self
+            .input
+            .modifiers
+            .iter()
+            .copied()
+            .filter(|code| !held.contains(code))
+            .collect();
+        for code in unknown {
+            self.input.modifiers.remove(&code);
+            self.input.swallowed.insert(code);
         }
     }
 
@@ -92,6 +153,13 @@ impl Scene {
         {
             return;
         }
+        let moves_focus = matches!(
+            chord,
+            Chord::FocusNext | Chord::FocusPrevious | Chord::FocusNumber(_) | Chord::FocusZone(_)
+        );
+        if moves_focus && self.settings.focus_by == FocusBy::Click {
+            return;
+        }
         match chord {
             Chord::SecureAttention | Chord::Launcher => {
                 self.open_attention();
@@ -102,6 +170,12 @@ impl Scene {
             Chord::Overview => self.open_overview(),
             Chord::Lock | Chord::Transfer | Chord::Screenshot => {
                 self.actions.push(Action::Chord(chord));
+            }
+            Chord::ReleasePointer => self.break_grabs(),
+            Chord::FocusZone(id) => {
+                if self.zone(id).is_some() {
+                    self.activate(id);
+                }
             }
             Chord::FocusNext => self.cycle(1),
             Chord::FocusPrevious => self.cycle(self.zones.len().saturating_sub(1)),
@@ -189,31 +263,19 @@ impl Scene {
         self.damage_panels();
     }
 
-    /// Tells the focused zone that it has the keyboard, and which modifiers are down.
+    /// Tells the focused zone that it has the keyboard; which modifiers are down it learns with the first key or click.
     pub(in crate::scene) fn greet_focused(&mut self) {
-        let Some(focus) = self
-            .focus
-            .filter(|focus| self.zone(*focus).is_some_and(|zone| zone.state.is_live()))
-        else {
+        let Some(focus) = self.live_focus() else {
             return;
         };
         self.send(focus, ZoneInput::Focus(true));
-        let modifiers: Vec<u16> = self.input.modifiers.iter().copied().collect();
-        for code in modifiers {
-            if keys::may_reach_zones(code) && self.input.held.insert(code) {
-                self.send(
-                    focus,
-                    ZoneInput::Key {
-                        code,
-                        pressed: true,
-                    },
-                );
-            }
-        }
+        // They may yet become part of a chord, so they are sent with whatever comes next.
+        self.input.withheld = self.input.modifiers.iter().copied().collect();
     }
 
     /// Releases in the focused zone what it believes held.
     pub(in crate::scene) fn release_held(&mut self) {
+        self.input.withheld.clear();
         for code in std::mem::take(&mut self.input.held) {
             if let Some(focus) = self.focus {
                 self.send(

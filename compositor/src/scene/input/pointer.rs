@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Arrangement, Scene};
+use super::super::{Arrangement, FocusBy, Scene};
 use super::{DOUBLE_CLICK, Grab, Pointer, RESIZE_PACE, WHEEL_LIMIT};
 use crate::canvas::Canvas;
 use crate::cursor::{HostCursor, ZoneCursor};
@@ -51,7 +51,9 @@ impl Scene {
     }
 
     pub(in crate::scene) fn pointer_to(&mut self, at: Point, now: Duration) {
-        let at = self.on_screen(at);
+        let Some(at) = self.on_screen(at) else {
+            return;
+        };
         self.input.pointer = Some(at);
         if self.trusted.page().is_some() {
             return self.refresh_pointer();
@@ -146,6 +148,7 @@ impl Scene {
             Grab::None => {}
             Grab::Zone(zone) => {
                 if keys::is_button(button) && self.input.buttons.insert(button) {
+                    self.send_withheld();
                     self.send(
                         zone,
                         ZoneInput::Button {
@@ -159,11 +162,12 @@ impl Scene {
             _ => return,
         }
         let left = button == keys::BUTTON_LEFT;
+        let by_click = self.settings.focus_by != FocusBy::Chord;
         if let Some(workspace) = self.workspace_mark_at(at).filter(|_| left) {
             self.show_workspace(workspace);
             return;
         }
-        if let Some(id) = self.chip_at(at).filter(|_| left) {
+        if let Some(id) = self.chip_at(at).filter(|_| left && by_click) {
             let shown = self.zone(id).is_some_and(|zone| self.shows(zone));
             if self.focus == Some(id) && shown {
                 self.minimise(id);
@@ -176,7 +180,11 @@ impl Scene {
         let Some((id, part)) = self.hit(at) else {
             return;
         };
-        self.activate(id);
+        if by_click {
+            self.activate(id);
+        } else if part == Part::Client && self.focus != Some(id) {
+            return;
+        }
         let Some(outer) = self.window_rect(id) else {
             return;
         };
@@ -192,6 +200,7 @@ impl Scene {
                 if !live || !keys::is_button(button) {
                     return;
                 }
+                self.send_withheld();
                 self.send_motion(id, at);
                 self.input.buttons.insert(button);
                 self.send(
@@ -301,6 +310,7 @@ impl Scene {
         let Some(focus) = self.focus else { return };
         let over = self.hit(at) == Some((focus, Part::Client)) && self.input.grab == Grab::None;
         if over || self.input.grab == Grab::Zone(focus) {
+            self.send_withheld();
             let bound = |turn: i32| turn.clamp(-WHEEL_LIMIT, WHEEL_LIMIT);
             self.send(
                 focus,
@@ -345,6 +355,14 @@ impl Scene {
             self.input.resize_due = None;
             self.input.last_resize = Some(now);
             self.request_size(zone);
+        }
+    }
+
+    /// After outputs came or went the pointer is on one of them, or nowhere.
+    pub(in crate::scene) fn keep_pointer_on_screen(&mut self) {
+        self.input.pointer = self.input.pointer.and_then(|at| self.on_screen(at));
+        if self.input.pointer.is_none() {
+            self.break_grabs();
         }
     }
 
