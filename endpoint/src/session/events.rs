@@ -170,6 +170,7 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
+        zone.drew = Some(now);
         let (id, generation) = (
             zone.id,
             compositor::Generation(self.surface_number(index, damage)),
@@ -318,15 +319,10 @@ impl Session {
                     .map(|zone| zone.name());
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
-<<<<<<< HEAD
-            Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
-            // The endpoint asks nothing and locks nothing yet, so there is nothing to answer or to unlock.
-=======
             Action::Chord(chord) => {
                 tracing::info!("{chord:?} is not available in this version");
             }
             // Nothing asks the person anything yet, and nothing locks the screen.
->>>>>>> refs/heads/link
             Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }

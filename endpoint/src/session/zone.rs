@@ -80,6 +80,8 @@ pub(super) struct Zone {
     restarts: VecDeque<Instant>,
     pub(super) killed_by_user: bool,
     pub(super) console: Console,
+    /// When it last changed a pixel.
+    pub(super) drew: Option<Instant>,
 }
 
 impl Zone {
@@ -95,6 +97,7 @@ impl Zone {
             restarts: VecDeque::new(),
             killed_by_user: false,
             console: Console::default(),
+            drew: None,
         }
     }
 
@@ -158,6 +161,12 @@ impl<'a> ZoneView<'a> {
             .process
             .as_ref()
             .is_some_and(|process| process.is_ready)
+    }
+
+    /// When its guest last changed a pixel. None: it never did.
+    #[must_use]
+    pub fn drew(self) -> Option<Instant> {
+        self.0.drew
     }
 
     /// What its guest wrote to its console, this run's and earlier ones'.
