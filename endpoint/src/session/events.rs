@@ -318,15 +318,10 @@ impl Session {
                     .map(|zone| zone.name());
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
-<<<<<<< HEAD
-            Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
-            // The endpoint asks nothing and locks nothing yet, so there is nothing to answer or to unlock.
-=======
             Action::Chord(chord) => {
                 tracing::info!("{chord:?} is not available in this version");
             }
             // Nothing asks the person anything yet, and nothing locks the screen.
->>>>>>> refs/heads/link
             Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }
