@@ -127,10 +127,6 @@ fn states_do_not_flap() {
     let mut say = |state| conversation.accept(FromZone::State(state));
     assert!(say(ZoneState::Starting).is_ok());
     assert_eq!(say(ZoneState::Starting), Ok(Event::Nothing), "said already");
-    assert!(
-        say(ZoneState::Panicked).is_err(),
-        "nothing runs that could panic"
-    );
     assert!(say(ZoneState::Running).is_ok());
     assert!(say(ZoneState::Starting).is_err(), "only a reset leads back");
     assert!(say(ZoneState::Panicked).is_ok());
