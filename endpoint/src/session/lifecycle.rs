@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use compositor::ZoneState as Shown;
 use zone_link::{ToZone, ZoneState};
 
+use super::events::TOO_MANY_RESTARTS;
 use super::process::Process;
 use super::screen;
 use super::watch::{Source, ring};
@@ -199,11 +200,11 @@ impl Session {
             }
         }
         let name = zone.name();
-        self.record(&Record::ZoneStarted {
-            zone: name,
-            image: identity,
-            process,
-        });
+        self.record(Record::zone(
+            &name,
+            "started",
+            &format!("image sha256:{identity}, process {process}"),
+        ));
         Ok(())
     }
 
@@ -269,10 +270,7 @@ impl Session {
         if matches!(zone.status, Status::Killed(_)) {
             return;
         }
-        self.record(&Record::ZoneKilled {
-            zone: name,
-            reason: reason.to_owned(),
-        });
+        self.record(Record::zone(&name, "killed", reason));
         self.set_status(index, Status::Killed(reason.to_owned()));
         let _ = now;
     }
@@ -331,14 +329,8 @@ impl Session {
             (_, Some(ZoneState::Off)) => Status::Off,
             (Status::Panicked, _) => Status::Panicked,
             (_, Some(ZoneState::Failed(reason))) => Status::Failed(reason.to_string()),
-            (_, Some(ZoneState::Reset)) => {
-                zone.restart |= zone.may_restart(now);
-                if zone.restart {
-                    Status::Off
-                } else {
-                    Status::Failed("the guest restarts again and again".to_owned())
-                }
-            }
+            (_, Some(ZoneState::Reset)) if zone.restart => Status::Off,
+            (_, Some(ZoneState::Reset)) => Status::Failed(TOO_MANY_RESTARTS.to_owned()),
             _ => Status::Failed(how_it_ended(exit, &process)),
         };
         let restart = zone.restart && !self.shutting_down;
@@ -382,10 +374,10 @@ impl Session {
         if zone.status == status {
             return;
         }
-        let state = match status.reason() {
-            Some(reason) => format!("{}: {reason}", status.word()),
-            None => status.word().to_owned(),
-        };
+        let (word, detail) = (
+            status.word(),
+            status.reason().unwrap_or_default().to_owned(),
+        );
         zone.status = status;
         let shown = match &zone.status {
             Status::Off => Shown::Off,
@@ -397,7 +389,7 @@ impl Session {
         };
         let (id, name) = (zone.id, zone.name());
         self.scene.set_state(id, shown);
-        self.record(&Record::ZoneState { zone: name, state });
+        self.record(Record::zone(&name, word, &detail));
     }
 }
 
