@@ -144,7 +144,7 @@ struct Bits {
 impl Bits {
     fn push(&mut self, value: u8, bits: usize) {
         for bit in 0..bits {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if let Some(last) = self.bytes.last_mut() {

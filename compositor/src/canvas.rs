@@ -3,6 +3,7 @@
 //! Nothing here can write outside the clip rectangle, and nothing panics for any coordinate: every access goes through
 //! [`Canvas::row`].
 
+use crate::blit;
 use crate::colour::{Colour, mix};
 use crate::geometry::{Point, Rect, Size, index, signed};
 use crate::zone::ZonePixels;
@@ -83,11 +84,8 @@ impl<'a> Canvas<'a> {
     /// Mixes `amount`/255 of a colour into a rectangle.
     pub(crate) fn tint(&mut self, rect: Rect, colour: Colour, amount: u8) {
         let area = rect.intersection(&self.clip);
-        let over = colour.pixel();
         for y in area.top()..area.bottom() {
-            for pixel in self.row(y, area.left(), area.right()) {
-                *pixel = mix(*pixel, over, u32::from(amount));
-            }
+            blit::tint(self.row(y, area.left(), area.right()), colour, amount);
         }
     }
 
@@ -122,13 +120,51 @@ impl<'a> Canvas<'a> {
             let start = index(y - at.y) * width;
             let source =
                 image.get(start + index(area.left() - at.x)..start + index(area.right() - at.x));
-            let Some(source) = source else { continue };
-            for (pixel, over) in self
+            if let Some(source) = source {
+                blit::blend_over(self.row(y, area.left(), area.right()), source);
+            }
+        }
+    }
+
+    /// Shows a zone's whole surface within `place`: each pixel is the mean of up to four by four of the pixels that it
+    /// stands for.
+    pub(crate) fn copy_zone_small(&mut self, place: Rect, size: Size, pixels: &dyn ZonePixels) {
+        const SAMPLES: u32 = 4;
+        let area = place.intersection(&self.clip);
+        let mut rows = vec![vec![0u32; index(signed(size.width))]; index(signed(SAMPLES))];
+        // Where the sample `part` of pixel `at` of `count` lies in a line of `length` pixels.
+        let spot = |at: i32, part: u32, count: u32, length: u32| {
+            let fine = u64::from(at.unsigned_abs()) * u64::from(SAMPLES) + u64::from(part);
+            let spot = (2 * fine + 1) * u64::from(length)
+                / (u64::from(count.max(1)) * u64::from(2 * SAMPLES));
+            u32::try_from(spot)
+                .unwrap_or(0)
+                .min(length.saturating_sub(1))
+        };
+        for y in area.top()..area.bottom() {
+            for (row, part) in rows.iter_mut().zip(0..) {
+                pixels.copy_row(
+                    spot(y - place.top(), part, place.height(), size.height),
+                    0,
+                    row,
+                );
+            }
+            let columns = area.left() - place.left()..;
+            for (pixel, x) in self
                 .row(y, area.left(), area.right())
                 .iter_mut()
-                .zip(source)
+                .zip(columns)
             {
-                *pixel = over_premultiplied(*pixel, *over);
+                let (mut even, mut green) = (0u32, 0u32);
+                for part in 0..SAMPLES {
+                    let column = index(signed(spot(x, part, place.width(), size.width)));
+                    for sample in rows.iter().filter_map(|row| row.get(column)) {
+                        // Red and blue are summed together: sixteen bytes fit twelve bits.
+                        even += sample & 0x00ff_00ff;
+                        green += (sample >> 8) & 0xff;
+                    }
+                }
+                *pixel = 0xff00_0000 | (even >> 4 & 0x00ff_00ff) | (green >> 4) << 8;
             }
         }
     }
@@ -145,29 +181,9 @@ impl<'a> Canvas<'a> {
             };
             let into = self.row(y, area.left(), area.right());
             pixels.copy_row(row, column, into);
-            make_opaque(into);
+            blit::make_opaque(into);
         }
     }
-}
-
-/// Sets the unused byte, so that a presenter whose buffers have alpha shows the pixels opaque.
-#[multiversion::multiversion(targets("x86_64+avx2", "x86_64+sse2", "aarch64+neon"))]
-fn make_opaque(pixels: &mut [u32]) {
-    for pixel in pixels {
-        *pixel |= 0xff00_0000;
-    }
-}
-
-/// A premultiplied pixel over an opaque one. A colour above its alpha (which only a broken or hostile image has) is
-/// clamped instead of wrapping into its neighbours.
-#[inline]
-fn over_premultiplied(under: u32, over: u32) -> u32 {
-    let keep = 255 - (over >> 24);
-    let channel = |shift: u32| {
-        let below = ((under >> shift) & 0xff) * keep + 127;
-        (below / 255 + ((over >> shift) & 0xff)).min(255) << shift
-    };
-    0xff00_0000 | channel(16) | channel(8) | channel(0)
 }
 
 #[cfg(test)]
@@ -200,13 +216,5 @@ mod tests {
             ));
             assert_eq!(*pixel == 7, !inside, "pixel {at}");
         }
-    }
-
-    #[test]
-    fn colour_above_alpha_is_clamped() {
-        assert_eq!(over_premultiplied(0xffff_ffff, 0x00ff_ffff), 0xffff_ffff);
-        assert_eq!(over_premultiplied(0xff00_0000, 0x01ff_00ff), 0xffff_00ff);
-        assert_eq!(over_premultiplied(0xff12_3456, 0xff65_4321), 0xff65_4321);
-        assert_eq!(over_premultiplied(0xff12_3456, 0), 0xff12_3456);
     }
 }

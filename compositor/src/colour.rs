@@ -60,14 +60,20 @@ impl Colour {
 /// `under` with `amount`/255 of `over` mixed in, opaque.
 #[inline(always)]
 pub(crate) fn mix(under: u32, over: u32, amount: u32) -> u32 {
-    // Two channels at a time: the products stay below 2^16 for each 16-bit lane.
-    let keep = 255 - amount;
-    let even = (under & 0x00ff_00ff) * keep + (over & 0x00ff_00ff) * amount + 0x0080_0080;
-    let odd = ((under >> 8) & 0xff) * keep + ((over >> 8) & 0xff) * amount + 0x80;
-    // Exact division by 255 of each lane, rounded.
-    let even = ((even + ((even >> 8) & 0x00ff_00ff)) >> 8) & 0x00ff_00ff;
-    let odd = ((odd + (odd >> 8)) >> 8) & 0xff;
-    0xff00_0000 | even | (odd << 8)
+    // Two channels at a time: the products stay below 2^16 for each 16-bit lane, so nothing ever wraps. (Checked
+    // operations would keep loops over this from becoming vector instructions.)
+    let keep = 255u32.wrapping_sub(amount);
+    let mixed = |under: u32, over: u32| {
+        let lanes = under
+            .wrapping_mul(keep)
+            .wrapping_add(over.wrapping_mul(amount))
+            .wrapping_add(0x0080_0080);
+        // Exact division by 255 of each lane, rounded.
+        (lanes.wrapping_add((lanes >> 8) & 0x00ff_00ff) >> 8) & 0x00ff_00ff
+    };
+    let even = mixed(under & 0x00ff_00ff, over & 0x00ff_00ff);
+    let odd = mixed((under >> 8) & 0x00ff_00ff, (over >> 8) & 0x00ff_00ff);
+    0xff00_0000 | even | odd << 8
 }
 
 impl fmt::Debug for Colour {

@@ -9,6 +9,7 @@ use crate::geometry::{Point, Rect, signed};
 use crate::icons::{Masks, Sign};
 use crate::text::{self, Label, Style};
 use crate::theme::{Metrics, Palette};
+use crate::trusted::words::Words;
 use crate::zone::{ZoneIdentity, ZoneState};
 
 /// Which edges of a window a drag on its ring moves.
@@ -129,6 +130,7 @@ pub(crate) struct FrameLook<'a> {
     pub(crate) focused: bool,
     pub(crate) maximised: bool,
     pub(crate) hovered: Option<Part>,
+    pub(crate) words: &'static Words,
 }
 
 /// Paints ring and title bar, not the client area.
@@ -232,17 +234,17 @@ pub(crate) fn paint(
                 y: middle,
             },
             right,
-            "jail weakened",
+            look.words.jail_weakened,
         );
     }
     let remark = match look.state {
-        ZoneState::Off => Some("off"),
-        ZoneState::Starting(_) => Some("starting"),
-        ZoneState::Stopping => Some("stopping"),
-        ZoneState::Dark(_) => Some("stopped by an error"),
+        ZoneState::Off => Some(look.words.off),
+        ZoneState::Starting(_) => Some(look.words.starting),
+        ZoneState::Stopping => Some(look.words.stopping),
+        ZoneState::Dark(_) => Some(look.words.dark),
         ZoneState::Running => None,
     };
-    let muted = bar.mixed(ink, 190);
+    let muted = bar.mixed(ink, palette.soft);
     let title = remark.unwrap_or(look.title.as_str());
     let gap = metrics.px(11);
     if !title.is_empty() && right - left > metrics.px(70) {
@@ -327,11 +329,11 @@ pub(crate) fn paint_void(
 ) {
     canvas.fill(client, palette.void);
     let (heading, line) = match look.state {
-        ZoneState::Off => ("is off", ""),
-        ZoneState::Starting(doing) => ("is starting", doing.as_str()),
-        ZoneState::Running => ("has drawn nothing yet", ""),
-        ZoneState::Stopping => ("is shutting down", ""),
-        ZoneState::Dark(why) => ("has stopped", why.as_str()),
+        ZoneState::Off => (look.words.is_off, ""),
+        ZoneState::Starting(doing) => (look.words.is_starting, doing.as_str()),
+        ZoneState::Running => (look.words.is_silent, ""),
+        ZoneState::Stopping => (look.words.is_stopping, ""),
+        ZoneState::Dark(why) => (look.words.is_dark, why.as_str()),
     };
     let centre = client.centre();
     let side = metrics

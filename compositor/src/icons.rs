@@ -22,11 +22,12 @@ pub enum Shape {
     Hexagon,
     Star,
     Shield,
+    Cross,
 }
 
 impl Shape {
     /// Every shape with its name in policies.
-    pub const ALL: [(&str, Shape); 8] = [
+    pub const ALL: [(&str, Shape); 9] = [
         ("circle", Shape::Circle),
         ("square", Shape::Square),
         ("triangle", Shape::Triangle),
@@ -35,6 +36,7 @@ impl Shape {
         ("hexagon", Shape::Hexagon),
         ("star", Shape::Star),
         ("shield", Shape::Shield),
+        ("cross", Shape::Cross),
     ];
 
     /// Where an icon fits inside: its middle and its side, on the grid.
@@ -48,6 +50,7 @@ impl Shape {
             Shape::Hexagon => (24, 24, 28),
             Shape::Star => (24, 27, 22),
             Shape::Shield => (24, 22, 28),
+            Shape::Cross => (24, 24, 22),
         }
     }
 }
@@ -58,34 +61,42 @@ impl Shape {
 pub enum Icon {
     Bank,
     Briefcase,
+    Bug,
     Chart,
     Cloud,
+    Envelope,
+    Eye,
     Flask,
     Gear,
     Globe,
     House,
     Key,
-    Mail,
-    Padlock,
+    Lock,
     Person,
+    Shield,
+    Star,
     Terminal,
 }
 
 impl Icon {
     /// Every icon with its name in policies.
-    pub const ALL: [(&str, Icon); 13] = [
+    pub const ALL: [(&str, Icon); 17] = [
         ("bank", Icon::Bank),
         ("briefcase", Icon::Briefcase),
+        ("bug", Icon::Bug),
         ("chart", Icon::Chart),
         ("cloud", Icon::Cloud),
+        ("envelope", Icon::Envelope),
+        ("eye", Icon::Eye),
         ("flask", Icon::Flask),
         ("gear", Icon::Gear),
         ("globe", Icon::Globe),
         ("house", Icon::House),
         ("key", Icon::Key),
-        ("mail", Icon::Mail),
-        ("padlock", Icon::Padlock),
+        ("lock", Icon::Lock),
         ("person", Icon::Person),
+        ("shield", Icon::Shield),
+        ("star", Icon::Star),
         ("terminal", Icon::Terminal),
     ];
 }
@@ -249,6 +260,7 @@ impl Sign {
                 (3, 24),
                 (3, 7),
             ]))],
+            Sign::Shape(Shape::Cross) => &[Add(Box(11, 0, 37, 48)), Add(Box(0, 11, 48, 37))],
             Sign::Icon(Icon::Bank) => &[
                 Add(Polygon(&[(24, 3), (46, 17), (2, 17)])),
                 Add(Box(7, 20, 14, 37)),
@@ -263,6 +275,56 @@ impl Sign {
                 Cut(Box(3, 26, 19, 29)),
                 Cut(Box(29, 26, 45, 29)),
             ],
+            Sign::Icon(Icon::Bug) => &[
+                Add(Polygon(&[(2, 12), (6, 8), (46, 40), (42, 44)])),
+                Add(Polygon(&[(46, 12), (42, 8), (2, 40), (6, 44)])),
+                Add(Box(0, 24, 48, 29)),
+                Add(Disc(24, 10, 8)),
+                Cut(Ellipse(24, 30, 17, 20)),
+                Add(Ellipse(24, 30, 13, 17)),
+                Cut(Box(22, 16, 26, 48)),
+            ],
+            Sign::Icon(Icon::Eye) => &[
+                Add(Polygon(&[
+                    (0, 24),
+                    (9, 14),
+                    (18, 9),
+                    (30, 9),
+                    (39, 14),
+                    (48, 24),
+                    (39, 34),
+                    (30, 39),
+                    (18, 39),
+                    (9, 34),
+                ])),
+                Cut(Disc(24, 24, 11)),
+                Add(Disc(24, 24, 6)),
+            ],
+            Sign::Icon(Icon::Shield) => &[
+                Add(Polygon(&[
+                    (24, 1),
+                    (45, 8),
+                    (45, 24),
+                    (39, 36),
+                    (24, 47),
+                    (9, 36),
+                    (3, 24),
+                    (3, 8),
+                ])),
+                Cut(Polygon(&[(24, 8), (38, 13), (38, 24), (34, 32), (24, 40)])),
+            ],
+            Sign::Icon(Icon::Star) => &[Add(Polygon(&[
+                (24, 0),
+                (30, 17),
+                (48, 18),
+                (34, 29),
+                (39, 47),
+                (24, 36),
+                (9, 47),
+                (14, 29),
+                (0, 18),
+                (18, 17),
+            ]))],
             Sign::Icon(Icon::Chart) => &[
                 Add(Box(4, 28, 14, 45)),
                 Add(Box(19, 17, 29, 45)),
@@ -307,7 +369,7 @@ impl Sign {
                 Add(Box(42, 27, 47, 34)),
                 Cut(Disc(13, 24, 5)),
             ],
-            Sign::Icon(Icon::Mail) => &[
+            Sign::Icon(Icon::Envelope) => &[
                 Add(Box(3, 9, 45, 39)),
                 Cut(Polygon(&[
                     (3, 12),
@@ -318,7 +380,7 @@ impl Sign {
                     (3, 17),
                 ])),
             ],
-            Sign::Icon(Icon::Padlock) => &[
+            Sign::Icon(Icon::Lock) => &[
                 Add(Disc(24, 17, 14)),
                 Cut(Disc(24, 17, 9)),
                 Add(Box(10, 17, 15, 24)),

@@ -1,7 +1,12 @@
 //! What comes in from people, and what the scene asks of the endpoint.
 
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::chords::Chord;
 use crate::geometry::{Point, Size};
-use crate::keys::Chord;
+use crate::trusted::{Answer, PromptId};
 use crate::zone::ZoneId;
 
 /// A key's or button's movement.
@@ -100,6 +105,23 @@ pub enum ZoneCommand {
     Restart,
 }
 
+/// What a person typed at the lock screen; wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(pub(crate) Zeroizing<String>);
+
+impl Passphrase {
+    /// The characters typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Passphrase")
+    }
+}
+
 /// What the endpoint is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -113,4 +135,8 @@ pub enum Action {
     Chord(Chord),
     /// A person asked this of a zone.
     Command(ZoneId, ZoneCommand),
+    /// A person answered a question.
+    Answered(PromptId, Answer),
+    /// A person typed this to unlock the screen: verify it, then call `unlock` or `refuse_unlock`.
+    UnlockAttempt(Passphrase),
 }

@@ -1,14 +1,18 @@
-//! Keys by their evdev codes, and the chords that are the host's own.
-//!
-//! Every chord is the host key (Super, by default) and one more key. The host key is never sent to a zone, and while it
-//! is held no key press is: so no zone sees any part of any chord, in whatever order its keys go down and up, and nothing
-//! has to be held back and guessed at. Shift counts as part of a chord only if it went down while the host key was held
-//! (before that it was an ordinary key, and the zone knows of it).
+//! Keys by their evdev codes: which of them zones may be sent, and what they mean to a page of the trusted UI.
+
+use crate::layout::KeyboardLayout;
+use crate::trusted::{PageKey, Step};
 
 /// Left Super.
 pub const LEFT_SUPER: u16 = 125;
 /// Right Super.
 pub const RIGHT_SUPER: u16 = 126;
+/// Left Control.
+pub const LEFT_CONTROL: u16 = 29;
+/// Left Alt.
+pub const LEFT_ALT: u16 = 56;
+/// Right Alt (AltGr).
+pub const RIGHT_ALT: u16 = 100;
 /// Right Control.
 pub const RIGHT_CONTROL: u16 = 97;
 /// Escape.
@@ -31,14 +35,20 @@ pub const LEFT: u16 = 105;
 pub const RIGHT: u16 = 106;
 /// Cursor down.
 pub const DOWN: u16 = 108;
-const BACKQUOTE: u16 = 41;
-const DIGIT_ONE: u16 = 2;
-const DIGIT_NINE: u16 = 10;
-const F: u16 = 33;
-const L: u16 = 38;
-const M: u16 = 50;
-const V: u16 = 47;
-const PRINT: u16 = 99;
+/// Page up.
+pub const PAGE_UP: u16 = 104;
+/// Page down.
+pub const PAGE_DOWN: u16 = 109;
+const BACKSPACE: u16 = 14;
+const KEYPAD_ENTER: u16 = 96;
+pub(crate) const BACKQUOTE: u16 = 41;
+pub(crate) const DIGIT_ONE: u16 = 2;
+pub(crate) const F: u16 = 33;
+pub(crate) const L: u16 = 38;
+pub(crate) const M: u16 = 50;
+pub(crate) const V: u16 = 47;
+pub(crate) const W: u16 = 17;
+pub(crate) const PRINT: u16 = 99;
 
 /// Left button of a pointer.
 pub const BUTTON_LEFT: u16 = 0x110;
@@ -46,10 +56,32 @@ pub const BUTTON_LEFT: u16 = 0x110;
 const BUTTON_TASK: u16 = 0x117;
 
 /// Modifiers whose state a zone is told of when it gains the keyboard: Control, Shift, Alt on both sides.
-const MODIFIERS: [u16; 6] = [29, LEFT_SHIFT, RIGHT_SHIFT, 56, RIGHT_CONTROL, 100];
+const MODIFIERS: [u16; 6] = [
+    LEFT_CONTROL,
+    LEFT_SHIFT,
+    RIGHT_SHIFT,
+    LEFT_ALT,
+    RIGHT_CONTROL,
+    RIGHT_ALT,
+];
 
 /// Keys that act on the whole machine and reach no zone: power, sleep, wake-up, suspend.
 const MACHINE_KEYS: [u16; 4] = [116, 142, 143, 205];
+
+/// What a key means to a page of the trusted UI.
+pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option<PageKey> {
+    Some(match code {
+        ENTER | KEYPAD_ENTER => PageKey::Enter,
+        ESCAPE => PageKey::Escape,
+        BACKSPACE => PageKey::Backspace,
+        TAB if shift => PageKey::Step(Step::Previous),
+        TAB | RIGHT => PageKey::Step(Step::Next),
+        LEFT => PageKey::Step(Step::Previous),
+        UP => PageKey::Step(Step::Up),
+        DOWN => PageKey::Step(Step::Down),
+        _ => PageKey::Character(layout.character(code, shift)?),
+    })
+}
 
 /// The key that makes chords; never sent to any zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,75 +115,4 @@ pub(crate) fn may_reach_zones(code: u16) -> bool {
 /// Whether a zone may be sent this button at all.
 pub(crate) fn is_button(code: u16) -> bool {
     (BUTTON_LEFT..=BUTTON_TASK).contains(&code)
-}
-
-/// A direction of the cursor keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Direction {
-    Up,
-    Down,
-    Left,
-    Right,
-}
-
-/// What a chord does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chord {
-    /// Brings the trusted screen, and breaks every grab.
-    SecureAttention,
-    /// Locks the screen.
-    Lock,
-    /// Shows the zone launcher.
-    Launcher,
-    /// Asks for what another zone copied to be brought into the focused zone.
-    Transfer,
-    /// Asks for a picture of the screen.
-    Screenshot,
-    /// Gives the next zone the keyboard and brings its window to the front.
-    FocusNext,
-    /// The same, backwards.
-    FocusPrevious,
-    /// Focuses the zone with this place in the panel, counted from 0.
-    FocusNumber(usize),
-    /// Fills the work area, half or a quarter of it, or goes back.
-    Arrange(Direction),
-    /// Fills the work area, or goes back.
-    ToggleMaximise,
-    /// Hides the window.
-    Minimise,
-    /// Moves the window a little.
-    Nudge(Direction),
-}
-
-/// The chord of a key pressed while the host key is held.
-pub(crate) fn chord(code: u16, shift: bool) -> Option<Chord> {
-    let direction = match code {
-        UP => Some(Direction::Up),
-        DOWN => Some(Direction::Down),
-        LEFT => Some(Direction::Left),
-        RIGHT => Some(Direction::Right),
-        _ => None,
-    };
-    if let Some(direction) = direction {
-        return Some(if shift {
-            Chord::Nudge(direction)
-        } else {
-            Chord::Arrange(direction)
-        });
-    }
-    Some(match code {
-        ESCAPE => Chord::SecureAttention,
-        TAB if shift => Chord::FocusPrevious,
-        TAB => Chord::FocusNext,
-        BACKQUOTE => Chord::FocusPrevious,
-        DIGIT_ONE..=DIGIT_NINE => Chord::FocusNumber(usize::from(code - DIGIT_ONE)),
-        F => Chord::ToggleMaximise,
-        L => Chord::Lock,
-        M => Chord::Minimise,
-        SPACE => Chord::Launcher,
-        V => Chord::Transfer,
-        PRINT => Chord::Screenshot,
-        _ => return None,
-    })
 }

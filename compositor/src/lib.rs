@@ -25,33 +25,52 @@
 //! [`Scene::set_title`], [`Scene::set_zone_cursor`] and the pixels themselves comes from a zone and is hostile. Titles
 //! become [`Label`]s, rectangles are clipped, pixels are copied row by row and never steer anything.
 #![forbid(unsafe_code)]
+// What zones and people do can reach nearly all of this: nothing here may panic. (The fuzzing oracle is there to panic.)
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
 
 pub mod atlas;
+pub mod blit;
 mod canvas;
+mod chords;
 mod colour;
 mod cursor;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod geometry;
 mod icons;
 mod input;
 pub mod keys;
+mod layout;
 mod panel;
 mod scene;
 mod text;
 mod theme;
+mod trusted;
 mod zone;
 
+pub use chords::{Chord, Chords, Direction, Modifiers, WorkspaceStep};
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
 pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
 pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
 pub use icons::{Icon, Shape, UnknownName};
-pub use input::{Action, InputEvent, KeyMovement, ZoneCommand, ZoneInput};
-pub use keys::{Chord, Direction, HostKey};
+pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
+pub use keys::HostKey;
+pub use layout::KeyboardLayout;
 pub use scene::{
-    Arrangement, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene, SceneError,
-    Settings, Target,
+    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene,
+    SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::Theme;
+pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

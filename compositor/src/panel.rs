@@ -5,10 +5,12 @@
 use crate::canvas::Canvas;
 use crate::colour::Colour;
 use crate::frame;
-use crate::geometry::{Point, Rect, signed};
+use crate::geometry::{Point, Rect, Size, signed};
 use crate::icons::{Masks, Sign};
+use crate::scene::WORKSPACES;
 use crate::text::{self, Label, Style};
 use crate::theme::{Metrics, Palette};
+use crate::trusted::words::Words;
 use crate::zone::{ZoneId, ZoneIdentity, ZoneState};
 
 /// A zone as the panel shows it.
@@ -18,11 +20,17 @@ pub(crate) struct PanelZone<'a> {
     pub(crate) focused: bool,
     pub(crate) hidden: bool,
     pub(crate) hovered: bool,
+    /// How large its client area is.
+    pub(crate) client: Size,
 }
 
 /// What a panel is painted from.
 pub(crate) struct PanelLook<'a> {
     pub(crate) zones: &'a [PanelZone<'a>],
+    pub(crate) words: &'static Words,
+    /// The workspace that is shown, and which of them hold windows.
+    pub(crate) workspace: usize,
+    pub(crate) occupied: [bool; WORKSPACES],
     /// The endpoint itself has the keyboard.
     pub(crate) trusted: bool,
     /// Words of the endpoint, from right to left.
@@ -37,7 +45,7 @@ pub(crate) fn chips(
     status: &[Label],
 ) -> Vec<(ZoneId, Rect)> {
     let left = area.left() + focus_width(area, metrics) + metrics.px(8);
-    let right = status_left(area, metrics, status) - metrics.px(8);
+    let right = marks_left(area, metrics, status) - metrics.px(8);
     let style = Style::regular(metrics.body, Colour::WHITE);
     let full = |zone: &PanelZone<'_>| {
         bare(metrics) + metrics.px(6) + style.width(zone.identity.short_name.as_str())
@@ -61,6 +69,29 @@ pub(crate) fn chips(
         x += width + metrics.px(4);
     }
     places
+}
+
+/// Where the marks of the workspaces are, as wide as they may be clicked.
+pub(crate) fn workspace_marks(
+    area: Rect,
+    metrics: &Metrics,
+    status: &[Label],
+) -> [Rect; WORKSPACES] {
+    let mut left = marks_left(area, metrics, status);
+    [(); WORKSPACES].map(|()| {
+        let mark = Rect::from_edges(left, area.top(), left + mark_width(metrics), area.bottom());
+        left = mark.right();
+        mark
+    })
+}
+
+fn mark_width(metrics: &Metrics) -> i32 {
+    metrics.px(15)
+}
+
+fn marks_left(area: Rect, metrics: &Metrics, status: &[Label]) -> i32 {
+    let width = i32::try_from(WORKSPACES).unwrap_or(0) * mark_width(metrics);
+    status_left(area, metrics, status) - width - metrics.px(10)
 }
 
 /// A chip's width without words.
@@ -111,6 +142,24 @@ pub(crate) fn paint(
     for ((_, place), zone) in places.iter().zip(look.zones) {
         paint_chip(canvas, masks, palette, metrics, *place, zone);
     }
+    for (number, place) in workspace_marks(inner, metrics, look.status)
+        .into_iter()
+        .enumerate()
+    {
+        let mark = place.centred(Size {
+            width: metrics.px(9).unsigned_abs(),
+            height: metrics.px(9).unsigned_abs(),
+        });
+        if number == look.workspace {
+            canvas.fill(mark, palette.text);
+        } else {
+            canvas.fill(mark, palette.muted);
+            // A hollow mark stands for an empty workspace.
+            if look.occupied.get(number) == Some(&false) {
+                canvas.fill(mark.inset(metrics.px(1)), palette.surface);
+            }
+        }
+    }
     let mut right = inner.right();
     let limit = status_left(inner, metrics, look.status);
     for label in look.status {
@@ -158,7 +207,7 @@ fn paint_focus(
         let words = if look.trusted {
             "Bulkhead"
         } else {
-            "No zone has the keyboard"
+            look.words.nobody
         };
         canvas.fill(block, palette.raised);
         masks.draw(
@@ -209,7 +258,7 @@ fn paint_focus(
             palette,
             at,
             block.right(),
-            "weakened",
+            look.words.weakened,
         );
     }
 }

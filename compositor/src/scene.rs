@@ -10,23 +10,30 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::chords::Chords;
 use crate::cursor::ZoneCursor;
 use crate::frame::{Frame, Part};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
 use crate::icons::Masks;
 use crate::input::{Action, ZoneInput};
 use crate::keys::HostKey;
+use crate::layout::KeyboardLayout;
 use crate::panel::{self, PanelZone};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
+use crate::trusted::{Language, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
 mod input;
 mod output;
 mod render;
+mod trusted;
 mod window;
+mod workspace;
 
 pub use output::OutputId;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use render::DIMMING;
 pub use render::{RenderStatistics, Target};
 pub use window::{Arrangement, Placement};
 
@@ -34,11 +41,14 @@ use input::InputState;
 use output::Output;
 use window::Window;
 
+/// So many workspaces there are.
+pub const WORKSPACES: usize = 4;
+
 /// More zones than this are refused.
 pub const MAXIMUM_ZONES: usize = 64;
 
 /// How the scene looks and behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Colours.
     pub theme: Theme,
@@ -46,6 +56,41 @@ pub struct Settings {
     pub large_text: bool,
     /// The key that makes chords.
     pub host_key: HostKey,
+    /// What the trusted UI speaks.
+    pub language: Language,
+    /// What keys type in the trusted UI's own fields.
+    pub keyboard: KeyboardLayout,
+    /// What moves focus.
+    pub focus_by: FocusBy,
+    /// So long nothing may have been pressed before a press answers a question; kept between 0.2 s and 10 s.
+    pub arm_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: Theme::default(),
+            large_text: false,
+            host_key: HostKey::default(),
+            language: Language::default(),
+            keyboard: KeyboardLayout::default(),
+            focus_by: FocusBy::default(),
+            arm_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What moves focus: always a person's act, but which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FocusBy {
+    /// Clicks and chords.
+    #[default]
+    ClickOrChord,
+    /// Clicks on windows and in the panel.
+    Click,
+    /// Chords, and what is chosen on the attention screen or in the overview. A click into a window without focus does
+    /// nothing.
+    Chord,
 }
 
 /// Who a pixel of an output belongs to.
@@ -57,6 +102,10 @@ pub enum Owner {
     Panel,
     /// A zone's frame, painted by the endpoint.
     Frame(ZoneId),
+    /// A page of the trusted UI.
+    Trusted,
+    /// A zone's own pixels, made small, in the overview.
+    Thumbnail(ZoneId),
     /// A zone's own pixels (or the endpoint's words in place of them).
     Client(ZoneId),
 }
@@ -122,16 +171,25 @@ pub struct Scene {
     /// From the bottom window to the top one.
     stack: Vec<ZoneId>,
     focus: Option<ZoneId>,
+    /// The workspace whose windows are shown.
+    workspace: usize,
+    /// Who had the keyboard on each workspace when it was left.
+    remembered: [Option<ZoneId>; WORKSPACES],
     status: Vec<Label>,
     input: InputState,
     actions: Vec<Action>,
+    chords: Chords,
     masks: Masks,
+    trusted: TrustedUi,
+    /// The last time that was handed in.
+    now: Duration,
     statistics: RenderStatistics,
 }
 
 impl Scene {
     /// A desktop with one output and no zones.
     pub fn new(size: Size, scale: Scale, settings: Settings) -> Self {
+        let trusted = TrustedUi::new(bounded_delay(settings.arm_delay));
         Self {
             settings,
             outputs: vec![Output::new(
@@ -142,10 +200,15 @@ impl Scene {
             zones: Vec::new(),
             stack: Vec::new(),
             focus: None,
+            workspace: 0,
+            remembered: [None; WORKSPACES],
             status: Vec::new(),
             input: InputState::default(),
             actions: Vec::new(),
+            chords: Chords::default(),
             masks: Masks::default(),
+            trusted,
+            now: Duration::ZERO,
             statistics: RenderStatistics::default(),
         }
     }
@@ -159,8 +222,14 @@ impl Scene {
     pub fn set_settings(&mut self, settings: Settings) {
         if self.settings != settings {
             self.settings = settings;
+            self.trusted.arm_delay = bounded_delay(settings.arm_delay);
             self.reflow();
         }
+    }
+
+    /// Changes which keys are chords. One for secure attention is always kept.
+    pub fn set_chords(&mut self, chords: Chords) {
+        self.chords = chords.completed();
     }
 
     /// Words of the endpoint at the right end of the panel, from the right: a clock, the state of the audit log.
@@ -184,6 +253,11 @@ impl Scene {
     /// The zones in the order of the panel.
     pub fn zones(&self) -> impl Iterator<Item = &ZoneIdentity> {
         self.zones.iter().map(|zone| &zone.identity)
+    }
+
+    /// The windows from the bottom one to the top one, hidden ones included.
+    pub fn stacking(&self) -> &[ZoneId] {
+        &self.stack
     }
 
     /// How a zone fares.
@@ -232,6 +306,7 @@ impl Scene {
             self.focus = None;
             self.actions.push(Action::FocusChanged(None));
         }
+        self.withdraw_prompts_of(id);
         self.zones.retain(|zone| zone.identity.id != id);
         self.stack.retain(|held| *held != id);
         self.damage_panels();
@@ -270,8 +345,10 @@ impl Scene {
                 self.forget_held();
             }
             self.forget_grabs_of(id);
+            self.withdraw_prompts_of(id);
         }
         if is_live && !was_live {
+            self.trusted.forgive(id);
             if let Some(zone) = self.zone_mut(id) {
                 zone.window.asked = None;
             }
@@ -333,6 +410,7 @@ impl Scene {
             drawn: false,
         });
         self.damage_client(id);
+        self.damage_thumbnail(id);
         Ok(())
     }
 
@@ -350,15 +428,17 @@ impl Scene {
         }
         let first = !std::mem::replace(&mut surface.drawn, true);
         let area = Rect::of_size(surface.size);
-        let minimised = self
+        let unseen = self
             .zone(id)
-            .is_none_or(|zone| zone.window.minimised || !zone.state.is_live());
+            .is_none_or(|zone| !self.shows(zone) || !zone.state.is_live());
         if first {
             self.damage_client(id);
+            self.damage_thumbnail(id);
             self.refresh_pointer();
             return;
         }
-        if minimised {
+        self.damage_thumbnail(id);
+        if unseen || self.is_locked() {
             return;
         }
         let mut region = Region::default();
@@ -406,6 +486,12 @@ impl Scene {
 
     /// Whose the pixel at `at` is.
     pub fn owner_at(&self, at: Point) -> Owner {
+        if let Some(id) = self.thumbnail_at(at) {
+            return Owner::Thumbnail(id);
+        }
+        if self.page_owns(at) {
+            return Owner::Trusted;
+        }
         if self
             .outputs
             .iter()
@@ -425,13 +511,22 @@ impl Scene {
 
     /// When [`Scene::tick`] should be called next, if nothing else happens.
     pub fn next_wake(&self) -> Option<Duration> {
-        self.input.resize_due()
+        [self.input.resize_due(), self.trusted.next_wake(self.now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what was put off until now.
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        self.advance(now);
         self.settle_resize(now);
         self.take_actions()
+    }
+
+    /// Whether a zone's window is on the workspace that is shown, and not hidden.
+    fn shows(&self, zone: &Zone) -> bool {
+        !zone.window.minimised && zone.window.workspace == self.workspace
     }
 
     fn zone(&self, id: ZoneId) -> Option<&Zone> {
@@ -448,7 +543,7 @@ impl Scene {
             .iter()
             .rev()
             .filter_map(|id| self.zone(*id))
-            .filter(|zone| !zone.window.minimised)
+            .filter(|zone| self.shows(zone))
     }
 
     fn frame_of(&self, id: ZoneId) -> Option<Frame> {
@@ -476,8 +571,11 @@ impl Scene {
                 identity,
                 state,
                 focused: self.focus == Some(identity.id),
-                hidden: window.minimised,
+                hidden: window.minimised || window.workspace != self.workspace,
                 hovered: hovered == Some(identity.id),
+                client: Frame::new(window.outer, &self.metrics_at(&window.outer))
+                    .client
+                    .size(),
             }
         };
         self.zones.iter().map(look).collect()
@@ -512,3 +610,10 @@ impl Scene {
         self.input.held_keys()
     }
 }
+
+fn bounded_delay(delay: Duration) -> Duration {
+    delay.clamp(Duration::from_millis(200), Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,32 @@ pub(crate) fn draw_centred_on(
     )
 }
 
+/// Breaks a text between words into at most `lines` lines; what is too long for the last one is left to [`draw`] to
+/// shorten.
+pub(crate) fn wrapped(text: &str, style: Style, room: i32, lines: usize) -> Vec<&str> {
+    let mut broken = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ends = rest
+            .match_indices(' ')
+            .map(|(at, _)| at)
+            .chain([rest.len()]);
+        let fits = |end: &usize| style.width(rest.get(..*end).unwrap_or("")) <= room;
+        let end = ends
+            .clone()
+            .take_while(fits)
+            .last()
+            .or_else(|| ends.clone().next());
+        let end = end
+            .filter(|_| broken.len() + 1 < lines)
+            .unwrap_or(rest.len());
+        let (line, more) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        broken.push(line);
+        rest = more.trim_start();
+    }
+    broken
+}
+
 /// The longest beginning of `text` that fits into `room`, and whether an ellipsis stands for the rest.
 fn fitted(text: &str, style: Style, room: i32) -> (&str, bool) {
     let Some((face, zoom)) = atlas::face(style.weight, style.size) else {
@@ -235,6 +261,6 @@ mod tests {
             fitted("short", style, style.width("short")),
             ("short", false)
         );
-        assert_eq!(fitted("short", style, style.width("short") - 1).1, true);
+        assert!(fitted("short", style, style.width("short") - 1).1);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Palette {
     /// Where a zone has drawn nothing.
     pub(crate) void: Colour,
     pub(crate) void_text: Colour,
+    /// How much of a text's colour a lesser text has, out of 255.
+    pub(crate) soft: u8,
     /// Something to look at.
     pub(crate) warning: Colour,
 }
@@ -50,6 +52,7 @@ impl Theme {
                 title: Colour::rgb(0x29, 0x2e, 0x36),
                 void: Colour::rgb(0x0f, 0x11, 0x14),
                 void_text: Colour::rgb(0xb4, 0xbc, 0xc6),
+                soft: 190,
                 warning: Colour::rgb(0xff, 0xb8, 0x3d),
             },
             Theme::Light => Palette {
@@ -62,6 +65,7 @@ impl Theme {
                 title: Colour::rgb(0xe9, 0xec, 0xf0),
                 void: Colour::rgb(0x23, 0x28, 0x2f),
                 void_text: Colour::rgb(0xc9, 0xd0, 0xd8),
+                soft: 200,
                 warning: Colour::rgb(0xc7, 0x6a, 0x00),
             },
             Theme::HighContrast => Palette {
@@ -74,6 +78,7 @@ impl Theme {
                 title: Colour::BLACK,
                 void: Colour::BLACK,
                 void_text: Colour::WHITE,
+                soft: 255,
                 warning: Colour::rgb(0xff, 0xe0, 0x00),
             },
         }

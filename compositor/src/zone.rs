@@ -147,8 +147,9 @@ impl ZonePixels for StillPixels {
         let start = usize::try_from(y).unwrap_or(0) * width + usize::try_from(x).unwrap_or(0);
         let end = (usize::try_from(y).unwrap_or(0) + 1) * width;
         if let Some(row) = self.pixels.get(start..end) {
-            for (to, from) in into.iter_mut().zip(row) {
-                *to = *from;
+            let count = into.len().min(row.len());
+            if let (Some(into), Some(row)) = (into.get_mut(..count), row.get(..count)) {
+                into.copy_from_slice(row);
             }
         }
     }

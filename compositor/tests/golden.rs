@@ -99,8 +99,10 @@ impl Desk {
         );
         let bytes: Vec<u8> = pixels
             .iter()
-            .flat_map(|pixel| [pixel >> 16, pixel >> 8, *pixel])
-            .map(|v| v as u8)
+            .flat_map(|pixel| {
+                let [blue, green, red, _] = pixel.to_le_bytes();
+                [red, green, blue]
+            })
             .collect();
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/golden")
@@ -234,7 +236,7 @@ fn overlapping_windows_partly_off_screen() {
 /// Every shape and icon with every colour of the palette, half of them unfocused small windows.
 #[test]
 fn shapes_and_icons() {
-    let mut desk = Desk::new(1160, 660, 1.0, Settings::default());
+    let mut desk = Desk::new(1160, 810, 1.0, Settings::default());
     for (number, (icon_name, icon)) in Icon::ALL.into_iter().enumerate() {
         let id = ZoneId(u32::try_from(number).unwrap());
         let (_, shape) = Shape::ALL[number % Shape::ALL.len()];
@@ -319,4 +321,195 @@ fn hostile_titles() {
     );
     desk.scene.set_title(CORP, &[b'x'; 1 << 20]);
     desk.check("hostile-titles");
+}
+
+/// Four zones in different states behind a page.
+fn four_zones(width: u32, height: u32, scale: f64, settings: Settings) -> Desk {
+    let mut desk = two_zones(width, height, scale, settings);
+    desk.zone(BANK, "banking", "purple", Shape::Diamond, Icon::Bank);
+    desk.zone(ZoneId(4), "lab", "orange", Shape::Triangle, Icon::Flask);
+    desk.scene
+        .set_state(BANK, ZoneState::dark("its kernel panicked"));
+    desk.scene.set_weakened(CORP, Some("no user namespaces"));
+    desk.scene.set_secret_phrase("Drei Möwen auf dem Dach");
+    desk
+}
+
+fn german() -> Settings {
+    Settings {
+        theme: Theme::Light,
+        language: Language::German,
+        ..Settings::default()
+    }
+}
+
+fn high_contrast() -> Settings {
+    Settings {
+        theme: Theme::HighContrast,
+        large_text: true,
+        ..Settings::default()
+    }
+}
+
+fn attention(mut desk: Desk, name: &str) {
+    desk.chord(keys::ESCAPE);
+    for code in [keys::TAB, keys::TAB] {
+        desk.scene.handle(
+            InputEvent::Key {
+                code,
+                movement: KeyMovement::Pressed,
+            },
+            Duration::ZERO,
+        );
+        desk.scene.handle(
+            InputEvent::Key {
+                code,
+                movement: KeyMovement::Released,
+            },
+            Duration::ZERO,
+        );
+    }
+    desk.check(name);
+}
+
+#[test]
+fn attention_screen() {
+    attention(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "attention-dark",
+    );
+    attention(
+        four_zones(960, 640, 1.0, german()),
+        "attention-light-german",
+    );
+    attention(
+        four_zones(960, 640, 1.0, high_contrast()),
+        "attention-contrast-large",
+    );
+    attention(
+        four_zones(1600, 1100, 2.0, Settings::default()),
+        "attention-200",
+    );
+}
+
+fn prompt(mut desk: Desk, name: &str, question: &str, armed: bool) {
+    let request = PromptRequest {
+        from: CORP,
+        to: Some(OPEN),
+        question,
+        detail: "Rechnung \u{202e}gpj.exe".as_bytes(),
+        grants: &[Grant::Once, Grant::For(Duration::from_secs(600))],
+    };
+    desk.scene.ask(request, Duration::ZERO).unwrap();
+    if armed {
+        desk.scene.tick(Duration::from_secs(2));
+    }
+    desk.check(name);
+}
+
+#[test]
+fn prompt_pages() {
+    let english = "Bring what you copied in corp (a file of 12 kB) into open?";
+    prompt(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "prompt-dark",
+        english,
+        true,
+    );
+    prompt(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "prompt-unarmed",
+        english,
+        false,
+    );
+    let satz = "Was Sie in corp kopiert haben (eine Datei, 12 kB) nach open bringen?";
+    prompt(
+        four_zones(960, 640, 1.0, german()),
+        "prompt-light-german",
+        satz,
+        true,
+    );
+    prompt(
+        four_zones(960, 640, 1.0, high_contrast()),
+        "prompt-contrast-large",
+        english,
+        true,
+    );
+    prompt(
+        four_zones(1600, 1100, 2.0, Settings::default()),
+        "prompt-200",
+        english,
+        true,
+    );
+}
+
+fn lock(mut desk: Desk, name: &str, typed: bool) {
+    desk.scene.lock();
+    if typed {
+        for code in 30..36 {
+            desk.scene.handle(
+                InputEvent::Key {
+                    code,
+                    movement: KeyMovement::Pressed,
+                },
+                Duration::ZERO,
+            );
+        }
+        desk.scene.refuse_unlock(Duration::ZERO);
+    }
+    desk.check(name);
+}
+
+fn overview(mut desk: Desk, name: &str) {
+    desk.chord(17);
+    desk.scene.handle(
+        InputEvent::Key {
+            code: keys::TAB,
+            movement: KeyMovement::Pressed,
+        },
+        Duration::ZERO,
+    );
+    desk.check(name);
+}
+
+#[test]
+fn overview_of_all_zones() {
+    overview(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "overview-dark",
+    );
+    overview(four_zones(960, 640, 1.0, german()), "overview-light-german");
+    overview(
+        four_zones(1600, 1100, 2.0, high_contrast()),
+        "overview-contrast-200",
+    );
+}
+
+#[test]
+fn lock_screen() {
+    lock(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "lock-dark",
+        false,
+    );
+    lock(
+        four_zones(960, 640, 1.0, Settings::default()),
+        "lock-refused",
+        true,
+    );
+    lock(
+        four_zones(960, 640, 1.0, german()),
+        "lock-light-german",
+        false,
+    );
+    lock(
+        four_zones(960, 640, 1.0, high_contrast()),
+        "lock-contrast-large",
+        true,
+    );
+    lock(
+        four_zones(1600, 1100, 2.0, Settings::default()),
+        "lock-200",
+        true,
+    );
 }

@@ -1,2 +1,10 @@
-//! The endpoint: presenters, supervisor, broker and command line.
-fn main() {}
+//! The command line of the endpoint.
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}

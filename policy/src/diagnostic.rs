@@ -179,7 +179,9 @@ impl fmt::Display for Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nothing is refused.
+    /// Could be better.
+    Advice,
+    /// Probably not meant; nothing is refused.
     Warning,
     /// The file is refused.
     Error,
@@ -254,6 +256,12 @@ impl Diagnostic {
         }
     }
 
+    /// The same, more or less grave.
+    #[must_use]
+    pub(crate) fn graded(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
@@ -276,6 +284,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
+            Severity::Advice => "advice",
             Severity::Error => "error",
             Severity::Warning => "warning",
         };

@@ -172,6 +172,12 @@ pub(crate) static FILE: Section = Section {
             "What happens when the policy is not renewed in time.",
         ),
         key(
+            "check",
+            Form::Table(&CHECK),
+            "",
+            "What `bulkhead policy check` need not warn of.",
+        ),
+        key(
             "audit",
             Form::Table(&AUDIT),
             "",
@@ -664,6 +670,16 @@ pub(crate) static JAIL: Section = Section {
     )],
 };
 
+pub(crate) static CHECK: Section = Section {
+    about: "What `bulkhead policy check` need not warn of.",
+    keys: &[key(
+        "accepted-ways",
+        Form::List(&Form::Text),
+        "[]",
+        "Indirect ways from a higher to a lower level that are meant, written \"from -> to\".",
+    )],
+};
+
 pub(crate) static LOCKOUT: Section = Section {
     about: "What happens when the policy is not renewed in time.",
     keys: &[
@@ -714,5 +730,165 @@ pub(crate) static AUDIT: Section = Section {
             "\"deny-flows\"",
             "What happens when a record cannot be written: flows that need one are denied, or all zones are locked.",
         ),
+    ],
+};
+
+pub(crate) static TRUST: Section = Section {
+    about: "The keys whose signatures let a policy in.",
+    keys: &[
+        required(
+            "threshold",
+            Form::Integer(1, 64),
+            "How many of the keys must have signed.",
+        ),
+        required("key", Form::Tables(&TRUSTED_KEY), "The keys."),
+    ],
+};
+
+pub(crate) static TRUSTED_KEY: Section = Section {
+    about: "A key that is trusted.",
+    keys: &[
+        required("name", Form::Text, "Whose key it is."),
+        required(
+            "public",
+            Form::Text,
+            "The public key: \"ed25519:\" and 64 hexadecimal digits.",
+        ),
+    ],
+};
+
+pub(crate) static EXPECTATIONS: Section = Section {
+    about: "Verdicts that a policy must give.",
+    keys: &[
+        key(
+            "expect",
+            Form::Tables(&EXPECT),
+            "",
+            "Requests and their verdicts.",
+        ),
+        key(
+            "no-path",
+            Form::Tables(&NO_PATH),
+            "",
+            "Zones whose data must not arrive in others, through any number of hops.",
+        ),
+    ],
+};
+
+/// What may be said of a request.
+pub(crate) const FACTS: [Key; 13] = [
+    key(
+        "mime",
+        Form::Text,
+        "not known",
+        "The media type of the data.",
+    ),
+    key("file", Form::Text, "not known", "The file's name."),
+    key(
+        "bytes",
+        Form::Text,
+        "not known",
+        "The size, such as \"64 KiB\".",
+    ),
+    key(
+        "age",
+        Form::Duration,
+        "not known",
+        "How long ago it was copied.",
+    ),
+    key("url", Form::Text, "not known", "The URL."),
+    key("host", Form::Text, "not known", "The host to connect to."),
+    key("port", Form::Text, "not known", "The port to connect to."),
+    key(
+        "application",
+        Form::Text,
+        "not known",
+        "The application to launch.",
+    ),
+    key("service", Form::Text, "not known", "The service."),
+    key(
+        "argument",
+        Form::Text,
+        "not known",
+        "The argument of a service or a launch.",
+    ),
+    key(
+        "usb",
+        Form::Text,
+        "not known",
+        "The device: \"id=046d:c31c class=03:01:01 serial=1 port=1-2\".",
+    ),
+    key(
+        "connected",
+        Form::OneOrMany(&Form::Text),
+        "not known",
+        "The networks that the endpoint is connected to.",
+    ),
+    key(
+        "time",
+        Form::Text,
+        "not known",
+        "The local time and its offset.",
+    ),
+];
+
+pub(crate) static EXPECT: Section = Section {
+    about: "A request and its verdict. What is not said of it is not known.",
+    keys: &[
+        required("kind", Form::Choice(&KIND_NAMES), "What crosses."),
+        key(
+            "from",
+            Form::Text,
+            "host, where the kind comes from there",
+            "The sender.",
+        ),
+        key(
+            "to",
+            Form::Text,
+            "host, where the kind goes there",
+            "The receiver.",
+        ),
+        required(
+            "verdict",
+            Form::Choice(&VERDICTS),
+            "The verdict that it must get.",
+        ),
+        key("rule", Form::Text, "any", "A rule that must decide."),
+        key("target", Form::Text, "any", "Where it must go."),
+        key("comment", Form::Text, "", "For people."),
+        FACTS[0],
+        FACTS[1],
+        FACTS[2],
+        FACTS[3],
+        FACTS[4],
+        FACTS[5],
+        FACTS[6],
+        FACTS[7],
+        FACTS[8],
+        FACTS[9],
+        FACTS[10],
+        FACTS[11],
+        FACTS[12],
+    ],
+};
+
+pub(crate) static NO_PATH: Section = Section {
+    about: "Zones whose data must not arrive in others, through any number of hops.",
+    keys: &[
+        required("from", Form::Selector, "The zones from which."),
+        required("to", Form::Selector, "The zones to which."),
+        key(
+            "unless",
+            Form::Choice(&["asked"]),
+            "never",
+            "\"asked\": ways on which the user is asked may be.",
+        ),
+        key(
+            "outside",
+            Form::Boolean,
+            "false",
+            "Whether ways through networks and USB devices count.",
+        ),
+        key("comment", Form::Text, "", "For people."),
     ],
 };

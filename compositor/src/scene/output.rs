@@ -84,14 +84,41 @@ impl Output {
 }
 
 impl Scene {
-    /// Adds an output, or changes one that is there: its place on the desktop and its scale.
+    /// Adds an output, or changes one that is there: its place on the desktop and its scale. Others that it would cover
+    /// move to the right, so that no two outputs share a pixel of the desktop.
     pub fn set_output(&mut self, id: OutputId, area: Rect, scale: Scale) {
         match self.outputs.iter_mut().find(|output| output.id == id) {
             Some(output) if output.area == area && output.scale == scale => return,
             Some(output) => *output = Output::new(id, area, scale),
             None => self.outputs.push(Output::new(id, area, scale)),
         }
+        self.separate_outputs(id);
         self.reflow();
+    }
+
+    fn separate_outputs(&mut self, keep: OutputId) {
+        let mut taken: Vec<Rect> = Vec::new();
+        // The one just set stays where it was set; the others give way in order from the left.
+        self.outputs
+            .sort_by_key(|output| (output.id != keep, output.area.left(), output.id));
+        for output in &mut self.outputs {
+            if taken.iter().any(|area| area.intersects(&output.area)) {
+                let right = taken.iter().map(Rect::right).max().unwrap_or(0);
+                // Its history is told in desktop pixels that are its own no longer.
+                let area = output.area.moved_by(right - output.area.left(), 0);
+                *output = Output::new(output.id, area, output.scale);
+            }
+            taken.push(output.area);
+        }
+        self.outputs.sort_by_key(|output| output.id);
+    }
+
+    /// Where an output is on the desktop.
+    pub fn output_area(&self, id: OutputId) -> Option<Rect> {
+        self.outputs
+            .iter()
+            .find(|output| output.id == id)
+            .map(|output| output.area)
     }
 
     /// Takes an output away; its windows go to one that is left.
@@ -124,19 +151,16 @@ impl Scene {
         Metrics::new(scale, self.settings.large_text)
     }
 
-    /// The point of any output that is nearest to `at`.
-    pub(super) fn on_screen(&self, at: Point) -> Point {
-        let Some(output) = self
+    /// The point of any output that is nearest to `at`; none where there is no output.
+    pub(super) fn on_screen(&self, at: Point) -> Option<Point> {
+        let output = self
             .outputs
             .iter()
-            .min_by_key(|output| distance(&output.area, at))
-        else {
-            return at;
-        };
-        Point {
+            .min_by_key(|output| distance(&output.area, at))?;
+        Some(Point {
             x: at.x.min(output.area.right() - 1).max(output.area.left()),
             y: at.y.min(output.area.bottom() - 1).max(output.area.top()),
-        }
+        })
     }
 
     pub(super) fn damage_rect(&mut self, rect: Rect) {
@@ -146,9 +170,16 @@ impl Scene {
     }
 
     pub(super) fn damage_panels(&mut self) {
+        if self.is_locked() {
+            return;
+        }
         for output in &mut self.outputs {
             let panel = output.panel(&self.settings);
             output.pending.add(panel);
+        }
+        // What the panel says of zones a page may say too.
+        if self.is_dimmed() {
+            self.damage_page();
         }
     }
 
@@ -172,7 +203,7 @@ impl Scene {
     }
 
     fn damage_part(&mut self, id: ZoneId, rects: impl Fn(&Frame) -> Vec<Rect>) {
-        if self.zone(id).is_none_or(|zone| zone.window.minimised) {
+        if self.is_locked() || self.zone(id).is_none_or(|zone| !self.shows(zone)) {
             return;
         }
         let Some(frame) = self.frame_of(id) else {

@@ -2,9 +2,12 @@
 
 use super::{OutputId, Scene, Zone};
 use crate::canvas::Canvas;
+use crate::colour::Colour;
 use crate::frame::{self, Frame, FrameLook};
 use crate::geometry::{Rect, Region, Size, index};
+use crate::icons::Masks;
 use crate::panel::{self, PanelLook};
+use crate::trusted::Layout;
 use crate::zone::ZoneId;
 
 /// The buffer a presenter hands in.
@@ -31,8 +34,12 @@ pub struct RenderStatistics {
     pub copied: u64,
 }
 
+/// How much of the desktop's light a page takes, out of 255.
+pub(crate) const DIMMING: u8 = 150;
+
 /// Something opaque on the desktop, in front of what comes after it.
 enum Layer<'a> {
+    Trusted(Layout),
     Panel,
     Client(&'a Zone, Frame),
     Frame(&'a Zone, Frame),
@@ -70,12 +77,53 @@ impl Scene {
         self.outputs.get(at).map_or(&[], |output| &output.presented)
     }
 
+    /// Paints an output whole, as if nothing had ever been painted, and changes nothing: the oracle's reference.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn paint_whole(&self, id: OutputId, target: &mut Target<'_>, masks: &mut Masks) {
+        if let Some(at) = self.outputs.iter().position(|output| output.id == id) {
+            let area = self
+                .outputs
+                .get(at)
+                .map_or(Rect::EMPTY, |output| output.area);
+            self.paint(at, &Region::of(area), target, masks);
+        }
+    }
+
+    /// Where the pointer may have painted.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn pointer_area(&self) -> Rect {
+        self.input.pointer_area()
+    }
+
+    /// The page's own pixels on an output.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn page_pixels(&self, id: OutputId) -> Rect {
+        self.page_area(id)
+    }
+
+    /// Where zones' pixels are shown small on an output.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn thumbnails(&self, id: OutputId) -> Vec<(Rect, ZoneId)> {
+        self.page_layout(id)
+            .map(|layout| layout.thumbnails)
+            .unwrap_or_default()
+    }
+
+    /// The area and the panel of each output.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn output_areas(&self) -> Vec<(OutputId, Rect, Rect)> {
+        self.outputs
+            .iter()
+            .map(|output| (output.id, output.area, output.panel(&self.settings)))
+            .collect()
+    }
+
     fn paint(
         &self,
         at: usize,
         stale: &Region,
         target: &mut Target<'_>,
-        masks: &mut crate::icons::Masks,
+        masks: &mut Masks,
     ) -> RenderStatistics {
         let mut statistics = RenderStatistics::default();
         let Some(output) = self.outputs.get(at) else {
@@ -99,7 +147,7 @@ impl Scene {
         );
 
         let mut remaining = stale.clone();
-        for (layer, area) in self.layers(panel) {
+        for (layer, area) in self.layers(output.id, panel) {
             let mine = remaining.clipped(&area);
             if mine.is_empty() {
                 continue;
@@ -108,11 +156,17 @@ impl Scene {
             for rect in mine.rects() {
                 canvas.set_clip(local(*rect));
                 match &layer {
+                    Layer::Trusted(layout) => {
+                        self.paint_page(&mut canvas, masks, &metrics, layout, (x, y));
+                    }
                     Layer::Panel => {
                         let zones = self.panel_zones(self.input.hovered_chip());
                         let look = PanelLook {
                             zones: &zones,
-                            trusted: false,
+                            trusted: self.trusted.page().is_some(),
+                            words: self.settings.language.words(),
+                            workspace: self.workspace,
+                            occupied: self.occupied_workspaces(),
                             status: &self.status,
                         };
                         panel::paint(&mut canvas, masks, &palette, &metrics, local(panel), &look);
@@ -168,12 +222,21 @@ impl Scene {
             canvas.set_clip(local(*rect));
             canvas.fill(local(*rect), palette.desktop);
         }
+        if self.is_dimmed() {
+            let mut dimmed = stale.clone();
+            dimmed.subtract(&panel);
+            dimmed.subtract(&self.page_area(output.id));
+            for rect in dimmed.rects() {
+                canvas.set_clip(local(*rect));
+                canvas.tint(local(*rect), Colour::BLACK, DIMMING);
+            }
+        }
         self.paint_pointer(&mut canvas, masks, stale, &metrics, (x, y));
         statistics
     }
 
     /// All opaque layers from the front to the back, with the pixels each may own.
-    fn layers(&self, panel: Rect) -> impl Iterator<Item = (Layer<'_>, Rect)> {
+    fn layers(&self, output: OutputId, panel: Rect) -> impl Iterator<Item = (Layer<'_>, Rect)> {
         let windows = self.visible().flat_map(|zone| {
             let frame = Frame::new(zone.window.outer, &self.metrics_at(&zone.window.outer));
             [
@@ -181,16 +244,24 @@ impl Scene {
                 (Layer::Frame(zone, frame), frame.outer),
             ]
         });
-        std::iter::once((Layer::Panel, panel)).chain(windows)
+        // The lock screen's page is the whole output, so nothing behind it is ever reached.
+        let page = self
+            .page_layout(output)
+            .map(|layout| (layout.area, Layer::Trusted(layout)));
+        page.into_iter()
+            .map(|(area, layer)| (layer, area))
+            .chain(std::iter::once((Layer::Panel, panel)))
+            .chain(windows)
     }
 
-    fn look_of<'a>(&'a self, zone: &'a Zone) -> FrameLook<'a> {
+    pub(super) fn look_of<'a>(&'a self, zone: &'a Zone) -> FrameLook<'a> {
         let id = zone.identity.id;
         FrameLook {
             identity: &zone.identity,
             state: &zone.state,
             title: &zone.title,
             focused: self.focus == Some(id),
+            words: self.settings.language.words(),
             maximised: zone.window.arrangement == super::Arrangement::Maximised,
             hovered: self.input.hovered_part(id),
         }

@@ -2,11 +2,11 @@
 //!
 //! Invariant: after every change a window's title bar can be seen and grabbed on some output, below the panel.
 
-use super::{Output, Scene};
+use super::{Output, Scene, WORKSPACES};
+use crate::chords::Direction;
 use crate::frame::{Edges, Frame};
-use crate::geometry::{Point, Rect, Size, signed};
+use crate::geometry::{MAXIMUM_SIDE, Point, Rect, Size, signed};
 use crate::input::Action;
-use crate::keys::Direction;
 use crate::theme::Metrics;
 use crate::zone::ZoneId;
 
@@ -78,6 +78,8 @@ pub struct Placement {
     pub arrangement: Arrangement,
     /// Whether it is hidden.
     pub minimised: bool,
+    /// The workspace it is on, counted from 0.
+    pub workspace: usize,
 }
 
 pub(super) struct Window {
@@ -87,6 +89,7 @@ pub(super) struct Window {
     pub(super) floating: Rect,
     pub(super) arrangement: Arrangement,
     pub(super) minimised: bool,
+    pub(super) workspace: usize,
     /// The size last asked of the zone.
     pub(super) asked: Option<Size>,
 }
@@ -105,6 +108,7 @@ impl Scene {
             floating: zone.window.floating,
             arrangement: zone.window.arrangement,
             minimised: zone.window.minimised,
+            workspace: zone.window.workspace,
         })
     }
 
@@ -114,6 +118,7 @@ impl Scene {
             floating,
             arrangement,
             minimised,
+            workspace,
         }) = placement
         {
             let floating = self.fitted(floating);
@@ -123,6 +128,7 @@ impl Scene {
                 floating,
                 arrangement,
                 minimised,
+                workspace: workspace.min(WORKSPACES - 1),
                 asked: None,
             };
         }
@@ -157,18 +163,29 @@ impl Scene {
             floating,
             arrangement,
             minimised: false,
+            workspace: self.workspace,
             asked: None,
         }
     }
 
     /// Moves and sizes a rectangle so that a window there can be reached and its frame is complete.
     pub(super) fn fitted(&self, outer: Rect) -> Rect {
-        let Some(output) = self.home(&outer) else {
-            return outer;
-        };
-        let metrics = output.metrics(&self.settings);
-        let work = output.work(&self.settings);
+        let metrics = self.metrics_at(&outer);
         let least = minimum(&metrics);
+        let Some(output) = self.home(&outer) else {
+            // Without any output there is nowhere to move it to, but it still has a size.
+            let (width, height) = (
+                outer.width().max(least.width),
+                outer.height().max(least.height),
+            );
+            return Rect::new(
+                outer.left(),
+                outer.top(),
+                width.min(MAXIMUM_SIDE),
+                height.min(MAXIMUM_SIDE),
+            );
+        };
+        let work = output.work(&self.settings);
         let width = outer.width().min(work.width() * 2).max(least.width);
         let height = outer.height().min(work.height() * 2).max(least.height);
         // As much of the title bar as holds badge and some of the name stays on the output.
@@ -261,6 +278,8 @@ impl Scene {
             return;
         };
         let was_hidden = std::mem::replace(&mut zone.window.minimised, false);
+        let workspace = zone.window.workspace;
+        self.leave_workspace_for(workspace);
         if self.stack.last() != Some(&id) {
             // Only what was covered until now is stale.
             let outer = self.window_rect(id).unwrap_or_default();
@@ -356,6 +375,7 @@ impl Scene {
             }
             self.request_size(id);
         }
+        self.keep_pointer_on_screen();
         self.damage_all();
         self.refresh_pointer();
     }

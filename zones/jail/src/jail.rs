@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -154,6 +154,36 @@ impl<'a> Jail<'a> {
             }),
             None => Ok(report),
         }
+    }
+
+    /// Finds out in a child, which then is gone, what [`Jail::apply`] would report here and now.
+    ///
+    /// # Errors
+    /// The process has threads, or the child could not be had.
+    pub fn rehearse(&self) -> Result<Report, JailError> {
+        only_one_thread()?;
+        let failed = |source: io::Error| JailError::Fork { source };
+        let (mut heard, told) = io::pipe().map_err(failed)?;
+        let Some(child) = system::fork().map_err(failed)? else {
+            drop(heard);
+            let jail = Jail {
+                required: Layers::default(),
+                keep: Some(told.as_fd()),
+                ..self.clone()
+            };
+            let report = jail
+                .apply()
+                .map(|report| report.to_lines())
+                .unwrap_or_default();
+            let sent = io::Write::write_all(&mut &told, report.as_bytes());
+            system::exit_now(i32::from(sent.is_err()));
+        };
+        drop(told);
+        let mut lines = String::new();
+        let read = io::Read::read_to_string(&mut heard, &mut lines);
+        namespaces::wait_for(child).map_err(failed)?;
+        read.map_err(failed)?;
+        Report::from_lines(&lines).ok_or_else(|| failed(io::Error::other("the child told nothing")))
     }
 
     /// User, namespaces and root. Root that may not make user namespaces without being root enters the others before it drops its

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::layer::Layer;
@@ -34,15 +34,20 @@ pub(crate) fn unprivileged_user_namespaces_work() -> io::Result<()> {
                 .unwrap_or(0),
         );
     };
+    match wait_for(child)? {
+        Some(0) => Ok(()),
+        Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+        None => Err(io::Error::other("the attempt ended by a signal")),
+    }
+}
+
+/// Waits for a child of ours; gives its exit code, or None when a signal ended it.
+pub(crate) fn wait_for(child: Pid) -> io::Result<Option<i32>> {
     loop {
         match waitpid(Some(child), WaitOptions::empty()) {
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
-            Ok(status) => match status.and_then(|(_, status)| status.exit_status()) {
-                Some(0) => return Ok(()),
-                Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                None => return Err(io::Error::other("the attempt ended by a signal")),
-            },
+            Ok(status) => return Ok(status.and_then(|(_, status)| status.exit_status())),
         }
     }
 }

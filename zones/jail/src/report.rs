@@ -37,6 +37,33 @@ impl Report {
         }
     }
 
+    /// One line per layer: its name, and after a tab why it is missing.
+    pub(crate) fn to_lines(&self) -> String {
+        let mut lines: String = self
+            .in_force
+            .iter()
+            .map(|layer| format!("{layer}\n"))
+            .collect();
+        for (layer, reason) in &self.missing {
+            lines.push_str(&format!("{layer}\t{}\n", reason.replace('\n', " ")));
+        }
+        lines
+    }
+
+    /// Reads [`Report::to_lines`] back; None when it says nothing or something else.
+    pub(crate) fn from_lines(lines: &str) -> Option<Self> {
+        let mut report = Self::default();
+        for line in lines.lines() {
+            match line.split_once('\t') {
+                Some((layer, reason)) => report
+                    .missing
+                    .push((layer.parse().ok()?, reason.to_owned())),
+                None => report.in_force.push(line.parse().ok()?),
+            }
+        }
+        (!lines.is_empty()).then_some(report)
+    }
+
     /// The first required layer that is missing. A layer that was never noted counts as missing.
     pub(crate) fn lacks(&self, required: &Layers) -> Option<(Layer, String)> {
         let absent = required.iter().find(|layer| !self.has(*layer))?;
@@ -48,5 +75,20 @@ impl Report {
                 |(_, reason)| reason.clone(),
             ),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_survive_their_lines() {
+        let mut report = Report::default();
+        report.note::<String>(Layer::Seccomp, Ok(()));
+        report.note(Layer::Landlock, Err("this kernel has no Landlock"));
+        assert_eq!(Report::from_lines(&report.to_lines()), Some(report));
+        assert_eq!(Report::from_lines(""), None);
+        assert_eq!(Report::from_lines("no-such-layer\n"), None);
     }
 }

@@ -135,8 +135,7 @@ const CLONE_FORBIDDEN_FLAGS: u64 = bits(
         | libc::CLONE_VFORK,
 );
 
-/// Advice that concerns the process's own memory. `MADV_REMOVE` is not there: it would take pages out of a surface that the
-/// endpoint reads.
+/// Advice that concerns the process's own memory.
 const ADVICE: &[u64] = &[
     bits(libc::MADV_NORMAL),
     bits(libc::MADV_RANDOM),
@@ -231,8 +230,12 @@ fn allow_list(allowances: Allowances) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_mmap, protections.clone());
     rules.insert(libc::SYS_mprotect, protections);
     rules.insert(libc::SYS_madvise, any(2, ADVICE)?);
-    // Mode 0 and FALLOC_FL_KEEP_SIZE; never a hole.
-    rules.insert(libc::SYS_fallocate, any(1, &[0, 1])?);
+    // Allocate, with or without a change of size, and punch a hole: overlays give discarded blocks back so.
+    let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    rules.insert(
+        libc::SYS_fallocate,
+        any(1, &[0, bits(libc::FALLOC_FL_KEEP_SIZE), bits(hole)])?,
+    );
 
     rules.insert(libc::SYS_tgkill, vec![own_process()?]);
     rules.insert(libc::SYS_sendto, vec![all([(4, Check::Word(0))])?]);

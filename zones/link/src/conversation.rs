@@ -144,6 +144,12 @@ impl Conversation {
         )
     }
 
+    /// True after `Start` was sent: the zone may be sent everything else.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        matches!(self.phase, Phase::Started | Phase::Ended)
+    }
+
     /// True after `Off` or `Failed`.
     #[must_use]
     pub fn has_ended(&self) -> bool {

@@ -22,6 +22,12 @@ pub struct Size {
 }
 
 impl Size {
+    /// One pixel.
+    pub const SMALLEST: Self = Self {
+        width: 1,
+        height: 1,
+    };
+
     /// None when a side is 0 or beyond the limit.
     #[must_use]
     pub fn new(width: u32, height: u32) -> Option<Self> {

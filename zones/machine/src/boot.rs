@@ -128,7 +128,8 @@ pub fn place_tree(memory: &GuestMemoryMmap<()>, at: u64, tree: &[u8]) -> Result<
 fn size(file: &File, what: &'static str) -> Result<u64, BootError> {
     // By a seek: in the jail nothing may be asked about files by path, and that is how the standard library asks.
     let mut file = file;
-    file.seek(SeekFrom::End(0)).map_err(|source| BootError::Read { what, source })
+    file.seek(SeekFrom::End(0))
+        .map_err(|source| BootError::Read { what, source })
 }
 
 fn copy(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use vm_memory::GuestMemoryMmap;
-use zone_translate::{Clock, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
 use zone_virtio::{Slot, Transport};
 
 use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
@@ -58,7 +58,8 @@ pub struct Builder {
     board: Board,
     plic: Arc<Plic>,
     ports: Vec<Arc<HartPort>>,
-    transports: u32,
+    transports: Vec<Transport>,
+    code: Vec<CodeCache>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -112,23 +113,43 @@ impl Builder {
             board,
             plic,
             ports,
-            transports: 0,
+            transports: Vec::new(),
+            code: Vec::new(),
         })
     }
 
-    /// Plugs in a virtio device: `plug` gets the slot and returns the device's register window beside what the host
-    /// keeps of it.
-    pub fn plug<T>(&mut self, plug: impl FnOnce(Slot) -> (Transport, T)) -> Result<T, MachineError> {
-        if self.transports >= SOURCES {
+    /// The slot of the next virtio device; [`Builder::attach`] puts the device's register window on the bus.
+    pub fn slot(&self) -> Result<Slot, MachineError> {
+        let source = self.attached() + 1;
+        if source > SOURCES {
             return Err(MachineError::Devices);
         }
-        let base = VIRTIO_BASE + u64::from(self.transports) * VIRTIO_SIZE;
-        self.transports += 1;
-        let line = Line { plic: Arc::clone(&self.plic), source: self.transports };
-        let slot = Slot { memory: (*self.memory).clone(), line: Box::new(line) };
-        let (transport, host) = plug(slot);
-        self.board.add(base, VIRTIO_SIZE, Arc::new(transport));
-        Ok(host)
+        let line = Line {
+            plic: Arc::clone(&self.plic),
+            source,
+        };
+        Ok(Slot {
+            memory: (*self.memory).clone(),
+            line: Box::new(line),
+        })
+    }
+
+    /// Attaches the device that was plugged into the last slot, and passes on what the host keeps of it.
+    pub fn attach<T>(&mut self, (transport, host): (Transport, T)) -> T {
+        let base = VIRTIO_BASE + u64::from(self.attached()) * VIRTIO_SIZE;
+        self.board
+            .add(base, VIRTIO_SIZE, Arc::new(transport.clone()));
+        self.transports.push(transport);
+        host
+    }
+
+    fn attached(&self) -> u32 {
+        u32::try_from(self.transports.len()).unwrap_or(SOURCES)
+    }
+
+    /// Lets the harts translate hot code, each into one of these; a hart for which there is none interprets.
+    pub fn translate(&mut self, code: Vec<CodeCache>) {
+        self.code = code;
     }
 
     /// Loads the guest and starts the first hart.
@@ -147,7 +168,7 @@ impl Builder {
             memory: self.memory_length,
             command_line,
             initramfs: loaded.initramfs,
-            transports: self.transports,
+            transports: self.attached(),
             seed,
         };
         let tree = device_tree::write(&description).map_err(BootError::from)?;
@@ -155,32 +176,63 @@ impl Builder {
 
         let ram = Ram::new(self.memory)?;
         let board = Arc::new(self.board);
-        let sbi = Arc::new(Sbi::new(self.ports.clone(), console));
+        let shared = Arc::new(Shared {
+            sbi: Sbi::new(self.ports.clone(), console),
+            transports: self.transports,
+        });
         let clock = Clock::host();
+        let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
-            let hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
-            let (hart_sbi, observer) = (Arc::clone(&sbi), Arc::clone(&observer));
+            let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
+            if let Some(code) = code.next() {
+                hart.translate_into(code);
+            }
+            let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let thread = std::thread::Builder::new()
                 .name(format!("hart {number}"))
-                .spawn(move || run_hart(hart, number, &hart_sbi, &*observer));
+                .spawn(move || run_hart(hart, number, &shared_here, &*observer));
             match thread {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
-                    sbi.end();
+                    shared.end();
                     return Err(MachineError::Thread(error));
                 }
             }
         }
-        sbi.start_hart(0, loaded.entry, loaded.tree);
+        shared.sbi.start_hart(0, loaded.entry, loaded.tree);
         Ok(Machine {
-            sbi,
+            shared,
             threads: Mutex::new(threads),
         })
     }
 }
 
-fn run_hart(mut hart: Hart, number: usize, sbi: &Sbi, observer: &dyn Observer) {
+/// What harts, devices and the machine's owner end together.
+struct Shared {
+    sbi: Sbi,
+    transports: Vec<Transport>,
+}
+
+impl Shared {
+    /// Stops the harts and the devices' queues, in this order: a hart that serves a queue which another hart keeps feeding is
+    /// released, and disks are flushed.
+    fn end(&self) {
+        self.sbi.end();
+        self.transports.iter().for_each(Transport::finish);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("sbi", &self.sbi)
+            .finish_non_exhaustive()
+    }
+}
+
+fn run_hart(mut hart: Hart, number: usize, shared: &Shared, observer: &dyn Observer) {
+    let sbi = &shared.sbi;
     while let Some((pc, opaque)) = sbi.wait_for_start(number) {
         hart.start(pc, number as u64, opaque);
         loop {
@@ -190,7 +242,7 @@ fn run_hart(mut hart: Hart, number: usize, sbi: &Sbi, observer: &dyn Observer) {
                     After::Resume => {}
                     After::Stop => break,
                     After::End(ending) => {
-                        sbi.end();
+                        shared.end();
                         observer.ended(ending);
                         return;
                     }
@@ -203,14 +255,14 @@ fn run_hart(mut hart: Hart, number: usize, sbi: &Sbi, observer: &dyn Observer) {
 /// A machine that runs.
 #[derive(Debug)]
 pub struct Machine {
-    sbi: Arc<Sbi>,
+    shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Machine {
-    /// Stops all harts, wherever they are.
+    /// Stops all harts, wherever they are, and makes what the guest wrote to kept volumes outlive the machine.
     pub fn stop(&self) {
-        self.sbi.end();
+        self.shared.end();
     }
 
     /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
@@ -219,7 +271,7 @@ impl Machine {
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                eprintln!("bulkhead-zone: {}", "a hart's thread panicked");
+                eprintln!("bulkhead-zone: a hart's thread panicked");
             }
         }
     }

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 use zone_jail::{Jail, Layers};
 use zone_link::{FromZone, Hello, LayerName, MissingLayer, Text, ZoneLink, ZoneState};
+use zone_machine::machine::MAX_HARTS;
 use zone_machine::zone;
+use zone_translate::CodeCache;
 
 const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS
 Holds one zone's machine. Started by `bulkhead`, not by hand.";
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The jail forbids new executable mappings. Without code memory the harts interpret.
+    let code = (0..MAX_HARTS)
+        .map_while(|_| CodeCache::new().ok())
+        .collect();
     // Nothing has been read from anyone yet but the command line.
     let report = match Jail::new(required).keep(link.as_fd()).apply() {
         Ok(report) => report,
@@ -43,7 +49,11 @@ fn main() -> ExitCode {
         }
     };
     let hello = FromZone::Hello(hello(&report));
-    match link.send(&hello).map_err(zone::ZoneError::from).and_then(|()| zone::run(&link)) {
+    match link
+        .send(&hello)
+        .map_err(zone::ZoneError::from)
+        .and_then(|()| zone::run(&link, code))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let reason = Text::lossy(&zone::sentence(&error));
@@ -63,7 +73,9 @@ fn arguments() -> Result<Arguments, String> {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
         match name.as_str() {
             "--link-fd" => {
-                let number: RawFd = value()?.parse().map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
+                let number: RawFd = value()?
+                    .parse()
+                    .map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
                 link = Some(inherited(number)?);
             }
             "--jail" => required = Some(value()?.parse().map_err(|error| format!("{error}"))?),
@@ -87,10 +99,17 @@ fn inherited(number: RawFd) -> Result<OwnedFd, String> {
 
 fn hello(report: &zone_jail::Report) -> Hello {
     let missing = report.missing().iter().filter_map(|(layer, reason)| {
-        Some(MissingLayer { layer: LayerName::new(layer.name())?, reason: Text::lossy(reason) })
+        Some(MissingLayer {
+            layer: LayerName::new(layer.name())?,
+            reason: Text::lossy(reason),
+        })
     });
     Hello {
-        in_force: report.in_force().iter().filter_map(|layer| LayerName::new(layer.name())).collect(),
+        in_force: report
+            .in_force()
+            .iter()
+            .filter_map(|layer| LayerName::new(layer.name()))
+            .collect(),
         missing: missing.collect(),
     }
 }

@@ -4,6 +4,7 @@
 //! Specification 2.0. A hart's own calls run on its thread; other harts are reached through their ports.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use zone_translate::{Hart, HartPort, Ram};
 
@@ -30,6 +31,9 @@ const IMPLEMENTATION_VERSION: u64 = 1;
 
 /// Most bytes that one debug console call takes; the caller sees how many were taken.
 const CONSOLE_CHUNK: u64 = 1024;
+
+/// How often a hart that waits for another's fence looks whether that one still runs at all.
+const FENCE_POLL: Duration = Duration::from_millis(20);
 
 /// How the guest ended its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +194,7 @@ impl Sbi {
             }),
             // fence.i, sfence.vma and sfence.vma by ASID; a fence of everything is a fence of any range.
             (RFENCE, 0..=2) => self.targets(first, second).map(|targets| {
-                self.fence(hart, &targets);
+                self.fence(number, &targets);
                 0
             }),
             (HSM, 0) => self.hart_start(first, second, third),
@@ -239,19 +243,25 @@ impl Sbi {
     }
 
     /// Returns when no target still runs with what the fence is about.
-    fn fence(&self, hart: &mut Hart, targets: &[usize]) {
+    fn fence(&self, number: usize, targets: &[usize]) {
+        let Some(own) = self.ports.get(number) else {
+            return;
+        };
         let tickets: Vec<_> = targets
             .iter()
             .filter_map(|target| Some((*target, self.ports.get(*target)?)))
             .map(|(target, port)| (target, port, port.ask_fence()))
             .collect();
+        // The calling hart runs no guest code until its own fences are done, so harts that fence each other both go on.
+        own.set_parked(true);
         for (target, port, ticket) in tickets {
             // A hart that is not started fences when it starts.
-            while !port.fence_is_done(ticket) && self.is_started(target) && !self.has_ended() {
-                hart.serve_fences();
-                std::thread::yield_now();
-            }
+            while !port.wait_for_fence(ticket, FENCE_POLL)
+                && self.is_started(target)
+                && !self.has_ended()
+            {}
         }
+        own.set_parked(false);
     }
 
     fn state(&self, hart: usize) -> Option<HartState> {

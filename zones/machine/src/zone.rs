@@ -15,12 +15,17 @@ use std::sync::{Arc, mpsc};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
-use zone_link::{FromZone, LinkError, Sender, Size, StartConfig, ToZone, Volume, Writes, ZoneLink, ZoneState};
+use zone_link::{
+    FromZone, LinkError, Sender, Size, StartConfig, StreamId, ToZone, Volume, Writes, ZoneLink,
+    ZoneState,
+};
+use zone_translate::CodeCache;
 use zone_virtio::block::{Block, FileVolume, Overlay};
 use zone_virtio::console::{Console, ConsoleHandle};
 use zone_virtio::gpu::{CursorImage, Display, DisplaySink, Gpu, Rect, SharedSurface};
 use zone_virtio::input::{Input, InputEvent, InputHandle, POINTER_MAX};
 use zone_virtio::rng::Rng;
+use zone_virtio::vsock::{Vsock, VsockHandle, VsockHost};
 
 use self::outlet::Outlet;
 use self::ports::{ConsoleOutput, Ports};
@@ -30,6 +35,10 @@ use crate::sbi::Ending;
 /// What the machine adds to the endpoint's kernel command line. The early console is the SBI's and stays: through it the kernel's
 /// last words are heard even before a driver is loaded. Only errors go there, each character costs the guest time.
 const COMMAND_LINE: &str = "earlycon=sbi keep_bootcon loglevel=4 panic=1";
+/// The guest's address on its socket device, the first that is not reserved. Each zone has a device of its own, so all have it.
+const GUEST_CID: u32 = 3;
+/// The base's identity that a kept overlay records: the endpoint alone pairs bases with overlays, so none is needed here.
+const PAIRED: [u8; 32] = [0; 32];
 /// evdev code of the power button.
 const KEY_POWER: u16 = 116;
 
@@ -81,11 +90,13 @@ pub fn sentence(error: &dyn Error) -> String {
     text
 }
 
-/// Runs the zone until its machine ends or the endpoint is gone.
-pub fn run(link: &ZoneLink) -> Result<(), ZoneError> {
-    let Some((start, surface)) = receive_start(link)? else { return Ok(()) };
+/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate.
+pub fn run(link: &ZoneLink, code: Vec<CodeCache>) -> Result<(), ZoneError> {
+    let Some((start, surface)) = receive_start(link)? else {
+        return Ok(());
+    };
     link.send(&FromZone::State(ZoneState::Starting))?;
-    let zone = Zone::start(link, *start, surface)?;
+    let zone = Zone::start(link, *start, surface, code)?;
     link.send(&FromZone::State(ZoneState::Running))?;
     while let Some(message) = link.recv()? {
         zone.handle(message)?;
@@ -108,8 +119,16 @@ fn receive_start(link: &ZoneLink) -> Result<Option<(Box<StartConfig>, NewSurface
         match link.recv()? {
             None => return Ok(None),
             Some(ToZone::Start(config)) => start = Some(config),
-            Some(ToZone::Surface { generation, size, memory }) => {
-                surface = Some(NewSurface { generation: generation.0, size, memory });
+            Some(ToZone::Surface {
+                generation,
+                size,
+                memory,
+            }) => {
+                surface = Some(NewSurface {
+                    generation: generation.0,
+                    size,
+                    memory,
+                });
             }
             Some(other) => return Err(ZoneError::Order(other.name())),
         }
@@ -129,36 +148,66 @@ struct Zone {
     pointer: InputHandle,
     power: InputHandle,
     console: ConsoleHandle,
+    sockets: VsockHandle,
     input: mpsc::Sender<ports::Input>,
 }
 
 impl Zone {
-    fn start(link: &ZoneLink, config: StartConfig, surface: NewSurface) -> Result<Self, ZoneError> {
+    fn start(
+        link: &ZoneLink,
+        config: StartConfig,
+        surface: NewSurface,
+        code: Vec<CodeCache>,
+    ) -> Result<Self, ZoneError> {
         let sender = link.sender();
         let mut builder = Builder::new(config.memory_mib, config.harts.into())?;
+        builder.translate(code);
         for (volume, letter) in config.volumes.into_iter().zip('a'..) {
-            let block = open_volume(volume).map_err(|source| ZoneError::Volume { letter, source })?;
-            builder.plug(|slot| (Block::plug(slot, block, &format!("bulkhead-vd{letter}")), ()))?;
+            let block =
+                open_volume(volume).map_err(|source| ZoneError::Volume { letter, source })?;
+            let block = Block::plug(builder.slot()?, block, &format!("bulkhead-vd{letter}"));
+            builder.attach((block, ()));
         }
         let size = surface.size;
         let generation = surface.generation;
         let surface = SharedSurface::map(surface.memory, size.width(), size.height())?;
-        let screen = Screen { sender: sender.clone() };
-        let display = builder.plug(|slot| Gpu::plug(slot, surface, generation, Box::new(screen)))?;
-        let keyboard = builder.plug(Input::keyboard)?;
-        let pointer = builder.plug(Input::pointer)?;
-        let power = builder.plug(Input::power_button)?;
+        let screen = Screen {
+            sender: sender.clone(),
+        };
+        let display = builder.attach(Gpu::plug(
+            builder.slot()?,
+            surface,
+            generation,
+            Box::new(screen),
+        ));
+        let keyboard = builder.attach(Input::keyboard(builder.slot()?));
+        let pointer = builder.attach(Input::pointer(builder.slot()?));
+        let power = builder.attach(Input::power_button(builder.slot()?));
         let outlet = Arc::new(Outlet::new(sender.clone()));
         let console_output = Arc::new(ConsoleOutput::new(Arc::clone(&outlet), sender.clone()));
         let (ports, input, receiver) = Ports::new(Arc::clone(&outlet), Arc::clone(&console_output));
-        let console = builder.plug(|slot| Console::plug(slot, Box::new(ports)))?;
-        builder.plug(|slot| (Rng::plug(slot), ()))?;
+        let console = builder.attach(Console::plug(builder.slot()?, Box::new(ports)));
+        builder.attach((Rng::plug(builder.slot()?), ()));
+        let streams = Streams {
+            sender: sender.clone(),
+        };
+        let sockets =
+            Vsock::plug(builder.slot()?, GUEST_CID, Box::new(streams)).map_err(|source| {
+                ZoneError::Host {
+                    what: "thread for streams",
+                    source,
+                }
+            })?;
+        let sockets = builder.attach(sockets);
 
         let (feeder_console, feeder_sender) = (console.clone(), sender.clone());
         std::thread::Builder::new()
             .name("ports".into())
             .spawn(move || ports::feed(&receiver, &feeder_console, &feeder_sender))
-            .map_err(|source| ZoneError::Host { what: "thread", source })?;
+            .map_err(|source| ZoneError::Host {
+                what: "thread",
+                source,
+            })?;
 
         let command_line = format!("{COMMAND_LINE} {}", config.command_line);
         let machine = builder.start(
@@ -169,12 +218,27 @@ impl Zone {
             console_output,
             Arc::new(Reporter { sender }),
         )?;
-        Ok(Self { machine, outlet, display, size: size.into(), keyboard, pointer, power, console, input })
+        Ok(Self {
+            machine,
+            outlet,
+            display,
+            size: size.into(),
+            keyboard,
+            pointer,
+            power,
+            console,
+            sockets,
+            input,
+        })
     }
 
     fn handle(&self, message: ToZone) -> Result<(), ZoneError> {
         match message {
-            ToZone::Surface { generation, size, memory } => {
+            ToZone::Surface {
+                generation,
+                size,
+                memory,
+            } => {
                 let surface = SharedSurface::map(memory, size.width(), size.height())?;
                 self.size.set(size);
                 self.display.resize(surface, generation.0);
@@ -183,27 +247,52 @@ impl Zone {
                 self.keyboard.send(&[InputEvent::Key { code, pressed }]);
             }
             ToZone::PointerMotion { x, y } => {
-                let size = self.size.get();
-                self.pointer.send(&[InputEvent::Position { x: scale(x, size.width()), y: scale(y, size.height()) }]);
+                // The guest's range covers what it shows, which is not the surface's size until it has followed a resize.
+                let surface = self.size.get();
+                let (width, height) = self
+                    .display
+                    .shown_size()
+                    .unwrap_or((surface.width(), surface.height()));
+                self.pointer.send(&[InputEvent::Position {
+                    x: scale(x, width),
+                    y: scale(y, height),
+                }]);
             }
             ToZone::PointerButton { code, pressed } => {
                 self.pointer.send(&[InputEvent::Key { code, pressed }]);
             }
-            ToZone::Wheel { vertical, horizontal } => {
-                self.pointer.send(&[InputEvent::Wheel { vertical, horizontal }]);
+            ToZone::Wheel {
+                vertical,
+                horizontal,
+            } => {
+                self.pointer.send(&[InputEvent::Wheel {
+                    vertical,
+                    horizontal,
+                }]);
             }
             ToZone::PortData { port, data } => {
                 // The receiver lives as long as the process.
-                let _ = self.input.send(ports::Input::Bytes(port, data.as_slice().to_vec()));
+                let _ = self
+                    .input
+                    .send(ports::Input::Bytes(port, data.as_slice().to_vec()));
             }
             ToZone::PortCredit { port, bytes } => {
                 self.outlet.grant(port, bytes).map_err(LinkError::from)?;
                 self.console.resume(port.number());
             }
             ToZone::Power => {
-                self.power.send(&[InputEvent::Key { code: KEY_POWER, pressed: true }]);
-                self.power.send(&[InputEvent::Key { code: KEY_POWER, pressed: false }]);
+                self.power.send(&[InputEvent::Key {
+                    code: KEY_POWER,
+                    pressed: true,
+                }]);
+                self.power.send(&[InputEvent::Key {
+                    code: KEY_POWER,
+                    pressed: false,
+                }]);
             }
+            ToZone::StreamAccept { id, socket } => self.sockets.accept(id.0, socket),
+            ToZone::StreamRefuse { id } => self.sockets.refuse(id.0),
+            ToZone::StreamDial { port, socket, .. } => self.sockets.dial(port, socket),
             // The guest is not told: it sees its keys released, and nothing more while it has no focus.
             ToZone::Focus(_) => {}
             other => return Err(ZoneError::Order(other.name())),
@@ -221,21 +310,26 @@ fn scale(pixel: u32, side: u32) -> u32 {
 
 fn seed() -> Result<[u8; 32], ZoneError> {
     let mut seed = [0; 32];
-    getrandom(&mut seed, GetRandomFlags::empty())
-        .map_err(|error| ZoneError::Host { what: "random numbers", source: error.into() })?;
+    getrandom(&mut seed, GetRandomFlags::empty()).map_err(|error| ZoneError::Host {
+        what: "random numbers",
+        source: error.into(),
+    })?;
     Ok(seed)
 }
 
-fn open_volume(volume: Volume) -> Result<Box<dyn zone_virtio::block::Volume>, Box<dyn Error + Send + Sync>> {
+fn open_volume(
+    volume: Volume,
+) -> Result<Box<dyn zone_virtio::block::Volume>, Box<dyn Error + Send + Sync>> {
     let base = FileVolume::open(File::from(volume.image))?;
     Ok(match volume.writes {
         Writes::Refused => Box::new(base),
         Writes::Discarded => {
             // Grows only as the guest writes; the process's memory limit bounds it.
-            let scratch = memfd_create("overlay", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+            let scratch =
+                memfd_create("overlay", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
             Box::new(Overlay::temporary(base, File::from(scratch))?)
         }
-        Writes::Kept(_) => return Err("kept writes are not there yet".into()),
+        Writes::Kept(overlay) => Box::new(Overlay::open(base, File::from(overlay), PAIRED)?),
     })
 }
 
@@ -248,10 +342,18 @@ impl DisplaySink for Screen {
     fn frame(&mut self, generation: u32, damage: &[Rect]) {
         let rectangles = damage
             .iter()
-            .map(|rect| zone_link::Rect { x: rect.x, y: rect.y, width: rect.width, height: rect.height })
+            .map(|rect| zone_link::Rect {
+                x: rect.x,
+                y: rect.y,
+                width: rect.width,
+                height: rect.height,
+            })
             .collect();
         // A link that is gone ends the process by the main thread.
-        let _ = self.sender.send(&FromZone::Frame { generation: zone_link::Generation(generation), rectangles });
+        let _ = self.sender.send(&FromZone::Frame {
+            generation: zone_link::Generation(generation),
+            rectangles,
+        });
     }
 
     fn cursor(&mut self, cursor: Option<&CursorImage>) {
@@ -265,7 +367,23 @@ impl DisplaySink for Screen {
                 cursor.pixels.clone(),
             )
         });
-        let _ = self.sender.send(&image.map_or(FromZone::CursorHidden, FromZone::Cursor));
+        let _ = self
+            .sender
+            .send(&image.map_or(FromZone::CursorHidden, FromZone::Cursor));
+    }
+}
+
+/// Asks the endpoint for the streams that the guest wants.
+struct Streams {
+    sender: Sender<FromZone>,
+}
+
+impl VsockHost for Streams {
+    fn request(&mut self, id: u32, port: u32) {
+        let _ = self.sender.send(&FromZone::StreamRequest {
+            id: StreamId(id),
+            port,
+        });
     }
 }
 
@@ -281,8 +399,7 @@ impl Observer for Reporter {
             Ending::Reset => ZoneState::Reset,
         };
         let _ = self.sender.send(&FromZone::State(state));
-        // The main thread waits for the endpoint, which has nothing more to say to a machine that is gone. Devices write
-        // straight to their files, so nothing is lost.
+        // The main thread waits for the endpoint, which has nothing more to say to a machine that is gone.
         std::process::exit(0);
     }
 }

@@ -13,7 +13,12 @@ use crate::op::Op;
 const LONGEST: usize = 64;
 /// Most decoded instructions kept: 12 MiB of them.
 const CAPACITY: usize = 768 * 1024;
-const JUMPS: usize = 4096;
+/// Entries of the table by virtual address, which generated code reads too.
+pub(crate) const JUMPS: usize = 4096;
+pub(crate) const JUMP_PC: i32 = std::mem::offset_of!(Jump, pc) as i32;
+pub(crate) const JUMP_CONTEXT: i32 = std::mem::offset_of!(Jump, context) as i32;
+pub(crate) const JUMP_CODE: i32 = std::mem::offset_of!(Jump, code) as i32;
+const _: () = assert!(size_of::<Jump>() == 32, "generated code indexes the table");
 const BUCKETS: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 
@@ -21,14 +26,39 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
-    length: u32,
+    length: u16,
 }
 
+/// What is known about a virtual address.
 #[derive(Clone, Copy)]
-struct Jump {
+#[repr(C)]
+pub(crate) struct Jump {
     pc: u64,
-    context: u32,
-    span: Span,
+    context: u64,
+    /// Address of its translation, or of the code that leaves for the interpreter.
+    pub(crate) code: u64,
+    start: u32,
+    length: u16,
+    /// How often the interpreter ran it.
+    pub(crate) heat: u16,
+}
+
+impl Jump {
+    const EMPTY: Self = Self {
+        pc: 1,
+        context: 0,
+        code: 0,
+        start: 0,
+        length: 0,
+        heat: 0,
+    };
+
+    pub(crate) fn span(&self) -> Span {
+        Span {
+            start: self.start,
+            length: self.length,
+        }
+    }
 }
 
 struct Block {
@@ -47,22 +77,13 @@ pub struct Blocks {
     epoch: u32,
 }
 
-const EMPTY_JUMP: Jump = Jump {
-    pc: 1,
-    context: 0,
-    span: Span {
-        start: 0,
-        length: 0,
-    },
-};
-
 impl Default for Blocks {
     fn default() -> Self {
         Self {
             ops: Vec::new(),
             blocks: Vec::new(),
             buckets: vec![NONE; BUCKETS].into_boxed_slice(),
-            jumps: Box::new([EMPTY_JUMP; JUMPS]),
+            jumps: Box::new([Jump::EMPTY; JUMPS]),
             epoch: 0,
         }
     }
@@ -82,22 +103,33 @@ fn bucket(physical: u64) -> usize {
 }
 
 impl Blocks {
-    /// The block that starts at this virtual address, if it was looked up in this context (translations and privilege)
-    /// before.
+    /// What is known about this virtual address in this context (translations and privilege).
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64, context: u32) -> Option<Span> {
-        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
-        (jump.pc == pc && jump.context == context).then_some(jump.span)
+    pub(crate) fn jump(&mut self, pc: u64, context: u64) -> Option<&mut Jump> {
+        let jump = &mut self.jumps[(pc >> 1) as usize % JUMPS];
+        (jump.pc == pc && jump.context == context).then_some(jump)
     }
 
-    /// Remembers the block for [`Blocks::jump`].
-    pub(crate) fn remember(&mut self, pc: u64, context: u32, span: Span) {
-        self.jumps[(pc >> 1) as usize % JUMPS] = Jump { pc, context, span };
+    /// Remembers the block and the code for [`Blocks::jump`].
+    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span, code: u64) {
+        self.jumps[(pc >> 1) as usize % JUMPS] = Jump {
+            pc,
+            context,
+            code,
+            start: span.start,
+            length: span.length,
+            heat: 0,
+        };
+    }
+
+    /// The table of what is known by virtual address, for generated code.
+    pub(crate) fn jump_table(&mut self) -> *mut Jump {
+        self.jumps.as_mut_ptr()
     }
 
     /// Drops what [`Blocks::jump`] finds.
     pub(crate) fn forget_jumps(&mut self) {
-        self.jumps.fill(EMPTY_JUMP);
+        self.jumps.fill(Jump::EMPTY);
     }
 
     /// The instructions of a block.
@@ -205,7 +237,7 @@ impl Blocks {
         let length = self.ops.len() - start;
         (length > 0).then(|| Span {
             start: u32::try_from(start).unwrap_or_default(),
-            length: u32::try_from(length).unwrap_or_default(),
+            length: u16::try_from(length).unwrap_or_default(),
         })
     }
 
@@ -215,7 +247,8 @@ impl Blocks {
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
         self.ops.clear();
         self.blocks.clear();
         self.buckets.fill(NONE);

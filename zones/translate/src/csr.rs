@@ -102,7 +102,7 @@ impl Core {
                 if number == TIME {
                     self.now()
                 } else {
-                    self.retired
+                    self.retired()
                 }
             }
             _ => return Err(Refused),
@@ -119,7 +119,7 @@ impl Core {
             }
             SIE => {
                 self.sie = value & (SSIP | STIP | SEIP);
-                self.budget = 0;
+                self.set_budget(0);
             }
             // Direct and vectored modes; a reserved mode leaves the base direct.
             STVEC => self.stvec = value & !2,
@@ -131,11 +131,11 @@ impl Core {
             STVAL => self.stval = value,
             SIP => {
                 self.port.write_software_pending(value & SSIP != 0);
-                self.budget = 0;
+                self.set_budget(0);
             }
             STIMECMP => {
                 self.stimecmp = value;
-                self.budget = 0;
+                self.set_budget(0);
             }
             SATP => {
                 self.mmu.set_satp(value);
@@ -163,12 +163,13 @@ impl Core {
             Privilege::Supervisor if self.status & status::SUM != 0 => View::SupervisorUser,
             Privilege::Supervisor => View::Supervisor,
         });
+        self.float_changed();
         self.recheck_interrupts();
     }
 
     fn set_float_state(&mut self, frm: u8, flags: u8) {
         self.frm = frm & 7;
         self.flags = Flags(flags & 31);
-        self.status |= status::FS;
+        self.float_written();
     }
 }

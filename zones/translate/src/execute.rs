@@ -10,6 +10,7 @@ use crate::op::{Kind, Op};
 use crate::trap::{BREAKPOINT, Trap, USER_CALL};
 
 /// How a block ended.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Flow {
     /// `pc` says where to go on.
     Continue,
@@ -218,11 +219,11 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
             Mul => x!(op.rd) = x!(op.rs1).wrapping_mul(x!(op.rs2)),
             Mulh => {
                 x!(op.rd) =
-                    ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64
+                    ((i128::from(x!(op.rs1) as i64) * i128::from(x!(op.rs2) as i64)) >> 64) as u64;
             }
             Mulhsu => {
                 x!(op.rd) =
-                    ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64
+                    ((i128::from(x!(op.rs1) as i64).wrapping_mul(x!(op.rs2) as i128)) >> 64) as u64;
             }
             Mulhu => x!(op.rd) = ((u128::from(x!(op.rs1)) * u128::from(x!(op.rs2))) >> 64) as u64,
             Div => {
@@ -511,7 +512,6 @@ fn csr(core: &mut Core, op: &Op) -> Result<u64, Trap> {
 impl Core {
     #[inline(always)]
     fn retire(&mut self, count: usize) {
-        self.retired = self.retired.wrapping_add(count as u64);
         self.budget -= count as i64;
     }
 }

@@ -1,10 +1,11 @@
 //! One hart: its registers, its traps and the loop that runs it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
 
 use zone_softfloat::Flags;
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Jump, Span};
 use crate::bus::Bus;
 use crate::csr::status;
 use crate::execute::{self, Flow};
@@ -13,6 +14,7 @@ use crate::mmu::{Access, Mmu};
 use crate::op::SINK;
 use crate::port::{HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
+use crate::translate::{After, CodeCache, Site, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -37,6 +39,16 @@ pub enum Exit {
     SupervisorCall,
     /// [`HartPort::stop`] was called.
     Stopped,
+}
+
+/// Why a slice ended.
+pub(crate) enum Pause {
+    /// It is time to look around.
+    Slice,
+    /// The hart waits for an interrupt.
+    Waiting,
+    /// The machine is needed.
+    Exit(Exit),
 }
 
 /// What a load-reserved remembers.
@@ -67,14 +79,15 @@ pub(crate) struct Core {
     pub(crate) senvcfg: u64,
     pub(crate) stimecmp: u64,
     pub(crate) reservation: Option<Reservation>,
-    pub(crate) retired: u64,
+    /// Instructions that will have been retired when the budget is used up.
+    horizon: u64,
     skipped: u64,
     /// Instructions until the hart looks at clock and interrupts again; 0 asks for it now.
     pub(crate) budget: i64,
-    /// An interrupt was pending but not enabled when the hart last looked.
+    /// Interrupts were pending when the hart last looked, more than it could take.
     deferred: bool,
     /// Names the translations in force and the privilege, for blocks found by virtual address.
-    context: u32,
+    pub(crate) context: u64,
     pub(crate) mmu: Mmu,
     pub(crate) ram: Ram,
     pub(crate) bus: Arc<dyn Bus>,
@@ -82,12 +95,25 @@ pub(crate) struct Core {
     clock: Clock,
     /// Set when blocks must be checked against memory again.
     pub(crate) code_may_have_changed: bool,
+    /// Traps and interrupts taken.
+    pub(crate) traps: u64,
+    /// Floating point is on, its state marked as changed, and dynamic rounding is to nearest.
+    pub(crate) float_ready: u8,
+    /// Flags of the host's floating point that are not yet the guest's.
+    pub(crate) host_flags: u32,
+    /// How the last instruction ended that generated code left to the interpreter.
+    pub(crate) flow: Flow,
+    /// Such instructions.
+    pub(crate) sites: Vec<Site>,
+    /// [`Blocks::jump_table`], for generated code.
+    pub(crate) jumps: AtomicPtr<Jump>,
 }
 
 /// One RISC-V hart.
 pub struct Hart {
-    core: Core,
-    blocks: Blocks,
+    pub(crate) core: Core,
+    pub(crate) blocks: Blocks,
+    translator: Option<Translator>,
 }
 
 impl std::fmt::Debug for Hart {
@@ -95,7 +121,7 @@ impl std::fmt::Debug for Hart {
         f.debug_struct("Hart")
             .field("pc", &format_args!("{:#x}", self.core.pc))
             .field("privilege", &self.core.privilege)
-            .field("retired", &self.core.retired)
+            .field("retired", &self.core.retired())
             .finish_non_exhaustive()
     }
 }
@@ -121,7 +147,7 @@ impl Hart {
             senvcfg: 0,
             stimecmp: u64::MAX,
             reservation: None,
-            retired: 0,
+            horizon: 0,
             skipped: 0,
             budget: 0,
             deferred: false,
@@ -132,10 +158,17 @@ impl Hart {
             port,
             clock,
             code_may_have_changed: false,
+            traps: 0,
+            float_ready: 0,
+            host_flags: 0,
+            flow: Flow::Continue,
+            sites: Vec::new(),
+            jumps: AtomicPtr::default(),
         };
         Self {
             core,
             blocks: Blocks::default(),
+            translator: None,
         }
     }
 
@@ -144,9 +177,11 @@ impl Hart {
         let core = &mut self.core;
         core.x = [0; 64];
         (core.x[10], core.x[11]) = (a0, a1);
-        core.pc = pc;
+        core.pc = pc & !1;
         core.privilege = Privilege::Supervisor;
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
+        // Firmware lets programs read cycle, time and instret, and kernels count on it.
+        (core.scounteren, core.senvcfg) = (7, 0);
         core.reservation = None;
         core.mmu.set_satp(0);
         core.code_may_have_changed = true;
@@ -184,19 +219,13 @@ impl Hart {
 
     /// Instructions retired since the hart was made.
     pub fn retired(&self) -> u64 {
-        self.core.retired
+        self.core.retired()
     }
 
     /// Sets the time of the next timer interrupt, as SBI's `set_timer` does.
     pub fn set_timer(&mut self, time: u64) {
         self.core.stimecmp = time;
-        self.core.budget = 0;
-    }
-
-    /// Does the fences that others have asked this hart for. Called by a hart that waits for another's fence, so that two
-    /// harts that wait for each other both go on.
-    pub fn serve_fences(&mut self) {
-        self.core.serve_fences();
+        self.core.set_budget(0);
     }
 
     /// The guest's RAM, by physical address.
@@ -207,44 +236,159 @@ impl Hart {
     /// Runs until something needs the machine.
     pub fn run(&mut self) -> Exit {
         loop {
-            if (self.core.budget <= 0 || self.core.port.attention())
-                && let Some(exit) = self.core.look_around()
-            {
-                return exit;
-            }
-            let (pc, context) = (self.core.pc, self.core.context);
-            let span = match self.blocks.jump(pc, context) {
-                Some(span) if !self.core.code_may_have_changed => span,
-                _ => match self.find_block() {
-                    Ok(span) => span,
-                    Err(trap) => {
-                        self.core.enter_trap(trap, pc);
-                        continue;
-                    }
-                },
-            };
-            match execute::run(&mut self.core, self.blocks.ops(span), pc) {
-                Flow::Continue => {}
-                Flow::Exit(exit) => return exit,
-                Flow::Wait => self.core.wait(),
+            match self.run_slice(SLICE) {
+                Pause::Slice => {}
+                Pause::Waiting => self.core.wait(),
+                Pause::Exit(exit) => return exit,
             }
         }
     }
 
+    /// Looks around, then runs about so many instructions; a trap counts as one.
+    pub(crate) fn run_slice(&mut self, instructions: i64) -> Pause {
+        if let Some(exit) = self.core.look_around() {
+            return Pause::Exit(exit);
+        }
+        self.core.set_budget(instructions);
+        let mut after = After::Anywhere;
+        while self.core.budget > 0 && !self.core.port.attention() {
+            if self.core.code_may_have_changed {
+                self.see_new_code();
+                after = After::Anywhere;
+            }
+            let (pc, context) = (self.core.pc, self.core.context);
+            let (span, code, heat) = match self.blocks.jump(pc, context) {
+                Some(jump) => {
+                    jump.heat = jump.heat.saturating_add(1);
+                    (jump.span(), jump.code, jump.heat)
+                }
+                None => match self.find_block() {
+                    Ok((span, code)) => (span, code, 0),
+                    Err(trap) => {
+                        self.core.enter_trap(trap, pc);
+                        after = After::Anywhere;
+                        continue;
+                    }
+                },
+            };
+            if let Some(translator) = &mut self.translator {
+                if code != translator.untranslated() && after != After::Interpret {
+                    if let After::Link(id) = after {
+                        translator.link(id, code, context);
+                    }
+                    self.core.flow = Flow::Continue;
+                    after = translator.run(&mut self.core, code);
+                    match self.core.flow {
+                        Flow::Continue => continue,
+                        Flow::Exit(exit) => return Pause::Exit(exit),
+                        Flow::Wait => return Pause::Waiting,
+                    }
+                }
+                if heat == translator.heat && self.translate() {
+                    continue;
+                }
+            }
+            after = After::Anywhere;
+            match execute::run(&mut self.core, self.blocks.ops(span), pc) {
+                Flow::Continue => {}
+                Flow::Exit(exit) => return Pause::Exit(exit),
+                Flow::Wait => return Pause::Waiting,
+            }
+        }
+        Pause::Slice
+    }
+
+    /// Lets this hart translate hot code, into this memory. Returns false, and goes on interpreting, if the host's
+    /// processor lacks what translated code uses.
+    pub fn translate_into(&mut self, cache: CodeCache) -> bool {
+        self.translator = Translator::new(cache);
+        *self.core.jumps.get_mut() = self.blocks.jump_table();
+        self.blocks.clear();
+        self.core.change_context();
+        self.translator.is_some()
+    }
+
+    /// Translates whatever is run, even once: for tests of the translator.
+    pub(crate) fn translate_everything(&mut self) {
+        if let Some(translator) = &mut self.translator {
+            translator.heat = 0;
+        }
+    }
+
+    /// Translates into memory of its own, at once.
+    #[cfg(test)]
+    pub(crate) fn translate_at_once(&mut self) {
+        assert!(
+            self.translate_into(CodeCache::new().unwrap()),
+            "this host is too old to test the translator"
+        );
+        self.translate_everything();
+    }
+
+    /// The decoded block at the program counter.
+    pub(crate) fn block(&mut self) -> Result<Span, Trap> {
+        if self.core.code_may_have_changed {
+            self.see_new_code();
+        }
+        match self.blocks.jump(self.core.pc, self.core.context) {
+            Some(jump) => Ok(jump.span()),
+            None => Ok(self.find_block()?.0),
+        }
+    }
+
+    #[cold]
+    fn see_new_code(&mut self) {
+        self.core.code_may_have_changed = false;
+        self.blocks.new_epoch();
+        if let Some(translator) = &mut self.translator {
+            translator.new_epoch();
+        }
+        self.core.change_context();
+    }
+
+    /// Translates what starts at the program counter. Returns whether there is code for it now.
+    #[cold]
+    fn translate(&mut self) -> bool {
+        let core = &mut self.core;
+        let Some(translator) = &mut self.translator else {
+            return false;
+        };
+        if translator.is_full() {
+            translator.forget(core);
+            self.blocks.forget_jumps();
+            return false;
+        }
+        let supervisor = core.privilege == Privilege::Supervisor;
+        let Ok((physical, page)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
+            return false;
+        };
+        let code = translator.translate(core, core.pc, physical, page);
+        match (code, self.blocks.jump(core.pc, core.context)) {
+            (Some(code), Some(jump)) => {
+                jump.code = code;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The decoded block at the program counter, and the address of its translation or of what stands for none.
     #[cold]
     #[inline(never)]
-    fn find_block(&mut self) -> Result<crate::blocks::Span, Trap> {
+    fn find_block(&mut self) -> Result<(Span, u64), Trap> {
         let core = &mut self.core;
-        if core.code_may_have_changed {
-            core.code_may_have_changed = false;
-            self.blocks.new_epoch();
-            core.change_context();
-        }
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
         let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        let mut code = None;
         let span = match self.blocks.at(physical, page) {
-            Some(span) => span,
+            Some(span) => {
+                code = self
+                    .translator
+                    .as_mut()
+                    .and_then(|translator| translator.find(pc, physical, page));
+                span
+            }
             None => {
                 let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
                 let low = page.load::<u16>(physical);
@@ -254,12 +398,11 @@ impl Hart {
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
         };
-        if core.context <= 1 {
-            // The counter wrapped: older entries could look current.
-            self.blocks.forget_jumps();
-        }
-        self.blocks.remember(pc, core.context, span);
-        Ok(span)
+        let code = code
+            .or(self.translator.as_ref().map(Translator::untranslated))
+            .unwrap_or_default();
+        self.blocks.remember(pc, core.context, span, code);
+        Ok((span, code))
     }
 }
 
@@ -384,8 +527,19 @@ impl Core {
         Ok((page.ok_or(Trap::access_fault(access, address))?, physical))
     }
 
+    /// Instructions retired since the hart was made.
+    pub(crate) fn retired(&self) -> u64 {
+        self.horizon.wrapping_sub(self.budget.cast_unsigned())
+    }
+
+    /// Gives a new budget of instructions.
+    pub(crate) fn set_budget(&mut self, instructions: i64) {
+        self.horizon = self.retired().wrapping_add(instructions.cast_unsigned());
+        self.budget = instructions;
+    }
+
     pub(crate) fn now(&self) -> u64 {
-        self.clock.now(self.retired, self.skipped)
+        self.clock.now(self.retired(), self.skipped)
     }
 
     pub(crate) fn interrupts_pending(&self) -> u64 {
@@ -395,30 +549,28 @@ impl Core {
 
     /// Blocks remembered by virtual address no longer apply.
     pub(crate) fn change_context(&mut self) {
-        let generation = (self.context >> 1).wrapping_add(1) & (u32::MAX >> 1);
-        self.context = generation << 1 | self.context & 1;
+        self.context = self.context.wrapping_add(2);
     }
 
-    fn set_privilege(&mut self, privilege: Privilege) {
+    pub(crate) fn set_privilege(&mut self, privilege: Privilege) {
         self.privilege = privilege;
-        self.context = self.context & !1 | u32::from(privilege == Privilege::Supervisor);
+        self.context = self.context & !1 | u64::from(privilege == Privilege::Supervisor);
         self.status_changed();
     }
 
     /// Clock, interrupts, fences and stop requests.
     #[cold]
     #[inline(never)]
-    fn look_around(&mut self) -> Option<Exit> {
+    pub(crate) fn look_around(&mut self) -> Option<Exit> {
         self.port.take_attention();
         self.serve_fences();
         if self.port.stop_asked() {
             // Stays visible until it is cleared.
             return Some(Exit::Stopped);
         }
-        self.budget = SLICE;
         let ready = self.interrupts_pending() & self.sie;
         let enabled = self.privilege == Privilege::User || self.status & status::SIE != 0;
-        self.deferred = ready != 0 && !enabled;
+        self.deferred = ready != 0;
         if ready != 0 && enabled {
             let cause = if ready & SEIP != 0 {
                 SEIP.trailing_zeros()
@@ -448,17 +600,17 @@ impl Core {
     }
 
     /// `wfi`: sleeps until an interrupt is pending and enabled in `sie`, whatever `sstatus` says.
-    fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         loop {
             if self.port.stop_asked() || self.interrupts_pending() & self.sie != 0 {
-                self.budget = 0;
+                self.set_budget(0);
                 return;
             }
             let timer = (self.sie & STIP != 0 && self.stimecmp != u64::MAX)
                 .then(|| self.stimecmp.saturating_sub(self.now()));
             match (self.clock, timer) {
                 (Clock::Instructions { .. }, Some(ticks)) => {
-                    self.skipped = self.skipped.wrapping_add(ticks)
+                    self.skipped = self.skipped.wrapping_add(ticks);
                 }
                 (_, ticks) => self
                     .port
@@ -473,6 +625,10 @@ impl Core {
 
     /// Enters S-mode's trap handler; `pc` is the instruction that trapped, or the next one for an interrupt.
     pub(crate) fn enter_trap(&mut self, trap: Trap, pc: u64) {
+        // An endless chain of traps must end its slice, too.
+        self.budget -= 1;
+        self.horizon = self.horizon.wrapping_sub(1);
+        self.traps = self.traps.wrapping_add(1);
         self.sepc = pc;
         self.scause = trap.cause;
         self.stval = trap.value;
@@ -532,7 +688,29 @@ impl Core {
     /// Looks at interrupts before the next block if one was waiting to be enabled.
     pub(crate) fn recheck_interrupts(&mut self) {
         if self.deferred {
-            self.budget = 0;
+            self.set_budget(0);
+        }
+    }
+
+    /// Takes over what a new `sstatus.FS` or rounding mode means for translated code.
+    #[inline(always)]
+    pub(crate) fn float_changed(&mut self) {
+        self.float_ready = u8::from(self.status & status::FS == status::FS && self.frm == 0);
+    }
+
+    /// Adds the flags that generated code raised on the host to the guest's.
+    #[inline(always)]
+    pub(crate) fn absorb_host_flags(&mut self) {
+        // Invalid, (denormal,) division by zero, overflow, underflow, inexact: bits 0 to 5 there; bits 4 to 0 here.
+        let raised = self.host_flags & 0x3d;
+        if raised != 0 {
+            self.host_flags = 0;
+            let flags = (raised & 1) << 4
+                | (raised & 4) << 1
+                | (raised & 8) >> 1
+                | (raised & 0x10) >> 3
+                | raised >> 5;
+            self.flags.0 |= flags as u8;
         }
     }
 
@@ -546,5 +724,6 @@ impl Core {
     #[inline(always)]
     pub(crate) fn float_written(&mut self) {
         self.status |= status::FS;
+        self.float_changed();
     }
 }

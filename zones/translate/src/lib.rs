@@ -24,14 +24,21 @@ pub mod blocks;
 pub mod bus;
 pub mod csr;
 pub mod decode;
+#[cfg(test)]
+mod differential;
 mod execute;
 mod float;
+pub mod fuzzing;
 pub mod hart;
+pub mod lockstep;
 pub mod memory;
 pub mod mmu;
 pub mod op;
 pub mod port;
+#[cfg(test)]
+mod testing;
 pub mod time;
+mod translate;
 pub mod trap;
 
 pub use bus::{Bus, BusFault};
@@ -39,3 +46,4 @@ pub use hart::{Exit, Hart};
 pub use memory::Ram;
 pub use port::HartPort;
 pub use time::Clock;
+pub use translate::{CodeCache, CodeError};

@@ -87,9 +87,8 @@ macro_rules! word {
             #[inline(always)]
             unsafe fn load(pointer: *mut u8) -> Self {
                 // SAFETY: the caller gives an aligned pointer into guest RAM, which is only accessed by atomics.
-                Self::from_le(
-                    unsafe { <$atomic>::from_ptr(pointer.cast()) }.load(Ordering::Relaxed),
-                )
+                let atomic = unsafe { <$atomic>::from_ptr(pointer.cast()) };
+                Self::from_le(atomic.load(Ordering::Relaxed))
             }
             #[inline(always)]
             unsafe fn store(pointer: *mut u8, value: Self) {
@@ -106,7 +105,7 @@ word!(u32, AtomicU32);
 word!(u64, AtomicU64);
 
 /// One page of guest RAM in host memory.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostPage(*mut u8);
 
 // SAFETY: a page pointer is only used for atomic accesses; the hart that keeps it also keeps the `Ram`.
@@ -150,6 +149,17 @@ impl HostPage {
         let offset = (address & (PAGE_SIZE - 8)) as usize;
         // SAFETY: as for `atomic32`.
         unsafe { AtomicU64::from_ptr(self.0.add(offset).cast()) }
+    }
+
+    /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
+    pub(crate) fn from_address(self, tag: u64) -> Self {
+        Self(self.0.wrapping_sub(tag as usize))
+    }
+
+    /// The page again, from what [`HostPage::from_address`] made, for any address in it.
+    #[inline(always)]
+    pub(crate) fn for_page(self, address: u64) -> Self {
+        Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))
     }
 
     /// Zeroes the whole page, a word at a time.

@@ -6,10 +6,13 @@
 //!
 //! Source: privileged manual, "Virtual Address Translation Process".
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
 use crate::trap::Trap;
+
+#[cfg(test)]
+mod tests;
 
 /// What an access wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,23 +37,42 @@ pub enum View {
     SupervisorUser = 2,
 }
 
-const WAYS: usize = 512;
+pub(crate) const WAYS: usize = 512;
 const FETCH_WAYS: usize = 128;
+/// Kinds of [`View`], and one more so that a masked index is in bounds.
+const VIEWS: usize = 4;
 /// Tag of an empty entry: no access compares equal to it, since bits 11..3 of a compared address are clear.
 const EMPTY: u64 = u64::MAX;
 
+/// A cached translation, as generated code reads it, too.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry {
+#[repr(C)]
+struct Entry {
+    /// The page's address.
     tag: u64,
-    page: HostPage,
+    /// What to add to an address in the page to have its host address.
+    host: HostPage,
 }
 
 const EMPTY_ENTRY: Entry = Entry {
     tag: EMPTY,
-    page: HostPage::NONE,
+    host: HostPage::NONE,
 };
 
-type Table = Box<[[Entry; WAYS]; 4]>;
+/// The cached translations of one view.
+#[repr(C)]
+pub(crate) struct Tables {
+    load: [Entry; WAYS],
+    store: [Entry; WAYS],
+}
+
+/// log2 of an entry's size, and where things are for generated code.
+pub(crate) const ENTRY_SHIFT: u8 = 4;
+pub(crate) const ENTRY_HOST: i32 = std::mem::offset_of!(Entry, host) as i32;
+pub(crate) const LOAD_ENTRIES: usize = std::mem::offset_of!(Tables, load);
+pub(crate) const STORE_ENTRIES: usize = std::mem::offset_of!(Tables, store);
+const _: () =
+    assert!(size_of::<Entry>() == 1 << ENTRY_SHIFT && std::mem::offset_of!(Entry, tag) == 0);
 
 #[derive(Clone, Copy)]
 struct FetchEntry {
@@ -67,8 +89,9 @@ const EMPTY_FETCH: FetchEntry = FetchEntry {
 
 /// One hart's translation state.
 pub struct Mmu {
-    load: Table,
-    store: Table,
+    tables: Box<[Tables]>,
+    /// The tables of the present view, for generated code.
+    pub(crate) current: AtomicPtr<Tables>,
     fetch: Box<[[FetchEntry; FETCH_WAYS]; 2]>,
     view: usize,
     satp: u64,
@@ -114,9 +137,16 @@ fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
 
 impl Default for Mmu {
     fn default() -> Self {
+        let mut tables: Box<[Tables]> = (0..VIEWS)
+            .map(|_| Tables {
+                load: [EMPTY_ENTRY; WAYS],
+                store: [EMPTY_ENTRY; WAYS],
+            })
+            .collect();
+        let current = AtomicPtr::new(&raw mut tables[View::Supervisor as usize]);
         Self {
-            load: table(EMPTY_ENTRY),
-            store: table(EMPTY_ENTRY),
+            tables,
+            current,
             fetch: table(EMPTY_FETCH),
             view: View::Supervisor as usize,
             satp: 0,
@@ -140,20 +170,23 @@ impl Mmu {
     /// The page of a load at this address, if its translation is cached and the address is aligned to `size`.
     #[inline(always)]
     pub(crate) fn load_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.load[self.view & 3][(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1))).then_some(entry.page)
+        let entry = &self.tables[self.view & 3].load[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
     }
 
     /// The same for a store.
     #[inline(always)]
     pub(crate) fn store_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.store[self.view & 3][(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1))).then_some(entry.page)
+        let entry = &self.tables[self.view & 3].store[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
     }
 
     /// In whose name the next loads and stores are made.
     pub(crate) fn set_view(&mut self, view: View) {
         self.view = view as usize;
+        *self.current.get_mut() = &raw mut self.tables[self.view & 3];
     }
 
     /// `sstatus.MXR`: loads may read pages that are only executable. Cached translations depend on it.
@@ -184,10 +217,9 @@ impl Mmu {
 
     /// Drops every cached translation.
     pub(crate) fn flush(&mut self) {
-        for rows in [&mut self.load, &mut self.store] {
-            for row in rows.iter_mut() {
-                row.fill(EMPTY_ENTRY);
-            }
+        for tables in self.tables.iter_mut() {
+            tables.load.fill(EMPTY_ENTRY);
+            tables.store.fill(EMPTY_ENTRY);
         }
         for row in self.fetch.iter_mut() {
             row.fill(EMPTY_FETCH);
@@ -206,8 +238,8 @@ impl Mmu {
         }
         let page = address & !(PAGE_SIZE - 1);
         let way = (address / PAGE_SIZE) as usize;
-        for rows in [&mut self.load, &mut self.store] {
-            for row in rows.iter_mut() {
+        for tables in self.tables.iter_mut() {
+            for row in [&mut tables.load, &mut tables.store] {
                 if row[way % WAYS].tag == page {
                     row[way % WAYS] = EMPTY_ENTRY;
                 }
@@ -237,14 +269,16 @@ impl Mmu {
         let leaf = self.walk(ram, address, access, supervisor, user_pages)?;
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
-            let rows = if access == Access::Store {
-                &mut self.store
+            let tables = &mut self.tables[self.view & 3];
+            let row = if access == Access::Store {
+                &mut tables.store
             } else {
-                &mut self.load
+                &mut tables.load
             };
-            rows[self.view & 3][(address / PAGE_SIZE) as usize % WAYS] = Entry {
-                tag: address & !(PAGE_SIZE - 1),
-                page,
+            let tag = address & !(PAGE_SIZE - 1);
+            row[(address / PAGE_SIZE) as usize % WAYS] = Entry {
+                tag,
+                host: page.from_address(tag),
             };
             self.remember_superpage(&leaf, address);
         }

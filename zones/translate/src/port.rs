@@ -13,6 +13,9 @@ pub const STIP: u64 = 1 << 5;
 /// Supervisor external interrupt, bit in `sip`.
 pub const SEIP: u64 = 1 << 9;
 
+/// Looks at a fence before its waiter goes to sleep: a hart that runs on another core takes well under a microsecond.
+const SPINS: u32 = 200;
+
 /// One hart's side that is shared with other threads.
 #[derive(Debug, Default)]
 pub struct HartPort {
@@ -23,8 +26,11 @@ pub struct HartPort {
     /// Fences asked for and done, as counts: a fence is over when `done` has reached the value `asked` had.
     fences_asked: AtomicU32,
     fences_done: AtomicU32,
+    /// The hart runs no guest code, and does the fences that are due before it runs any.
     parked: Mutex<bool>,
     wake: Condvar,
+    /// A fence was done, or the hart parked.
+    fenced: Condvar,
 }
 
 impl HartPort {
@@ -64,12 +70,37 @@ impl HartPort {
         ticket
     }
 
-    /// Whether no instruction that started before the fence was asked for can still be running. A hart that waits has
-    /// nothing running and does the fence before it goes on.
-    pub fn fence_is_done(&self, ticket: u32) -> bool {
-        let done = self.fences_done.load(Ordering::SeqCst);
-        ticket.wrapping_sub(done).cast_signed() <= 0
-            || *self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until no instruction that started before the fence was asked for can still be running, at most for `limit`; returns
+    /// whether that is so. A parked hart has nothing running. The waiting thread sleeps: the hart may need its core.
+    pub fn wait_for_fence(&self, ticket: u32, limit: Duration) -> bool {
+        for _ in 0..SPINS {
+            if self.fence_is_done(ticket) {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = self.fenced.wait_timeout_while(parked, limit, |parked| {
+            !*parked && !self.fence_is_done(ticket)
+        });
+        let (parked, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        *parked || self.fence_is_done(ticket)
+    }
+
+    /// Marks the hart as one that runs no guest code for a while, or as one that goes on. To be called on its own thread, between
+    /// two runs.
+    pub fn set_parked(&self, parked: bool) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = parked;
+        if parked {
+            self.fenced.notify_all();
+        }
+    }
+
+    fn fence_is_done(&self, ticket: u32) -> bool {
+        ticket
+            .wrapping_sub(self.fences_done.load(Ordering::SeqCst))
+            .cast_signed()
+            <= 0
     }
 
     #[inline(always)]
@@ -105,6 +136,9 @@ impl HartPort {
 
     pub(crate) fn fences_are_done(&self, count: u32) {
         self.fences_done.store(count, Ordering::SeqCst);
+        // Under the lock, so that a waiter between its check and its sleep is not missed.
+        let _parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fenced.notify_all();
     }
 
     /// Sleeps until something asks for attention, or for `limit`. The caller holds no guest state that another
@@ -115,6 +149,7 @@ impl HartPort {
             return;
         }
         *parked = true;
+        self.fenced.notify_all();
         match limit {
             Some(limit) => {
                 parked = self

@@ -73,6 +73,13 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Bytes that the chain covers, as long as nothing of it was read or written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.readable
+            .remaining
+            .saturating_add(self.writable.remaining)
+    }
+
     /// Walks the chain that starts at `head` of the `size`-entry table at `table`.
     pub(crate) fn walk(
         memory: &GuestMemory,

@@ -41,6 +41,9 @@ pub trait Device: Send + 'static {
     /// The driver notified a queue that is ready.
     fn notify(&mut self, queue: usize, queues: &mut Queues) -> Result<(), Broken>;
 
+    /// The machine has ended and will not be heard of again: saves what would otherwise be lost.
+    fn finish(&mut self) {}
+
     /// Back to the state after power-on, as the driver asked for or before it is bound again.
     fn reset(&mut self);
 }

@@ -16,15 +16,23 @@ pub mod block;
 pub mod chain;
 pub mod console;
 pub mod device;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a fuzzer's values are small"
+)]
+pub mod fuzzing;
 pub mod gpu;
 pub mod input;
 pub mod interrupt;
 pub mod queues;
 pub mod rng;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 #[allow(clippy::cast_possible_truncation, reason = "test values are small")]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzzers use a part of it"))]
 mod testing;
 pub mod transport;
+pub mod vsock;
 mod wire;
 
 pub use chain::Broken;

@@ -21,6 +21,10 @@ use crate::interrupt::Interrupt;
 pub(crate) const COMMON_FEATURES: u64 =
     1 << VIRTIO_F_VERSION_1 | 1 << VIRTIO_RING_F_EVENT_IDX | 1 << VIRTIO_RING_F_INDIRECT_DESC;
 
+/// What may be served before the device's lock is let go for others: requests, with one more for each [`COST_BYTES`].
+const TURN: u64 = 256;
+const COST_BYTES: u64 = 64 << 10;
+
 /// What became of a chain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
@@ -42,6 +46,8 @@ pub(crate) struct QueueRegisters {
 struct Ring {
     queue: Queue,
     max_size: u16,
+    /// Left with chains in it because its turn was over.
+    unfinished: bool,
 }
 
 /// The virtqueues of one device, with the memory and the interrupt they need.
@@ -64,6 +70,7 @@ impl Queues {
                 Ring {
                     queue: Queue::new(max_size).unwrap_or_default(),
                     max_size,
+                    unfinished: false,
                 }
             })
             .collect();
@@ -164,10 +171,24 @@ impl Queues {
         self.live = false;
     }
 
+    /// A queue that was left because its turn was over; it has to be notified again.
+    pub(crate) fn take_unfinished(&mut self) -> Option<usize> {
+        let index = self.rings.iter().position(|ring| ring.unfinished)?;
+        if let Some(ring) = self.rings.get_mut(index) {
+            ring.unfinished = false;
+        }
+        Some(index)
+    }
+
+    /// Whether a queue was left because its turn was over.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        self.rings.iter().any(|ring| ring.unfinished)
+    }
+
     /// Hands each waiting chain of a queue to `handle` until none is left or it says [`Outcome::Later`].
     ///
-    /// A queue that is absent or not ready has no chains. The loop runs as long as the driver adds chains from another
-    /// hart: that costs the guest its own hart and nothing else.
+    /// A queue that is absent or not ready has no chains. After a bounded turn the rest is left, and the device's `notify`
+    /// is called for this queue again once others had a chance at the device.
     pub fn serve(
         &mut self,
         index: usize,
@@ -202,17 +223,25 @@ impl Ring {
         added: &mut bool,
         handle: &mut impl FnMut(&GuestMemory, &mut Chain) -> Result<Outcome, Broken>,
     ) -> Result<(), Broken> {
+        let mut cost = 0_u64;
         loop {
             self.queue
                 .disable_notification(memory)
                 .map_err(|_| Broken::RingAccess)?;
             while let Some(mut chain) = self.pop(memory, indirect)? {
+                cost = cost
+                    .saturating_add(1)
+                    .saturating_add(chain.bytes() / COST_BYTES);
                 match handle(memory, &mut chain)? {
                     Outcome::Used(length) => {
                         self.queue
                             .add_used(memory, chain.head, length)
                             .map_err(|_| Broken::RingAccess)?;
                         *added = true;
+                        if cost >= TURN {
+                            self.unfinished = true;
+                            return Ok(());
+                        }
                     }
                     Outcome::Later => {
                         self.queue.go_to_previous_position();

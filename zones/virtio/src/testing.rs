@@ -1,4 +1,4 @@
-//! A driver for the tests: sets a device up through its registers in the order in which Linux does, and keeps split
+//! A driver for tests and fuzzers: sets a device up through its registers in the order in which Linux does, and keeps split
 //! virtqueues in a few MiB of guest memory. It can also be told to break every rule.
 
 use std::sync::Arc;
@@ -187,6 +187,11 @@ impl Driver {
         }
     }
 
+    /// How many queues the device has.
+    pub(crate) fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
     pub(crate) fn table(&self, queue: usize) -> u64 {
         RAM + queue as u64 * QUEUE_STRIDE
     }
@@ -308,6 +313,24 @@ impl Driver {
             answer.extend(bytes);
         }
         Some((length, answer))
+    }
+
+    /// A request of which nothing is expected, on any queue.
+    pub(crate) fn try_request(&mut self, queue: usize, readable: &[&[u8]], writable: &[u32]) {
+        if queue >= self.queues.len() {
+            return;
+        }
+        self.lay_out(queue, 0, BUFFERS, readable, writable);
+        self.offer(queue, 0);
+        self.notify(queue);
+        while self.used(queue).is_some() {}
+    }
+
+    /// Adds a head to the available ring of a queue, if there is such a queue.
+    pub(crate) fn try_offer(&mut self, queue: usize, head: u16) {
+        if queue < self.queues.len() {
+            self.offer(queue, head);
+        }
     }
 
     pub(crate) fn acknowledge(&self) -> u32 {

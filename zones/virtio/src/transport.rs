@@ -4,6 +4,7 @@
 //! is served before DRIVER_OK or after the device broke; only a reset leads out of DEVICE_NEEDS_RESET. Any hart may
 //! call at any time with any offset and length.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio_bindings::bindings::virtio_config::{
@@ -47,6 +48,12 @@ impl Transport {
     pub fn write(&self, offset: u64, data: &[u8]) {
         self.0.write(offset, data);
     }
+
+    /// The machine has ended: the device saves what it holds, such as a disk's writes that the guest did not flush. To be
+    /// called before the process ends by other means than returning. Afterwards no queue is served.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
 }
 
 /// The host side's grip on a device, for what does not come from the guest.
@@ -66,6 +73,7 @@ impl<D: Device> Handle<D> {
         let registers = vec![QueueRegisters::default(); device.queue_sizes().len()];
         Self(Arc::new(Plugged {
             interrupt,
+            finished: AtomicBool::new(false),
             state: Mutex::new(State {
                 device,
                 queues,
@@ -90,26 +98,32 @@ impl<D: Device> Handle<D> {
         &self,
         act: impl FnOnce(&mut D, &mut Queues) -> Result<T, Broken>,
     ) -> T {
-        let mut state = self.0.lock();
-        let state = &mut *state;
-        match act(&mut state.device, &mut state.queues) {
-            Ok(value) => value,
-            Err(broken) => {
-                state.give_up(broken, &self.0.interrupt);
-                T::default()
-            }
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        let value = act(&mut state.device, &mut state.queues).unwrap_or_else(|broken| {
+            state.give_up(broken, &self.0.interrupt);
+            T::default()
+        });
+        let unfinished = state.queues.has_unfinished();
+        drop(guard);
+        if unfinished {
+            self.0.finish_turns();
         }
+        value
     }
 }
 
 trait Registers: Send + Sync {
     fn read(&self, offset: u64, data: &mut [u8]);
     fn write(&self, offset: u64, data: &[u8]);
+    fn finish(&self);
 }
 
 struct Plugged<D> {
     /// Outside the lock: a hart can read and acknowledge its interrupt while another hart's request is being served.
     interrupt: Arc<Interrupt>,
+    /// The machine has ended: no queue is served any more.
+    finished: AtomicBool,
     state: Mutex<State<D>>,
 }
 
@@ -147,6 +161,11 @@ impl<D: Device> Registers for Plugged<D> {
         };
         self.write_register(offset, u32::from_le_bytes(bytes));
     }
+
+    fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
+        self.lock().device.finish();
+    }
 }
 
 impl<D> Plugged<D> {
@@ -181,8 +200,33 @@ impl<D: Device> Plugged<D> {
         };
         if offset == register::VIRTIO_MMIO_INTERRUPT_ACK {
             self.interrupt.acknowledge(value);
-        } else {
-            self.lock().write_register(offset, value, &self.interrupt);
+            return;
+        }
+        if self.finished.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.lock();
+        state.write_register(offset, value, &self.interrupt);
+        let unfinished = state.queues.has_unfinished();
+        drop(state);
+        if unfinished {
+            self.finish_turns();
+        }
+    }
+
+    /// Goes on with a queue whose turn was over, letting others at the device in between.
+    ///
+    /// A guest that feeds a queue from one hart as fast as another hart's notification is served stays here: that costs
+    /// it its own harts, until the machine ends.
+    fn finish_turns(&self) {
+        while !self.finished.load(Ordering::Relaxed) {
+            let mut state = self.lock();
+            let Some(queue) = state.queues.take_unfinished() else {
+                return;
+            };
+            state.notify(queue, &self.interrupt);
+            drop(state);
+            std::thread::yield_now();
         }
     }
 }

@@ -3,8 +3,11 @@
 mod common;
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use virtio_drivers::device::blk::{SECTOR_SIZE, VirtIOBlk};
@@ -12,11 +15,15 @@ use virtio_drivers::device::console::VirtIOConsole;
 use virtio_drivers::device::gpu::VirtIOGpu;
 use virtio_drivers::device::input::VirtIOInput;
 use virtio_drivers::device::rng::VirtIORng;
+use virtio_drivers::device::socket::{
+    VirtIOSocket, VsockAddr, VsockConnectionManager, VsockEvent, VsockEventType,
+};
 use zone_virtio::block::{Blank, Block, Overlay};
 use zone_virtio::console::{CONSOLE, Console, ConsoleSink};
 use zone_virtio::gpu::{CursorImage, DisplaySink, Gpu, Rect, SharedSurface};
 use zone_virtio::input::{Input, InputEvent};
 use zone_virtio::rng::Rng;
+use zone_virtio::vsock::{Vsock, VsockHost};
 
 use common::{TestHal, Window, slot};
 
@@ -177,4 +184,102 @@ fn rng() {
         assert_eq!(rng.request_entropy(bytes).unwrap(), 1000);
     }
     assert_ne!(bytes[0], bytes[1]);
+}
+
+struct Requests(mpsc::Sender<(u32, u32)>);
+
+impl VsockHost for Requests {
+    fn request(&mut self, id: u32, port: u32) {
+        self.0.send((id, port)).unwrap();
+    }
+}
+
+type Sockets = VsockConnectionManager<TestHal, Window>;
+
+fn next_event(sockets: &mut Sockets) -> VsockEvent {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(event) = sockets.poll().unwrap() {
+            return event;
+        }
+        assert!(Instant::now() < deadline, "no event came");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Sends `data` to the host and gets it back, a piece at a time.
+fn echo(sockets: &mut Sockets, peer: VsockAddr, port: u32, stream: &mut UnixStream) {
+    let data: Vec<u8> = (0..=255_u8).cycle().take(50_000).collect();
+    for piece in data.chunks(700) {
+        sockets.send(peer, port, piece).unwrap();
+        let mut bytes = vec![0; piece.len()];
+        stream.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, piece);
+        stream.write_all(&bytes).unwrap();
+        let mut back: Vec<u8> = Vec::new();
+        while back.len() < piece.len() {
+            let event = next_event(sockets);
+            if matches!(event.event_type, VsockEventType::Received { .. }) {
+                let mut buffer = [0; 1000];
+                let count = sockets.recv(peer, port, &mut buffer).unwrap();
+                back.extend(&buffer[..count]);
+                sockets.update_credit(peer, port).unwrap();
+            }
+        }
+        assert_eq!(back, piece);
+    }
+}
+
+#[test]
+fn vsock() {
+    let (slot, _) = slot();
+    let (sender, requests) = mpsc::channel();
+    let (transport, handle) = Vsock::plug(slot, 33, Box::new(Requests(sender))).unwrap();
+    let driver = VirtIOSocket::<TestHal, _>::new(Window(transport)).unwrap();
+    let mut sockets = VsockConnectionManager::new(driver);
+    assert_eq!(sockets.guest_cid(), 33);
+
+    // The guest connects.
+    let host = VsockAddr { cid: 2, port: 700 };
+    sockets.connect(host, 1234).unwrap();
+    let (id, port) = requests.recv().unwrap();
+    assert_eq!(port, 700);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    handle.accept(id, theirs.into());
+    let event = next_event(&mut sockets);
+    assert!(matches!(event.event_type, VsockEventType::Connected));
+    echo(&mut sockets, host, 1234, &mut ours);
+    sockets.force_close(host, 1234).unwrap();
+    assert_eq!(ours.read(&mut [0; 10]).unwrap(), 0);
+
+    // The host connects, and hangs up.
+    sockets.listen(22);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    handle.dial(22, theirs.into());
+    let event = next_event(&mut sockets);
+    assert!(matches!(
+        event.event_type,
+        VsockEventType::ConnectionRequest
+    ));
+    echo(&mut sockets, event.source, 22, &mut ours);
+    drop(ours);
+    let event = next_event(&mut sockets);
+    assert!(matches!(
+        event.event_type,
+        VsockEventType::Disconnected { .. }
+    ));
+
+    // A port where nobody listens; a refused request.
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    handle.dial(23, theirs.into());
+    assert!(sockets.poll().unwrap().is_none());
+    assert_eq!(ours.read(&mut [0; 10]).unwrap(), 0);
+    sockets.connect(host, 1235).unwrap();
+    let (id, _) = requests.recv().unwrap();
+    handle.refuse(id);
+    let event = next_event(&mut sockets);
+    assert!(matches!(
+        event.event_type,
+        VsockEventType::Disconnected { .. }
+    ));
 }

@@ -14,7 +14,10 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet with the credit that a link begins with.
     pub fn new(sender: Sender<FromZone>) -> Self {
-        Self { sender, credit: Mutex::default() }
+        Self {
+            sender,
+            credit: Mutex::default(),
+        }
     }
 
     /// Sends as many bytes as there is credit for; returns how many. A link that is gone takes everything: the process is
@@ -24,7 +27,9 @@ impl Outlet {
         for part in bytes.chunks(limits::PORT_DATA_BYTES) {
             let mut credit = self.credit.lock().unwrap_or_else(PoisonError::into_inner);
             let room = usize::try_from(credit.available(port)).unwrap_or(usize::MAX);
-            let Some(data) = PortBytes::new(part.get(..room).unwrap_or(part)) else { break };
+            let Some(data) = PortBytes::new(part.get(..room).unwrap_or(part)) else {
+                break;
+            };
             let length = data.length();
             if !credit.take(port, length) {
                 break;
@@ -41,6 +46,9 @@ impl Outlet {
 
     /// The endpoint takes more.
     pub fn grant(&self, port: Port, bytes: u32) -> Result<(), ProtocolError> {
-        self.credit.lock().unwrap_or_else(PoisonError::into_inner).grant(port, bytes)
+        self.credit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .grant(port, bytes)
     }
 }

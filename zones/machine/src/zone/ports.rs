@@ -33,12 +33,21 @@ pub struct ConsoleOutput {
 impl ConsoleOutput {
     /// Output that goes to the console's port.
     pub fn new(outlet: Arc<Outlet>, link: zone_link::Sender<FromZone>) -> Self {
-        Self { outlet, link, watch: Mutex::default() }
+        Self {
+            outlet,
+            link,
+            watch: Mutex::default(),
+        }
     }
 
     fn send(&self, bytes: &[u8]) -> usize {
         let sent = self.outlet.send(Port::Console, bytes);
-        if self.watch.lock().unwrap_or_else(PoisonError::into_inner).sees(bytes) {
+        if self
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sees(bytes)
+        {
             let _ = self.link.send(&FromZone::State(ZoneState::Panicked));
         }
         sent
@@ -68,9 +77,20 @@ pub struct Ports {
 
 impl Ports {
     /// The sink, and what the input thread receives.
-    pub fn new(outlet: Arc<Outlet>, console: Arc<ConsoleOutput>) -> (Self, Sender<Input>, Receiver<Input>) {
+    pub fn new(
+        outlet: Arc<Outlet>,
+        console: Arc<ConsoleOutput>,
+    ) -> (Self, Sender<Input>, Receiver<Input>) {
         let (input, receiver) = channel();
-        (Self { outlet, console, input: input.clone() }, input, receiver)
+        (
+            Self {
+                outlet,
+                console,
+                input: input.clone(),
+            },
+            input,
+            receiver,
+        )
     }
 
     fn room(&self, port: u32) {
@@ -102,7 +122,11 @@ impl ConsoleSink for Ports {
 }
 
 /// Feeds the guest's ports until the senders are gone.
-pub fn feed(receiver: &Receiver<Input>, console: &ConsoleHandle, link: &zone_link::Sender<FromZone>) {
+pub fn feed(
+    receiver: &Receiver<Input>,
+    console: &ConsoleHandle,
+    link: &zone_link::Sender<FromZone>,
+) {
     let mut credit = ReceiveCredit::default();
     let mut waiting: [VecDeque<u8>; Port::ALL.len()] = Default::default();
     while let Ok(input) = receiver.recv() {
@@ -110,8 +134,13 @@ pub fn feed(receiver: &Receiver<Input>, console: &ConsoleHandle, link: &zone_lin
             Input::Bytes(port, bytes) => (port, bytes),
             Input::Room(port) => (port, Vec::new()),
         };
-        let Some(queue) = waiting.get_mut(port as usize) else { continue };
-        if credit.receive(port, u32::try_from(bytes.len()).unwrap_or(u32::MAX)).is_err() {
+        let Some(queue) = waiting.get_mut(port as usize) else {
+            continue;
+        };
+        if credit
+            .receive(port, u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+            .is_err()
+        {
             // The endpoint keeps to its credit; if it did not, holding on to more than agreed would be worse.
             continue;
         }

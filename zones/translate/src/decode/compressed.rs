@@ -148,7 +148,7 @@ fn quadrant2(raw: u32) -> Op {
             (0, 0, 0) => {}
             (0, _, 0) => (o.kind, o.rs1) = (Jalr, rd),
             (0, ..) => {
-                (o.kind, o.rd, o.rs1) = (if rd == 0 { Nop } else { Mv }, destination(rd), rs2)
+                (o.kind, o.rd, o.rs1) = (if rd == 0 { Nop } else { Mv }, destination(rd), rs2);
             }
             (_, 0, 0) => o.kind = Ebreak,
             (_, _, 0) => (o.kind, o.rd, o.rs1) = (Jalr, 1, rd),

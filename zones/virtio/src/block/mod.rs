@@ -4,6 +4,8 @@
 //! guest: what reaches past the volume's end or is not understood gets its error status; only a request without room
 //! for header or status breaks the queue.
 
+mod bitmap;
+mod format;
 mod overlay;
 mod volume;
 
@@ -265,6 +267,12 @@ impl Device for Block {
 
     fn notify(&mut self, queue: usize, queues: &mut Queues) -> Result<(), Broken> {
         queues.serve(queue, |memory, chain| self.request(memory, chain))
+    }
+
+    fn finish(&mut self) {
+        if let Err(error) = self.volume.flush() {
+            tracing::warn!(%error, "a volume could not be saved");
+        }
     }
 
     fn reset(&mut self) {}

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::FallocateFlags;
 
+use super::bitmap::Bitmap;
+use super::format::{self, Layout};
 use super::volume::{Volume, read_or_zero};
 
 /// Bytes of one cluster; the guest's page and block size, so that aligned writes never read the base.
@@ -26,38 +28,107 @@ pub enum OverlayError {
     /// The base is larger than an overlay can be.
     #[error("the base volume has {0} bytes, more than the {LENGTH_MAX} an overlay can cover")]
     BaseTooLarge(u64),
-    /// The overlay's file could not be prepared.
-    #[error("the overlay's file could not be prepared")]
-    Io(#[source] io::Error),
+    /// The file is not an overlay at all.
+    #[error("the file is not an overlay: it begins with neither an overlay's mark nor is it empty")]
+    NotAnOverlay,
+    /// An overlay of another version or geometry.
+    #[error(
+        "the overlay has version {version} and clusters of {cluster} bytes; this program knows version 1 with 4096"
+    )]
+    Unknown {
+        /// The version in the file.
+        version: u32,
+        /// The cluster size in the file.
+        cluster: u32,
+    },
+    /// An overlay of another base: its contents would make no sense over this one.
+    #[error("the overlay belongs to another base volume ({length} bytes, hash {hash})")]
+    OtherBase {
+        /// Length of the base that the overlay was made for.
+        length: u64,
+        /// Its hash, in hexadecimal.
+        hash: String,
+    },
+    /// The file is shorter or longer than an overlay of its base.
+    #[error(
+        "the overlay has {actual} bytes where it must have {expected}: it was cut off or is damaged"
+    )]
+    WrongLength {
+        /// What the header implies.
+        expected: u64,
+        /// What is there.
+        actual: u64,
+    },
+    /// The bitmap names clusters that the base does not have.
+    #[error("the overlay's bitmap is damaged")]
+    Bitmap,
+    /// The overlay's file could not be read or prepared.
+    #[error("the overlay's file could not be read or prepared")]
+    Io(#[from] io::Error),
 }
 
 /// A writable volume over a base that stays as it is.
-pub struct Overlay<B> {
+pub struct Overlay<B: Volume> {
     base: B,
     file: File,
+    /// Where cluster 0 lies in the file.
+    data: u64,
     present: Bitmap,
+    /// Whether the file outlives the process, with its bitmap.
+    persistent: bool,
 }
 
 impl<B: Volume> Overlay<B> {
     /// Lays an overlay over `base` that lasts as long as `scratch`: an empty file without a name, such as a memfd.
     pub fn temporary(base: B, scratch: File) -> Result<Self, OverlayError> {
+        let layout = Self::layout(&base)?;
+        scratch.set_len(0)?;
+        Ok(Self {
+            present: Bitmap::new(layout.clusters),
+            base,
+            file: scratch,
+            data: 0,
+            persistent: false,
+        })
+    }
+
+    /// Opens the overlay that `file` holds, or makes one in it if it is empty.
+    ///
+    /// `base_hash` says which base the overlay belongs to. The file comes from a zone that ran before: everything in it is
+    /// checked, and what does not fit is an error. What the guest reads as its disk is the guest's own affair.
+    pub fn open(base: B, file: File, base_hash: [u8; 32]) -> Result<Self, OverlayError> {
+        let layout = Self::layout(&base)?;
+        let present = if file.metadata()?.len() == 0 {
+            format::create(&file, &layout, base_hash)?;
+            Bitmap::new(layout.clusters)
+        } else {
+            format::check(&file, &layout, base_hash)?;
+            let mut bytes = vec![0; layout.bitmap_bytes];
+            file.read_exact_at(&mut bytes, format::BITMAP)?;
+            Bitmap::from_bytes(layout.clusters, &bytes).ok_or(OverlayError::Bitmap)?
+        };
+        Ok(Self {
+            base,
+            file,
+            data: layout.data,
+            present,
+            persistent: true,
+        })
+    }
+
+    fn layout(base: &B) -> Result<Layout, OverlayError> {
         let length = base.len();
         if length > LENGTH_MAX {
             return Err(OverlayError::BaseTooLarge(length));
         }
-        scratch.set_len(0).map_err(OverlayError::Io)?;
-        Ok(Self {
-            present: Bitmap::new(length.div_ceil(CLUSTER)),
-            base,
-            file: scratch,
-        })
+        Ok(Layout::of(length))
     }
 }
 
 impl<B: Volume> Overlay<B> {
     /// Where a cluster's data begins in the file.
     fn position(&self, offset: u64) -> u64 {
-        offset
+        self.data.saturating_add(offset)
     }
 
     /// Brings a cluster into the overlay as the base has it, for a write that covers only a part.
@@ -138,7 +209,19 @@ impl<B: Volume> Volume for Overlay<B> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        if !self.persistent {
+            return Ok(());
+        }
+        // Data first: a bit on disk must never point at data that is not.
+        self.file.sync_data()?;
+        if !self.present.is_dirty() {
+            return Ok(());
+        }
+        let file = &self.file;
+        self.present.write_dirty(|offset, bytes| {
+            file.write_all_at(bytes, format::BITMAP.saturating_add(offset))
+        })?;
+        self.file.sync_data()
     }
 
     fn len(&self) -> u64 {
@@ -166,41 +249,11 @@ impl<B: Volume> Volume for Overlay<B> {
     }
 }
 
-/// One bit per cluster.
-pub(super) struct Bitmap {
-    words: Vec<u64>,
-}
-
-impl Bitmap {
-    pub(super) fn new(clusters: u64) -> Self {
-        let words = usize::try_from(clusters.div_ceil(64)).unwrap_or(0);
-        Self {
-            words: vec![0; words],
+impl<B: Volume> Drop for Overlay<B> {
+    fn drop(&mut self) {
+        // A guest that shuts down has flushed by itself; this is for one that is stopped.
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "the overlay could not be saved");
         }
-    }
-
-    pub(super) fn has(&self, cluster: u64) -> bool {
-        let word = usize::try_from(cluster / 64)
-            .ok()
-            .and_then(|index| self.words.get(index));
-        word.is_some_and(|word| word >> (cluster % 64) & 1 == 1)
-    }
-
-    pub(super) fn set(&mut self, cluster: u64) {
-        if let Some(word) = usize::try_from(cluster / 64)
-            .ok()
-            .and_then(|index| self.words.get_mut(index))
-        {
-            *word |= 1 << (cluster % 64);
-        }
-    }
-
-    /// The first cluster after `cluster` that is in the other state, at most `last`.
-    fn run(&self, cluster: u64, last: u64, state: bool) -> u64 {
-        let mut end = cluster.saturating_add(1);
-        while end < last && self.has(end) == state {
-            end = end.saturating_add(1);
-        }
-        end
     }
 }

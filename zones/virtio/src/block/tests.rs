@@ -5,6 +5,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::testing::Driver;
 
@@ -207,4 +209,184 @@ fn an_overlay_keeps_writes_from_its_base() {
     assert!(base.0.lock().unwrap().0 == before);
     assert!(overlay.write_at(64 * 512, &[0]).is_err());
     assert!(overlay.read_at(u64::MAX, &mut [0]).is_err());
+}
+
+const HASH: [u8; 32] = [0xab; 32];
+
+fn overlay_file() -> (tempfile::NamedTempFile, impl Fn() -> std::fs::File) {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let path = named.path().to_owned();
+    let reopen = move || {
+        let options = std::fs::File::options().read(true).write(true).open(&path);
+        options.unwrap()
+    };
+    (named, reopen)
+}
+
+fn all_of(volume: &mut dyn Volume) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(volume.len()).unwrap()];
+    volume.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_persistent_overlay_comes_back_as_it_was() {
+    let (_named, file) = overlay_file();
+    let base = Memory::new(200);
+    let mut model = base.0.lock().unwrap().0.clone();
+    for round in 0..3_u8 {
+        let mut overlay = Overlay::open(base.clone(), file(), HASH).unwrap();
+        assert!(all_of(&mut overlay) == model, "round {round}");
+        let at = 5000 + 20_000 * usize::from(round);
+        overlay.write_at(at as u64, &[round + 1; 9000]).unwrap();
+        model[at..at + 9000].fill(round + 1);
+        overlay.write_zeroes(at as u64 + 100, 5000).unwrap();
+        model[at + 100..at + 5100].fill(0);
+        overlay.flush().unwrap();
+        // One that is dropped without a flush is saved too.
+        overlay.write_at(700, &[round; 5]).unwrap();
+        model[700..705].fill(round);
+    }
+    let mut overlay = Overlay::open(base, file(), HASH).unwrap();
+    assert!(all_of(&mut overlay) == model);
+}
+
+#[test]
+fn what_was_not_flushed_before_a_crash_is_the_bases() {
+    let (_named, file) = overlay_file();
+    let base = Memory::new(64);
+    let mut overlay = Overlay::open(base.clone(), file(), HASH).unwrap();
+    overlay.write_at(0, &[1; 4096]).unwrap();
+    overlay.flush().unwrap();
+    overlay.write_at(8192, &[2; 4096]).unwrap();
+    std::mem::forget(overlay);
+    let mut again = Overlay::open(base.clone(), file(), HASH).unwrap();
+    let bytes = all_of(&mut again);
+    assert_eq!(bytes[..4096], [1; 4096]);
+    assert!(bytes[4096..] == base.0.lock().unwrap().0[4096..]);
+}
+
+#[test]
+fn a_machine_that_ends_without_a_flush_keeps_its_disk() {
+    let (_named, file) = overlay_file();
+    let overlay = Overlay::open(Memory::new(64), file(), HASH).unwrap();
+    let mut driver = Driver::started(|slot| Block::plug(slot, Box::new(overlay), "home"));
+    let write = driver.request(0, &[&header(1, 9), &[0x77; 512]], &[1]);
+    assert_eq!(write.unwrap().1, [0]);
+    driver.transport.finish();
+    // As if the process had exited: nothing is dropped.
+    std::mem::forget(driver);
+    let mut again = Overlay::open(Memory::new(64), file(), HASH).unwrap();
+    assert_eq!(all_of(&mut again)[9 * 512..10 * 512], [0x77; 512]);
+}
+
+#[test]
+fn a_hostile_overlay_file_is_an_error() {
+    type Damage = fn(&std::fs::File);
+    let cases: [(&str, Damage, &str); 12] = [
+        (
+            "one byte",
+            |file| file.set_len(1).unwrap(),
+            "not an overlay",
+        ),
+        (
+            "cut in the header",
+            |file| file.set_len(4095).unwrap(),
+            "not an overlay",
+        ),
+        (
+            "cut in the bitmap",
+            |file| file.set_len(4097).unwrap(),
+            "cut off",
+        ),
+        (
+            "cut in the data",
+            |file| file.set_len(12_000).unwrap(),
+            "cut off",
+        ),
+        ("too long", |file| file.set_len(1 << 40).unwrap(), "cut off"),
+        ("mark", |file| patch(file, 0, b"QFI\xfb"), "not an overlay"),
+        ("version", |file| patch(file, 8, &[2]), "version 2"),
+        (
+            "cluster size 0",
+            |file| patch(file, 12, &[0; 4]),
+            "clusters of 0",
+        ),
+        (
+            "base length",
+            |file| patch(file, 16, &[0xff; 8]),
+            "another base",
+        ),
+        ("base hash", |file| patch(file, 55, &[0]), "another base"),
+        ("reserved", |file| patch(file, 4095, &[1]), "version 1"),
+        (
+            "bits past the end",
+            |file| patch(file, 4096 + 1, &[1]),
+            "bitmap",
+        ),
+    ];
+    for (name, damage, expected) in cases {
+        let (_named, file) = overlay_file();
+        drop(Overlay::open(Memory::new(64), file(), HASH).unwrap());
+        damage(&file());
+        let error = Overlay::open(Memory::new(64), file(), HASH).err();
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains(expected), "{name}: {text}");
+    }
+    let (_named, file) = overlay_file();
+    let huge = Overlay::open(Blank::new(1 << 50), file(), HASH).err();
+    assert!(matches!(huge, Some(OverlayError::BaseTooLarge(_))));
+}
+
+fn patch(file: &std::fs::File, offset: u64, bytes: &[u8]) {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset).unwrap();
+}
+
+#[test]
+fn an_overlay_whose_making_was_interrupted_is_finished() {
+    let (_named, file) = overlay_file();
+    drop(Overlay::open(Memory::new(64), file(), HASH).unwrap());
+    file().set_len(4096).unwrap();
+    let mut overlay = Overlay::open(Memory::new(64), file(), HASH).unwrap();
+    assert!(all_of(&mut overlay) == Memory::new(64).0.lock().unwrap().0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// An overlay behaves like a plain copy of its base, however it is written and whenever it is reopened.
+    #[test]
+    fn an_overlay_is_a_copy_of_its_base(
+        ops in proptest::collection::vec((0..5_u8, 0..64 * 512_u64, 0..20_000_u64, any::<u8>()), 1..30)
+    ) {
+        let (_named, file) = overlay_file();
+        let base = Memory::new(64);
+        let mut model = base.0.lock().unwrap().0.clone();
+        let mut overlay = Overlay::open(base.clone(), file(), HASH).unwrap();
+        for (kind, offset, length, value) in ops {
+            let length = length.min(model.len() as u64 - offset);
+            let range = offset as usize..(offset + length) as usize;
+            match kind {
+                0 | 1 => {
+                    overlay.write_at(offset, &vec![value; length as usize]).unwrap();
+                    model[range].fill(value);
+                }
+                2 => {
+                    overlay.write_zeroes(offset, length).unwrap();
+                    model[range].fill(0);
+                }
+                3 => {
+                    let mut bytes = vec![0; length as usize];
+                    overlay.read_at(offset, &mut bytes).unwrap();
+                    prop_assert!(bytes == model[range]);
+                }
+                _ => {
+                    drop(overlay);
+                    overlay = Overlay::open(base.clone(), file(), HASH).unwrap();
+                }
+            }
+        }
+        prop_assert!(all_of(&mut overlay) == model);
+        prop_assert!(base.0.lock().unwrap().0 == Memory::new(64).0.lock().unwrap().0);
+    }
 }

@@ -18,6 +18,8 @@ pub use rect::{DAMAGE_MAX, Damage, Rect};
 pub use surface::{DIMENSION_MAX, SharedSurface, SurfaceError};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
@@ -80,12 +82,26 @@ pub struct CursorImage {
 
 /// The host side of a display.
 #[derive(Clone)]
-pub struct Display(Handle<Gpu>);
+pub struct Display {
+    handle: Handle<Gpu>,
+    shown: Arc<AtomicU64>,
+}
 
 impl Display {
+    /// The size of what the guest shows, in pixels; `None` while it shows nothing.
+    ///
+    /// It differs from the surface's until the guest has followed a resize, and for good if the guest does not: an absolute
+    /// pointer's range covers this size, not the surface.
+    pub fn shown_size(&self) -> Option<(u32, u32)> {
+        let [w0, w1, w2, w3, h0, h1, h2, h3] = self.shown.load(Ordering::Relaxed).to_le_bytes();
+        let width = u32::from_le_bytes([w0, w1, w2, w3]);
+        let height = u32::from_le_bytes([h0, h1, h2, h3]);
+        (width != 0).then_some((width, height))
+    }
+
     /// Gives the guest a new surface: it is told of the new size, and what it shows now is painted at once.
     pub fn resize(&self, surface: SharedSurface, generation: u32) {
-        self.0.with(|gpu, queues| {
+        self.handle.with(|gpu, queues| {
             gpu.replace_surface(queues.memory(), surface, generation);
             queues.configuration_changed();
             Ok(())
@@ -100,6 +116,8 @@ pub struct Gpu {
     sink: Box<dyn DisplaySink>,
     resources: BTreeMap<u32, Resource>,
     scanout: Option<Scanout>,
+    /// The size of the scanout's part, width in the lower half.
+    shown: Arc<AtomicU64>,
     events: u32,
 }
 
@@ -152,6 +170,7 @@ impl Gpu {
         generation: u32,
         sink: Box<dyn DisplaySink>,
     ) -> (Transport, Display) {
+        let shown = Arc::default();
         let handle = Handle::plug(
             slot,
             Self {
@@ -160,10 +179,11 @@ impl Gpu {
                 sink,
                 resources: BTreeMap::new(),
                 scanout: None,
+                shown: Arc::clone(&shown),
                 events: 0,
             },
         );
-        (handle.transport(), Display(handle))
+        (handle.transport(), Display { handle, shown })
     }
 
     fn command(&mut self, memory: &GuestMemory, chain: &mut Chain) -> Result<Outcome, Broken> {
@@ -309,7 +329,7 @@ impl Gpu {
             resource.shown = Some(last.part);
             resource.stale.clear();
         }
-        self.scanout = next;
+        self.set_shown(next);
         let Some(Scanout { resource: id, part }) = next else {
             self.painter.blacken(Rect::default());
             self.report();
@@ -327,6 +347,13 @@ impl Gpu {
         } else {
             self.painter.paint(memory, resource, part, part);
         }
+    }
+
+    fn set_shown(&mut self, scanout: Option<Scanout>) {
+        self.scanout = scanout;
+        let part = scanout.map_or(Rect::default(), |scanout| scanout.part);
+        let size = u64::from(part.width) | u64::from(part.height) << 32;
+        self.shown.store(size, Ordering::Relaxed);
     }
 
     fn flush(&mut self, request: &[u8]) -> Result<(), Refusal> {
@@ -516,7 +543,7 @@ impl Device for Gpu {
 
     fn reset(&mut self) {
         self.resources.clear();
-        self.scanout = None;
+        self.set_shown(None);
         self.events = 0;
         self.painter.take_unseen();
         self.painter.blacken(Rect::default());

@@ -378,8 +378,10 @@ fn a_small_scanout_leaves_black_and_a_large_one_is_cropped() {
         assert_eq!(*pixel, if inside { 9 } else { 0 }, "pixel {i}");
     }
     assert_eq!(screen.frames(), [(1, vec![Rect::of_size(100, 100)])]);
+    assert_eq!(screen.display.shown_size(), Some((50, 40)));
     // Nothing shown: black, said at once because no flush can come.
     screen.set_scanout(Rect::default(), 0);
+    assert_eq!(screen.display.shown_size(), None);
     assert_eq!(screen.frames(), [(1, vec![rect(0, 0, 50, 40)])]);
     assert!(screen.pixels().iter().all(|pixel| *pixel == 0));
 }
@@ -396,6 +398,7 @@ fn a_resize_tells_the_guest_and_repaints_the_new_surface() {
     screen.driver.acknowledge();
     let generation = screen.driver.read32(0xfc);
     screen.resize(130, 110, 2);
+    assert_eq!(screen.display.shown_size(), Some((120, 120)));
     assert_eq!(screen.frames(), [(2, vec![Rect::of_size(130, 110)])]);
     for (i, pixel) in screen.pixels().iter().enumerate() {
         assert_eq!(*pixel, if i % 130 < 120 { 5 } else { 0 });

@@ -477,6 +477,62 @@ fn status_bits_stay_until_a_reset() {
 }
 
 #[test]
+fn a_long_queue_is_served_to_its_end_in_turns() {
+    let mut driver = Driver::started(plug);
+    // Chains of 8 MiB, of which two make a turn.
+    for index in 0..64 {
+        let chain = descriptor(RAM + (4 << 20), 8 << 20, 0, 0);
+        driver.put_descriptor(driver.table(1), index, chain);
+        driver.offer(1, index);
+    }
+    driver.notify(1);
+    for index in 0..64 {
+        assert_eq!(driver.used(1), Some((index, 0)));
+    }
+    assert!(driver.used(1).is_none());
+}
+
+#[test]
+fn a_finished_machine_is_not_served() {
+    let mut driver = Driver::started(plug);
+    driver.transport.finish();
+    assert!(driver.request(0, &[b"too late"], &[8]).is_none());
+    assert!(!driver.needs_reset());
+}
+
+#[test]
+fn a_hart_that_feeds_another_keeps_nobody_else_out() {
+    let mut driver = Driver::started(plug);
+    for index in 0..16 {
+        driver.put_descriptor(driver.table(0), index, descriptor(BUFFERS, 1, WRITE, 0));
+        driver.offer(0, index);
+    }
+    let stop = AtomicBool::new(false);
+    let finished = &stop;
+    std::thread::scope(|scope| {
+        // One hart moves the available index on and on, as fast as the other's notification is served.
+        let feeder = &driver;
+        scope.spawn(move || {
+            let used = GuestAddress(feeder.table(0) + 0xa000 + 2);
+            while !finished.load(Ordering::SeqCst) {
+                let index: u16 = feeder.memory.read_obj(used).unwrap();
+                feeder.set_available_index(0, index.wrapping_add(16));
+            }
+        });
+        let transport = driver.transport.clone();
+        let served = scope.spawn(move || transport.write(0x50, &[0; 4]));
+        // The host and other harts still get their turn, and the end of the machine ends it.
+        for _ in 0..50 {
+            assert_eq!(driver.read32(8), 42);
+            std::thread::yield_now();
+        }
+        driver.transport.finish();
+        served.join().unwrap();
+        stop.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
 fn two_harts_and_the_host_can_use_a_device_at_once() {
     let driver = Driver::started(plug);
     let line: &Line = &driver.line;

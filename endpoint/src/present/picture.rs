@@ -1,0 +1,130 @@
+//! Pictures of the desktop, as PNG files.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use compositor::{Size, Target};
+
+use crate::Session;
+
+/// A picture that could not be saved.
+#[derive(Debug, thiserror::Error)]
+#[error("the picture {} could not be saved", .path.display())]
+pub struct PictureError {
+    /// Its file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Takes pictures of a session.
+pub trait Camera {
+    /// Saves what the desktop shows now.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn take(
+        &mut self,
+        session: &mut Session,
+        path: &Path,
+        now: Instant,
+    ) -> Result<(), PictureError>;
+}
+
+/// Pixels of a whole desktop in ordinary memory.
+#[derive(Debug, Default)]
+pub struct Canvas {
+    size: Size,
+    pixels: Vec<u32>,
+}
+
+impl Canvas {
+    /// Brings the pixels up to date with the session; `is_last_frame` says whether they hold the last frame that was painted anywhere.
+    pub fn paint(&mut self, session: &mut Session, is_last_frame: bool, now: Instant) {
+        let size = session.size();
+        let side = |pixels: u32| usize::try_from(pixels).unwrap_or(0);
+        let age = u8::from(is_last_frame && self.size == size);
+        if self.size != size {
+            self.size = size;
+            self.pixels = vec![0; side(size.width).saturating_mul(side(size.height))];
+        }
+        let mut target = Target {
+            pixels: &mut self.pixels,
+            size,
+            stride: side(size.width),
+            age,
+        };
+        session.render(&mut target, now);
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// The pixels, XRGB8888, row by row.
+    #[must_use]
+    pub fn pixels(&self) -> &[u32] {
+        &self.pixels
+    }
+
+    /// Writes a PNG file. An unfinished file is never found under its name.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), PictureError> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".part");
+        self.encode(Path::new(&unfinished))
+            .and_then(|()| Ok(std::fs::rename(&unfinished, path)?))
+            .map_err(|source| PictureError {
+                path: path.to_owned(),
+                source,
+            })
+    }
+
+    fn encode(&self, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut encoder = png::Encoder::new(
+            BufWriter::new(File::create(path)?),
+            self.size.width,
+            self.size.height,
+        );
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        let bytes: Vec<u8> = self
+            .pixels
+            .iter()
+            .flat_map(|pixel| {
+                let [blue, green, red, _] = pixel.to_le_bytes();
+                [red, green, blue]
+            })
+            .collect();
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&bytes)?;
+        Ok(writer.finish()?)
+    }
+}
+
+/// For a presenter whose own buffers cannot be read: paints the desktop anew for each picture.
+#[derive(Debug, Default)]
+pub struct SpareCanvas;
+
+impl Camera for SpareCanvas {
+    fn take(
+        &mut self,
+        session: &mut Session,
+        path: &Path,
+        now: Instant,
+    ) -> Result<(), PictureError> {
+        let mut canvas = Canvas::default();
+        canvas.paint(session, false, now);
+        // The frame went to the picture, so the presenter's buffers have all of it before them.
+        session.repaint();
+        canvas.save(path)
+    }
+}

@@ -1,0 +1,105 @@
+//! Input scripts: plain text, one command a line, played through the same router as a person's input.
+//!
+//! ```text
+//! # Lines that start with # are remarks.
+//! wait-ready corp timeout 180
+//! focus corp
+//! type echo hello
+//! key Return
+//! wait-console corp hello timeout 20
+//! screenshot hello.png
+//! quit
+//! ```
+//!
+//! | command | does |
+//! | --- | --- |
+//! | `wait-ready ZONE` | waits until the zone's session says that it is ready |
+//! | `wait-console ZONE TEXT` | waits for text on the zone's console, after the text that the last such wait found |
+//! | `wait-state ZONE STATE` | waits for a state: off, starting, running, stopping, panicked, failed, killed |
+//! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
+//! | `type TEXT` | types the rest of the line on a US keyboard |
+//! | `key CHORD` | presses keys together, such as `ctrl+alt+Right` or `Return` |
+//! | `move X Y` | moves the pointer to a pixel of the desktop |
+//! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
+//! | `wheel N` | turns the wheel by N notches, up or (negative) down |
+//! | `sleep SECONDS` | waits |
+//! | `screenshot FILE` | saves a picture of the desktop |
+//! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
+//! | `quit` | shuts all zones down and ends |
+//!
+//! Waits give up after 300 seconds, or after those named at the end of the line (`timeout SECONDS`).
+
+pub mod keyboard;
+mod parse;
+mod player;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use player::{Player, Progress};
+
+/// A script that was read: no line of it can be misunderstood any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Script {
+    file: String,
+    steps: Vec<Step>,
+}
+
+/// A line that could not be read or done.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct ScriptError {
+    /// The script's file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Step {
+    line: usize,
+    command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Command {
+    Wait {
+        zone: String,
+        condition: Condition,
+        timeout: Duration,
+    },
+    Focus(String),
+    Type(Vec<keyboard::Stroke>),
+    Key(Vec<u16>),
+    Move(i32, i32),
+    Click {
+        button: u16,
+        at: Option<(i32, i32)>,
+    },
+    Wheel(i32),
+    Sleep(Duration),
+    Screenshot(PathBuf),
+    Start(String),
+    Power(String),
+    Kill(String),
+    Quit,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Condition {
+    Ready,
+    Console(String),
+    State(&'static str),
+}
+
+impl Script {
+    /// Reads a script. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// The first line that cannot be understood.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScriptError> {
+        parse::parse(file, text)
+    }
+}

@@ -1,0 +1,314 @@
+//! Plays a script: does what can be done, and says until when it waits for the rest. It has no clock and no loop of its own.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use compositor::keys::{LEFT_SUPER, RIGHT_CONTROL, TAB};
+use compositor::{HostKey, InputEvent, KeyMovement, Point};
+
+use super::keyboard::{SHIFT, Stroke};
+use super::{Command, Condition, Script, ScriptError};
+use crate::Session;
+use crate::present::picture::Camera;
+
+/// Between two typed characters: a guest on an interpreted CPU drops keys that come faster than it can take them.
+const BETWEEN_STROKES: Duration = Duration::from_millis(20);
+
+/// How far a script is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// It waits for something, until [`Player::deadline`] at the latest.
+    Waiting,
+    /// Every line was done.
+    Finished,
+    /// It said `quit`.
+    Quit,
+}
+
+/// A script in play.
+#[derive(Debug)]
+pub struct Player {
+    script: Script,
+    next: usize,
+    /// When the wait in the current line began.
+    since: Option<Instant>,
+    deadline: Option<Instant>,
+    /// Characters of the current line that were typed.
+    typed: usize,
+    /// Where the next `wait-console` of each zone looks from.
+    places: Vec<(String, u64)>,
+}
+
+/// What became of one command.
+enum Done {
+    Yes,
+    /// Come back at this time, or when something happened.
+    Not(Instant),
+}
+
+impl Player {
+    /// A player at the script's first line.
+    #[must_use]
+    pub fn new(script: Script) -> Self {
+        Self {
+            script,
+            next: 0,
+            since: None,
+            deadline: None,
+            typed: 0,
+            places: Vec::new(),
+        }
+    }
+
+    /// When to come back though nothing happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Plays on as far as it goes.
+    ///
+    /// # Errors
+    /// A line failed; its place and why.
+    pub fn advance(
+        &mut self,
+        session: &mut Session,
+        camera: &mut dyn Camera,
+        now: Instant,
+    ) -> Result<Progress, ScriptError> {
+        while let Some(step) = self.script.steps.get(self.next) {
+            let (line, command) = (step.line, step.command.clone());
+            if command == Command::Quit {
+                return Ok(Progress::Quit);
+            }
+            let since = *self.since.get_or_insert(now);
+            let done = self.play(&command, session, camera, since, now);
+            match done.map_err(|message| ScriptError {
+                file: self.script.file.clone(),
+                line,
+                message,
+            })? {
+                Done::Not(deadline) => {
+                    self.deadline = Some(deadline);
+                    return Ok(Progress::Waiting);
+                }
+                Done::Yes => {
+                    self.next = self.next.saturating_add(1);
+                    self.since = None;
+                    self.deadline = None;
+                    self.typed = 0;
+                }
+            }
+        }
+        Ok(Progress::Finished)
+    }
+
+    fn play(
+        &mut self,
+        command: &Command,
+        session: &mut Session,
+        camera: &mut dyn Camera,
+        since: Instant,
+        now: Instant,
+    ) -> Result<Done, String> {
+        let unknown = |error: crate::UnknownZone| error.to_string();
+        match command {
+            Command::Wait {
+                zone,
+                condition,
+                timeout,
+            } => return self.wait(zone, condition, *timeout, session, since, now),
+            Command::Focus(zone) => focus(zone, session, now)?,
+            Command::Type(strokes) => return self.type_on(strokes, session, now),
+            Command::Key(codes) => press(codes, session, now),
+            Command::Move(x, y) => session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now),
+            Command::Click { button, at } => {
+                if let Some((x, y)) = at {
+                    session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now);
+                }
+                for pressed in [true, false] {
+                    session.input(
+                        InputEvent::Button {
+                            button: *button,
+                            pressed,
+                        },
+                        now,
+                    );
+                }
+            }
+            Command::Wheel(notches) => {
+                session.input(
+                    InputEvent::Wheel {
+                        vertical: notches.saturating_mul(120),
+                        horizontal: 0,
+                    },
+                    now,
+                );
+            }
+            Command::Sleep(duration) => {
+                let end = since + *duration;
+                return Ok(if end <= now {
+                    Done::Yes
+                } else {
+                    Done::Not(end)
+                });
+            }
+            Command::Screenshot(path) => screenshot(path, session, camera, now)?,
+            Command::Start(zone) => session.start(zone).map_err(unknown)?,
+            Command::Power(zone) => session.power(zone, now).map_err(unknown)?,
+            Command::Kill(zone) => session.kill(zone, now).map_err(unknown)?,
+            Command::Quit => {}
+        }
+        Ok(Done::Yes)
+    }
+
+    fn wait(
+        &mut self,
+        zone: &str,
+        condition: &Condition,
+        timeout: Duration,
+        session: &Session,
+        since: Instant,
+        now: Instant,
+    ) -> Result<Done, String> {
+        let view = session.zone(zone).map_err(|error| error.to_string())?;
+        let met = match condition {
+            Condition::Ready => view.is_ready(),
+            Condition::State(word) => view.status().word() == *word,
+            Condition::Console(text) => {
+                let from = self
+                    .places
+                    .iter()
+                    .find(|(name, _)| name == zone)
+                    .map_or(0, |(_, place)| *place);
+                let found = view.console().find(text.as_bytes(), from);
+                if let Some(place) = found {
+                    self.places.retain(|(name, _)| name != zone);
+                    self.places.push((zone.to_owned(), place));
+                }
+                found.is_some()
+            }
+        };
+        if met {
+            return Ok(Done::Yes);
+        }
+        let state = match view.status().reason() {
+            Some(reason) => format!("it is {}: {reason}", view.status().word()),
+            None => format!("it is {}", view.status().word()),
+        };
+        // A zone that has failed will not become ready by waiting.
+        if matches!(condition, Condition::Ready | Condition::Console(_))
+            && view.status().reason().is_some()
+        {
+            return Err(format!("zone {zone} cannot get there any more: {state}"));
+        }
+        let end = since + timeout;
+        if end > now {
+            return Ok(Done::Not(end));
+        }
+        let wanted = match condition {
+            Condition::Ready => "did not become ready".to_owned(),
+            Condition::State(word) => format!("did not become {word}"),
+            Condition::Console(text) => format!("did not write `{text}` to its console"),
+        };
+        let tail = view.console().tail(400);
+        Err(format!(
+            "zone {zone} {wanted} within {} s; {state}. The end of its console:\n{}",
+            timeout.as_secs(),
+            tail.trim_end()
+        ))
+    }
+
+    fn type_on(
+        &mut self,
+        strokes: &[Stroke],
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<Done, String> {
+        if session.scene().focus().is_none() {
+            return Err("no zone has the keyboard; write `focus ZONE` first".to_owned());
+        }
+        let Some(stroke) = strokes.get(self.typed) else {
+            return Ok(Done::Yes);
+        };
+        if self.deadline.is_some_and(|deadline| deadline > now) {
+            return Ok(Done::Not(self.deadline.unwrap_or(now)));
+        }
+        let keys: &[u16] = if stroke.shift {
+            &[SHIFT, stroke.code]
+        } else {
+            &[stroke.code]
+        };
+        press(keys, session, now);
+        self.typed = self.typed.saturating_add(1);
+        Ok(Done::Not(now + BETWEEN_STROKES))
+    }
+}
+
+/// Presses keys one after the other and releases them in the opposite order.
+fn press(codes: &[u16], session: &mut Session, now: Instant) {
+    for code in codes {
+        session.input(
+            InputEvent::Key {
+                code: *code,
+                movement: KeyMovement::Pressed,
+            },
+            now,
+        );
+    }
+    for code in codes.iter().rev() {
+        session.input(
+            InputEvent::Key {
+                code: *code,
+                movement: KeyMovement::Released,
+            },
+            now,
+        );
+    }
+}
+
+/// The host key and the zone's digit, or host key and Tab until it is there.
+fn focus(zone: &str, session: &mut Session, now: Instant) -> Result<(), String> {
+    let view = session.zone(zone).map_err(|error| error.to_string())?;
+    let (id, place) = (
+        view.id(),
+        session
+            .zones()
+            .position(|other| other.name() == zone)
+            .unwrap_or(0),
+    );
+    let host = match session.host_key() {
+        HostKey::Super => LEFT_SUPER,
+        HostKey::RightControl => RIGHT_CONTROL,
+    };
+    match u16::try_from(place) {
+        // The digit 1 has code 2.
+        Ok(place @ 0..=8) => press(&[host, place.saturating_add(2)], session, now),
+        _ => {
+            for _ in session.zones().map(|_| ()).collect::<Vec<_>>() {
+                if session.scene().focus() != Some(id) {
+                    press(&[host, TAB], session, now);
+                }
+            }
+        }
+    }
+    if session.scene().focus() == Some(id) {
+        Ok(())
+    } else {
+        Err(format!("zone {zone} could not be given the keyboard"))
+    }
+}
+
+fn screenshot(
+    path: &Path,
+    session: &mut Session,
+    camera: &mut dyn Camera,
+    now: Instant,
+) -> Result<(), String> {
+    camera
+        .take(session, path, now)
+        .map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
+}

@@ -1,0 +1,382 @@
+//! What zones say, and what the scene asks for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use compositor::{Action, ZoneCommand, ZoneCursor};
+use zone_link::{Damage, Event, Hello, Port, PortBytes, StreamId, ToZone, ZoneState};
+
+use super::process::Next;
+use super::watch::Source;
+use super::{Session, Status, jail, screen};
+use crate::audit::Event as Record;
+
+/// Messages of one zone in one go; then the others have their turn.
+const TURN: usize = 64;
+/// How long a zone process may live after its machine failed.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+/// The longest line on the state port.
+const STATE_LINE: usize = 256;
+
+impl Session {
+    pub(super) fn read_link(&mut self, index: usize, now: Instant) {
+        self.flush(index);
+        for _ in 0..TURN {
+            let Some(zone) = self.zones.get_mut(index) else {
+                return;
+            };
+            let token = zone.token(Source::Link);
+            let Some(process) = &mut zone.process else {
+                return;
+            };
+            let next = process.next(now);
+            if let (Some(_), Some(link)) = (process.paused_until, &process.link) {
+                self.watch.modify(link, token, false, process.has_outbox());
+            }
+            let pause = process.paused_until.is_some() && !process.has_ended;
+            match next {
+                Next::Event(event) => {
+                    self.messages = self.messages.saturating_add(1);
+                    self.handle(index, event, now);
+                }
+                Next::Nothing | Next::Paused => return,
+                Next::Closed => return self.link_closed(index, now),
+                Next::Broken(error) => {
+                    return self.kill_for(
+                        index,
+                        &format!("it broke the zone link's protocol: {error}"),
+                        now,
+                    );
+                }
+            }
+            if pause {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn read_output(&mut self, index: usize, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let (name, token) = (zone.name(), zone.token(Source::Output));
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        process.read_output(&name, now);
+        if let (Some(_), Some(output)) = (process.paused_until, &process.output) {
+            self.watch.modify(output, token, false, false);
+        }
+    }
+
+    fn handle(&mut self, index: usize, event: Event, now: Instant) {
+        match event {
+            Event::Hello(hello) => self.hello(index, &hello, now),
+            Event::State(state) => self.state(index, state, now),
+            Event::Damage(damage) => self.damage(index, &damage, now),
+            Event::Cursor(image) => self.cursor(index, screen::cursor(&image)),
+            Event::CursorHidden => self.cursor(index, Some(ZoneCursor::Hidden)),
+            Event::PortData(port, bytes) => self.port_data(index, port, &bytes, now),
+            Event::StreamRequest(id, port) => self.stream_request(index, id, port, now),
+            // `PortCredit` is counted; nothing waits for it yet, and whatever else comes later means nothing here.
+            _ => {}
+        }
+    }
+
+    /// The jail is closed: look at it, then start the machine.
+    fn hello(&mut self, index: usize, hello: &Hello, now: Instant) {
+        let verdict = jail::judge(hello, &self.required);
+        if !verdict.refused.is_empty() {
+            let reason = format!(
+                "its jail lacks what the policy requires: {}",
+                verdict.refused.join(", ")
+            );
+            return self.kill_for(index, &reason, now);
+        }
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let (id, name) = (zone.id, zone.name());
+        let weakened = (!verdict.weakened.is_empty())
+            .then(|| format!("weakened jail: {}", verdict.weakened.join(", ")));
+        self.scene.set_weakened(id, weakened.as_deref());
+        if weakened.is_some() {
+            self.record(&Record::JailWeakened {
+                zone: name,
+                missing: verdict.weakened,
+            });
+        }
+        let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+        else {
+            return;
+        };
+        let Some(start) = process.start.take() else {
+            return;
+        };
+        if !process.conversation.start() {
+            return;
+        }
+        let sent = process.send(ToZone::Start(Box::new(start)));
+        let offered = process.offer_surface();
+        self.after_offer(index, offered.map(|offered| sent && offered), now);
+    }
+
+    fn state(&mut self, index: usize, state: ZoneState, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let stopping = zone.status == Status::Stopping;
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        process.reported = Some(state.clone());
+        let status = match state {
+            ZoneState::Starting => Status::Starting,
+            ZoneState::Running if stopping => Status::Stopping,
+            ZoneState::Running => Status::Running,
+            ZoneState::Panicked => Status::Panicked,
+            ZoneState::Failed(reason) => Status::Failed(reason.to_string()),
+            // The process ends next, or says that it starts again.
+            ZoneState::Off | ZoneState::Reset => {
+                process.is_ready = false;
+                process.deadline.get_or_insert((
+                    now + self.options.shutdown_after,
+                    "its machine ended and its process did not",
+                ));
+                return;
+            }
+            _ => return,
+        };
+        match status {
+            Status::Starting => {
+                process.is_ready = false;
+                process.deadline = None;
+            }
+            Status::Failed(_) => {
+                process.deadline = Some((
+                    now + LINGER,
+                    "its machine failed and its process did not end",
+                ));
+            }
+            _ => {}
+        }
+        self.set_status(index, status);
+    }
+
+    fn damage(&mut self, index: usize, damage: &Damage, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let (id, generation) = (
+            zone.id,
+            compositor::Generation(self.surface_number(index, damage)),
+        );
+        if damage.first {
+            let Some(process) = self
+                .zones
+                .get_mut(index)
+                .and_then(|zone| zone.process.as_mut())
+            else {
+                return;
+            };
+            let Some(surface) = process.take_offered(damage.generation) else {
+                return;
+            };
+            let size = surface.size();
+            if let Err(error) = self.scene.attach(
+                id,
+                generation,
+                Box::new(screen::SharedPixels(Arc::clone(&surface))),
+            ) {
+                tracing::error!("a zone's surface could not be shown: {error}");
+            }
+            let Some(process) = self
+                .zones
+                .get_mut(index)
+                .and_then(|zone| zone.process.as_mut())
+            else {
+                return;
+            };
+            if process.wants_other_than(size) {
+                let offered = process.offer_surface();
+                self.after_offer(index, offered, now);
+            }
+        }
+        let mut rectangles: Vec<_> = damage.rectangles.iter().map(screen::rectangle).collect();
+        if damage.first && rectangles.is_empty() {
+            // It drew outside; all the same it has drawn.
+            rectangles.push(compositor::Rect::new(0, 0, 1, 1));
+        }
+        self.scene.damage(id, generation, &rectangles);
+    }
+
+    /// Surfaces in the order of all of a zone's processes: each process counts its own from 1.
+    fn surface_number(&self, index: usize, damage: &Damage) -> u32 {
+        let incarnation = self.zones.get(index).map_or(0, |zone| zone.incarnation);
+        incarnation.wrapping_shl(20) | (damage.generation.0 & 0xf_ffff)
+    }
+
+    fn cursor(&mut self, index: usize, cursor: Option<ZoneCursor>) {
+        if let Some(zone) = self.zones.get(index) {
+            self.scene.set_zone_cursor(zone.id, cursor);
+        }
+    }
+
+    fn port_data(&mut self, index: usize, port: Port, bytes: &PortBytes, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        match port {
+            Port::Console => zone.console.push(bytes.as_slice()),
+            Port::State => {
+                if let Some(process) = &mut zone.process {
+                    for byte in bytes.as_slice() {
+                        if *byte == b'\n' {
+                            process.is_ready |= process.state_line.trim_ascii() == b"ready";
+                            process.state_line.clear();
+                        } else if process.state_line.len() < STATE_LINE {
+                            process.state_line.push(*byte);
+                        }
+                    }
+                }
+            }
+            // Nothing crosses from an agent without a person's act.
+            Port::Agent => {}
+        }
+        if let Some(process) = &mut zone.process {
+            let sent = process.consumed(port, bytes.length());
+            self.after_send(index, sent, now);
+        }
+    }
+
+    /// No service is offered yet, so every guest's connection to the host is denied.
+    fn stream_request(&mut self, index: usize, id: StreamId, port: u32, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let name = zone.name();
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        let sent =
+            !process.conversation.answer_stream(id) || process.send(ToZone::StreamRefuse { id });
+        self.after_send(index, sent, now);
+        self.record(&Record::FlowDenied {
+            zone: name,
+            flow: format!("vsock connection to host port {port}"),
+        });
+    }
+
+    pub(super) fn perform(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::SendToZone(id, input) => {
+                let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
+                    return;
+                };
+                let Some(process) = self
+                    .zones
+                    .get_mut(index)
+                    .and_then(|zone| zone.process.as_mut())
+                else {
+                    return;
+                };
+                if process.conversation.is_started() {
+                    let sent = process.send(screen::input(input));
+                    self.after_send(index, sent, now);
+                }
+            }
+            Action::ResizeZone(id, size) => {
+                let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
+                    return;
+                };
+                let Some(process) = self
+                    .zones
+                    .get_mut(index)
+                    .and_then(|zone| zone.process.as_mut())
+                else {
+                    return;
+                };
+                let offered = process.want_size(screen::surface_size(size));
+                self.after_offer(index, offered, now);
+            }
+            Action::Command(id, command) => {
+                let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
+                    return;
+                };
+                match command {
+                    ZoneCommand::Start => self.prepare(index),
+                    ZoneCommand::Stop => self.stop(index, now),
+                    ZoneCommand::Restart => self.restart(index, now),
+                }
+            }
+            Action::FocusChanged(id) => {
+                let name = id
+                    .and_then(|id| self.zones.iter().find(|zone| zone.id == id))
+                    .map(|zone| zone.name());
+                tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
+            }
+<<<<<<< HEAD
+            Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
+            // The endpoint asks nothing and locks nothing yet, so there is nothing to answer or to unlock.
+=======
+            Action::Chord(chord) => {
+                tracing::info!("{chord:?} is not available in this version");
+            }
+            // Nothing asks the person anything yet, and nothing locks the screen.
+>>>>>>> refs/heads/link
+            Action::Answered(..) | Action::UnlockAttempt(_) => {}
+        }
+    }
+
+    fn after_offer(
+        &mut self,
+        index: usize,
+        offered: Result<bool, zone_link::SurfaceError>,
+        now: Instant,
+    ) {
+        match offered {
+            Ok(sent) => self.after_send(index, sent, now),
+            Err(error) => self.kill_for(index, &error.to_string(), now),
+        }
+    }
+
+    /// Watches for room where something waits, and gives up on a zone for which too much does.
+    pub(super) fn after_send(&mut self, index: usize, sent: bool, now: Instant) {
+        if !sent {
+            return self.kill_for(index, "it does not read its link", now);
+        }
+        self.watch_link(index);
+    }
+
+    fn flush(&mut self, index: usize) {
+        if let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+            && process.has_outbox()
+        {
+            process.flush();
+            self.watch_link(index);
+        }
+    }
+
+    fn watch_link(&mut self, index: usize) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let token = zone.token(Source::Link);
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        let output = process.has_outbox();
+        if std::mem::replace(&mut process.watches_output, output) != output
+            && let Some(link) = &process.link
+        {
+            self.watch
+                .modify(link, token, process.paused_until.is_none(), output);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Starting a zone process: its end of the link, its output, and what its machine is made of.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use bulkhead_policy as policy;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use zone_jail::Layers;
+use zone_link::{EndpointLink, StartConfig, Volume, Writes, ZoneName};
+
+use crate::images::OpenImage;
+use crate::state_directory::{StateDirectory, StateError};
+
+/// Gives the command for a zone's process, without the arguments that every zone process gets.
+pub type Launcher = Box<dyn Fn(&str) -> Command>;
+
+/// The zone program as it is installed: beside this program.
+///
+/// # Errors
+/// This program's own place cannot be found out.
+pub fn installed_zone_program() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("bulkhead-zone"))
+}
+
+/// A zone process that was just started.
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) ended: OwnedFd,
+    pub(super) link: EndpointLink,
+    pub(super) output: OwnedFd,
+}
+
+/// One start at a time: the child's descriptors are inheritable for a moment.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Starts a zone process in a process group of its own, so that an interrupt at the terminal reaches the endpoint alone.
+pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Started> {
+    let (link, zones_end) = EndpointLink::pair().map_err(io::Error::other)?;
+    let (output, zones_output) = io::pipe()?;
+    let output = OwnedFd::from(output);
+    rustix::io::ioctl_fionbio(&output, true)?;
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Inherited by number. The zone process closes every other descriptor before it reads a byte.
+    fcntl_setfd(zones_end.as_fd(), FdFlags::empty())?;
+    command.args([
+        "--link-fd",
+        &zones_end.as_raw_fd().to_string(),
+        "--jail",
+        &required.to_string(),
+    ]);
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(zones_output.try_clone()?)
+        .stderr(zones_output)
+        .process_group(0);
+    let child = command.spawn()?;
+    let ended = Pid::from_child(&child);
+    let ended = pidfd_open(ended, PidfdFlags::empty())?;
+    Ok(Started {
+        child,
+        ended,
+        link,
+        output,
+    })
+}
+
+/// What a zone's machine is made of, or why its home cannot be had.
+pub(super) fn machine(
+    zone: &policy::Zone,
+    image: OpenImage,
+    state: &StateDirectory,
+) -> Result<Option<StartConfig>, StateError> {
+    let Some(name) = ZoneName::new(zone.name.as_str()) else {
+        return Ok(None);
+    };
+    let mut volumes = vec![Volume {
+        image: image.root.into(),
+        writes: Writes::Discarded,
+    }];
+    if zone.persistence == policy::Persistence::Persistent {
+        volumes.push(state.home_volume(zone.name.as_str(), zone.budget.disk.bytes())?);
+    }
+    Ok(Some(StartConfig {
+        zone: name,
+        memory_mib: zone.memory_mib,
+        harts: zone.cpus.into(),
+        command_line: format!(
+            "console=hvc0 bulkhead.zone={} bulkhead.layout={}",
+            zone.name, zone.keyboard_layout
+        ),
+        kernel: image.kernel.into(),
+        initramfs: image.initramfs.into(),
+        volumes,
+    }))
+}

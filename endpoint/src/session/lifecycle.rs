@@ -1,0 +1,419 @@
+//! Zones start, stop and end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use compositor::ZoneState as Shown;
+use zone_link::{ToZone, ZoneState};
+
+use super::process::Process;
+use super::screen;
+use super::watch::{Source, ring};
+use super::{Prepared, Session, Status, UnknownZone, launch};
+use crate::audit::Event as Record;
+
+/// How long a zone process may live after it closed its link.
+const LINGER: Duration = Duration::from_secs(5);
+/// The zone process's exit code when its jail could not be closed.
+const NO_JAIL: i32 = 3;
+
+impl Session {
+    /// Starts a zone that is not running.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn start(&mut self, name: &str) -> Result<(), UnknownZone> {
+        let index = self.index(name)?;
+        self.prepare(index);
+        Ok(())
+    }
+
+    /// Presses a zone's power button: it shuts down, or is killed after its deadline.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn power(&mut self, name: &str, now: Instant) -> Result<(), UnknownZone> {
+        let index = self.index(name)?;
+        self.stop(index, now);
+        Ok(())
+    }
+
+    /// Kills a zone's process at once, as the user wishes.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn kill(&mut self, name: &str, now: Instant) -> Result<(), UnknownZone> {
+        let index = self.index(name)?;
+        let Some(zone) = self.zones.get_mut(index) else {
+            return Ok(());
+        };
+        zone.killed_by_user = true;
+        if zone.process.is_some() {
+            self.kill_for(index, "the user killed it", now);
+        } else if zone.is_preparing {
+            self.set_status(index, Status::Off);
+        }
+        Ok(())
+    }
+
+    /// Shuts every zone down; the session has ended once all are gone. A second call does not wait for them.
+    pub fn shut_down(&mut self, now: Instant) {
+        let again = std::mem::replace(&mut self.shutting_down, true);
+        for index in 0..self.zones.len() {
+            if let Some(zone) = self.zones.get_mut(index) {
+                zone.restart = false;
+            }
+            match again {
+                true => self.kill_for(index, "the desktop closed", now),
+                false => self.stop(index, now),
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    pub(super) fn finish_shutdown(&mut self) {
+        let busy = |zone: &super::Zone| zone.process.is_some() || zone.is_preparing;
+        if self.shutting_down && !self.zones.iter().any(busy) {
+            self.ended = true;
+        }
+    }
+
+    /// Opens the zone's image on a thread of its own: hashing it takes a moment, and nobody else shall wait.
+    pub(super) fn prepare(&mut self, index: usize) {
+        let bell = self.watch.bell();
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        if zone.process.is_some() || self.shutting_down {
+            return;
+        }
+        if zone.is_preparing {
+            // It was stopped and started again while its image is still being opened.
+            self.set_status(index, Status::Starting);
+            return;
+        }
+        zone.incarnation = zone.incarnation.wrapping_add(1);
+        zone.is_preparing = true;
+        zone.killed_by_user = false;
+        zone.restart = false;
+        let (incarnation, image) = (zone.incarnation, zone.policy.image.clone());
+        let (images, preparer) = (Arc::clone(&self.services.images), self.preparer.clone());
+        let name = zone.name();
+        let thread = std::thread::Builder::new()
+            .name(format!("open-{name}"))
+            .spawn(move || {
+                let image = images.open(&image);
+                // The session may be gone; then nobody needs it.
+                let _ = preparer.send(Prepared {
+                    zone: index,
+                    incarnation,
+                    image,
+                });
+                ring(&bell);
+            });
+        match thread {
+            Ok(_) => self.set_status(index, Status::Starting),
+            Err(error) => {
+                if let Some(zone) = self.zones.get_mut(index) {
+                    zone.is_preparing = false;
+                }
+                self.set_status(
+                    index,
+                    Status::Failed(format!("no thread could be had: {error}")),
+                );
+            }
+        }
+    }
+
+    pub(super) fn take_prepared(&mut self, now: Instant) {
+        while let Ok(Prepared {
+            zone: index,
+            incarnation,
+            image,
+        }) = self.prepared.try_recv()
+        {
+            let Some(zone) = self.zones.get_mut(index) else {
+                continue;
+            };
+            zone.is_preparing = false;
+            if zone.incarnation != incarnation
+                || self.shutting_down
+                || zone.status != Status::Starting
+            {
+                self.set_status(index, Status::Off);
+                continue;
+            }
+            let started = image.map_err(|error| format!("{}; {}", error.message, error.mend));
+            if let Err(reason) = started.and_then(|image| self.launch(index, image, now)) {
+                self.set_status(index, Status::Failed(reason));
+            }
+        }
+    }
+
+    fn launch(
+        &mut self,
+        index: usize,
+        image: crate::images::OpenImage,
+        now: Instant,
+    ) -> Result<(), String> {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return Ok(());
+        };
+        let identity = image.identity.clone();
+        let told = |error: &dyn std::error::Error| match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        let machine = launch::machine(&zone.policy, image, &self.services.state)
+            .map_err(|error| told(&error))?;
+        let machine = machine.ok_or("its name cannot be a host name")?;
+        let command = (self.services.launcher)(zone.policy.name.as_str());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let started = launch::start(command, &self.required)
+            .map_err(|error| format!("{program} could not be started: {error}"))?;
+        let process = started.child.id();
+        let watched = self.watch.add(&started.link, zone.token(Source::Link));
+        let watched =
+            watched.and_then(|()| self.watch.add(&started.output, zone.token(Source::Output)));
+        let watched =
+            watched.and_then(|()| self.watch.add(&started.ended, zone.token(Source::Process)));
+        let size = self
+            .scene
+            .client_size(zone.id)
+            .map_or(zone_link::Size::SMALLEST, screen::surface_size);
+        zone.process = Some(Process::new(
+            started,
+            machine,
+            &zone.policy.budget,
+            size,
+            now,
+        ));
+        if let Err(errno) = watched {
+            zone.process = None;
+            return Err(format!("the zone process cannot be watched: {errno}"));
+        }
+        if self.options.log_consoles {
+            let path = self.services.state.console_log(zone.policy.name.as_str());
+            if let Err(error) = zone.console.log_to(&path) {
+                tracing::warn!("{} cannot be written: {error}", path.display());
+            }
+        }
+        let name = zone.name();
+        self.record(&Record::ZoneStarted {
+            zone: name,
+            image: identity,
+            process,
+        });
+        Ok(())
+    }
+
+    /// Asks a zone to shut down.
+    pub(super) fn stop(&mut self, index: usize, now: Instant) {
+        let after = self.options.shutdown_after;
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        if zone.is_preparing {
+            // The image arrives for nobody.
+            self.set_status(index, Status::Off);
+            return;
+        }
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        match zone.status {
+            Status::Running => {
+                process.deadline = Some((now + after, "it did not shut down in time"));
+                let sent = process.send(ToZone::Power);
+                self.after_send(index, sent, now);
+                self.set_status(index, Status::Stopping);
+            }
+            Status::Stopping => {}
+            _ => self.kill_for(index, "it was stopped while it could not shut down", now),
+        }
+    }
+
+    /// Stops a zone and starts it again.
+    pub(super) fn restart(&mut self, index: usize, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        if zone.process.is_some() {
+            zone.restart = true;
+            self.stop(index, now);
+        } else {
+            self.prepare(index);
+        }
+    }
+
+    /// Kills a zone's process: from here on not a byte of it is read and not a pixel shown. Its end is collected later.
+    pub(super) fn kill_for(&mut self, index: usize, reason: &str, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let name = zone.name();
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        if let Some(link) = process.link.take() {
+            self.watch.remove(&link);
+        }
+        if let Err(error) = process.child.kill() {
+            tracing::error!(
+                "zone {name}: its process {} could not be killed: {error}",
+                process.child.id()
+            );
+        }
+        process.paused_until = None;
+        process.deadline = None;
+        if matches!(zone.status, Status::Killed(_)) {
+            return;
+        }
+        self.record(&Record::ZoneKilled {
+            zone: name,
+            reason: reason.to_owned(),
+        });
+        self.set_status(index, Status::Killed(reason.to_owned()));
+        let _ = now;
+    }
+
+    /// The zone closed its link. Its process is about to end; how, tells why.
+    pub(super) fn link_closed(&mut self, index: usize, now: Instant) {
+        let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+        else {
+            return;
+        };
+        if let Some(link) = process.link.take() {
+            self.watch.remove(&link);
+        }
+        process.paused_until = None;
+        process.deadline = Some((now + LINGER, "it closed its link and went on running"));
+    }
+
+    /// The zone's process has ended: what it had still to say is read, then the zone is off, failed, or starts again.
+    pub(super) fn process_ended(&mut self, index: usize, now: Instant) {
+        // It may have said why just before; what is in the socket is all there will ever be, so no budget holds it back.
+        if let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+        {
+            process.has_ended = true;
+        }
+        while self
+            .zones
+            .get(index)
+            .and_then(|zone| zone.process.as_ref())
+            .is_some_and(|process| process.link.is_some())
+        {
+            let before = self.messages;
+            self.read_link(index, now);
+            if self.messages == before {
+                break;
+            }
+        }
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let name = zone.name();
+        let Some(mut process) = zone.process.take() else {
+            return;
+        };
+        // A pipe holds 64 KiB; should someone else still hold its other end, that is all that is read.
+        let _ = (0..64).all(|_| process.drain_output(&name));
+        self.watch.remove(&process.ended);
+        let exit = process.child.wait();
+        let status = match (&zone.status, &process.reported) {
+            (Status::Killed(reason), _) => Status::Killed(reason.clone()),
+            (_, Some(ZoneState::Off)) => Status::Off,
+            (Status::Panicked, _) => Status::Panicked,
+            (_, Some(ZoneState::Failed(reason))) => Status::Failed(reason.to_string()),
+            (_, Some(ZoneState::Reset)) => {
+                zone.restart |= zone.may_restart(now);
+                if zone.restart {
+                    Status::Off
+                } else {
+                    Status::Failed("the guest restarts again and again".to_owned())
+                }
+            }
+            _ => Status::Failed(how_it_ended(exit, &process)),
+        };
+        let restart = zone.restart && !self.shutting_down;
+        self.set_status(index, status);
+        if restart {
+            self.prepare(index);
+        }
+        self.finish_shutdown();
+    }
+
+    /// Kills what is late, and reads again from zones that have waited long enough.
+    pub(super) fn keep_deadlines(&mut self, now: Instant) {
+        for index in 0..self.zones.len() {
+            let Some(zone) = self.zones.get_mut(index) else {
+                return;
+            };
+            let (link_token, output_token) = (zone.token(Source::Link), zone.token(Source::Output));
+            let Some(process) = &mut zone.process else {
+                continue;
+            };
+            if process.paused_until.is_some_and(|until| until <= now) {
+                process.paused_until = None;
+                if let Some(link) = &process.link {
+                    let waiting = process.has_outbox();
+                    self.watch.modify(link, link_token, true, waiting);
+                }
+                if let Some(output) = &process.output {
+                    self.watch.modify(output, output_token, true, false);
+                }
+            }
+            if let Some((_, reason)) = process.deadline.take_if(|(at, _)| *at <= now) {
+                self.kill_for(index, reason, now);
+            }
+        }
+    }
+
+    pub(super) fn set_status(&mut self, index: usize, status: Status) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        if zone.status == status {
+            return;
+        }
+        let state = match status.reason() {
+            Some(reason) => format!("{}: {reason}", status.word()),
+            None => status.word().to_owned(),
+        };
+        zone.status = status;
+        let shown = match &zone.status {
+            Status::Off => Shown::Off,
+            Status::Starting => Shown::starting("starting"),
+            Status::Running => Shown::Running,
+            Status::Stopping => Shown::Stopping,
+            Status::Panicked => Shown::dark("the guest's kernel panicked"),
+            Status::Failed(reason) | Status::Killed(reason) => Shown::dark(reason),
+        };
+        let (id, name) = (zone.id, zone.name());
+        self.scene.set_state(id, shown);
+        self.record(&Record::ZoneState { zone: name, state });
+    }
+}
+
+fn how_it_ended(exit: std::io::Result<std::process::ExitStatus>, process: &Process) -> String {
+    let last = process.last_words();
+    match exit {
+        Ok(exit) if exit.code() == Some(NO_JAIL) => {
+            format!(
+                "its jail could not be closed: {}",
+                last.unwrap_or_else(|| "it did not say why".to_owned())
+            )
+        }
+        Ok(exit) => match last {
+            Some(last) => format!("the zone process ended ({exit}): {last}"),
+            None => format!("the zone process ended ({exit})"),
+        },
+        Err(error) => format!("the zone process cannot be waited for: {error}"),
+    }
+}

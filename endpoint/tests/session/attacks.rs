@@ -1,0 +1,233 @@
+//! Zones that attack (numbers as in the catalogue of attacks): killed and recorded, or clamped, or made to wait; and each time the
+//! other zone goes on.
+
+use crate::desk::{Desk, Setting};
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("attacks::broken_framing_kills", broken_framing_kills),
+    (
+        "attacks::messages_out_of_order_kill",
+        messages_out_of_order_kill,
+    ),
+    (
+        "attacks::a_frame_sent_too_early_is_harmless",
+        a_frame_sent_too_early_is_harmless,
+    ),
+    (
+        "attacks::descriptors_kill_and_never_arrive",
+        descriptors_kill_and_never_arrive,
+    ),
+    (
+        "attacks::a_zone_cannot_inject_input",
+        a_zone_cannot_inject_input,
+    ),
+    ("attacks::credit_lies_kill", credit_lies_kill),
+    ("attacks::forged_log_lines_kill", forged_log_lines_kill),
+    ("attacks::wild_damage_is_clipped", wild_damage_is_clipped),
+    (
+        "attacks::a_surface_cannot_be_shrunk",
+        a_surface_cannot_be_shrunk,
+    ),
+    (
+        "attacks::a_flood_waits_and_the_other_zone_does_not",
+        a_flood_waits_and_the_other_zone_does_not,
+    ),
+    (
+        "attacks::a_zone_that_never_reads_is_given_up",
+        a_zone_that_never_reads_is_given_up,
+    ),
+    (
+        "attacks::a_zone_that_hangs_up_is_not_left_running",
+        a_zone_that_hangs_up_is_not_left_running,
+    ),
+    (
+        "attacks::connections_to_the_host_are_denied_and_recorded",
+        connections_to_the_host_are_denied_and_recorded,
+    ),
+    (
+        "attacks::what_a_process_prints_is_bounded",
+        what_a_process_prints_is_bounded,
+    ),
+];
+
+/// Has `open` behave so, and expects it killed for it, recorded, dark, and `corp` well.
+fn killed_for(behaviour: &str, reason: &str) {
+    let mut desk = Desk::attacked("open", behaviour);
+    desk.until_status("open", "killed");
+    let recorded = desk
+        .recorded_kill("open")
+        .unwrap_or_else(|| panic!("{behaviour} was not recorded"));
+    assert!(recorded.contains(reason), "{behaviour}: {recorded}");
+    desk.until("its process to be collected", |session| {
+        session.zone("open").unwrap().process_id().is_none()
+    });
+    assert_eq!(desk.status("open").word(), "killed", "{behaviour}");
+    assert!(
+        !desk.shows_its_colour("open"),
+        "{behaviour}: it still shows"
+    );
+    desk.assert_goes_on("corp");
+}
+
+/// 1, 3, 4, 20.
+fn broken_framing_kills() {
+    for (behaviour, reason) in [
+        ("other-version", "speaks protocol version 9, expected 1"),
+        ("unknown-kind", "message kind 65535 does not exist"),
+        ("one-byte", "shorter than a header"),
+        ("short-body", "promises a body"),
+        ("long-body", "promises a body"),
+        ("length-of-4-gib", "promises a body of 4294967295 bytes"),
+        ("too-long", "longer than"),
+        ("million-rectangles", "rectangles of Frame is out of range"),
+    ] {
+        killed_for(behaviour, reason);
+    }
+}
+
+/// 7.
+fn messages_out_of_order_kill() {
+    for (behaviour, reason) in [
+        ("state-before-hello", "State came before Hello"),
+        ("hello-twice", "Hello came a second time"),
+        (
+            "frame-of-nothing",
+            "Frame came for a surface that was never sent",
+        ),
+        ("speaks-after-its-end", "State came after the last state"),
+    ] {
+        killed_for(behaviour, reason);
+    }
+}
+
+/// 7: whether it is early, only the zone can tell; by the time it is read the surface may have been sent. It changes nothing.
+fn a_frame_sent_too_early_is_harmless() {
+    let mut desk = Desk::attacked("open", "frame-before-start");
+    desk.until("what comes of it", |session| {
+        let zone = session.zone("open").unwrap();
+        zone.is_ready() || zone.status().word() == "killed"
+    });
+    desk.assert_goes_on("corp");
+}
+
+/// 8.
+fn descriptors_kill_and_never_arrive() {
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for behaviour in [
+        "sends-a-device",
+        "sends-its-surface",
+        "sends-many-descriptors",
+    ] {
+        killed_for(behaviour, "more descriptors came than");
+    }
+    assert_eq!(open(), before, "a descriptor of a zone stayed open");
+}
+
+/// 37.
+fn a_zone_cannot_inject_input() {
+    killed_for("injects-input", "does not exist in this direction");
+}
+
+/// 60.
+fn credit_lies_kill() {
+    killed_for("grants-too-much", "port 0 went beyond its credit");
+    // Whether it outruns the grants is a race between two processes; if it does not, it did nothing wrong.
+    let mut desk = Desk::attacked("open", "beyond-its-credit");
+    desk.until_ready("open");
+    desk.assert_goes_on("corp");
+}
+
+/// 56.
+fn forged_log_lines_kill() {
+    killed_for("escapes-in-its-reason", "reason of State is out of range");
+}
+
+/// 20.
+fn wild_damage_is_clipped() {
+    let mut desk = Desk::attacked("open", "wild-damage");
+    desk.until_console("open", "still here");
+    desk.assert_goes_on("open");
+    desk.assert_goes_on("corp");
+}
+
+/// 18.
+fn a_surface_cannot_be_shrunk() {
+    let mut desk = Desk::attacked("open", "shrinks-its-surface");
+    desk.until_console("open", "shrunk false, punched true");
+    desk.until_ready("open");
+    desk.focus("open");
+    // The hole reads as black; reading it is no fault.
+    assert_eq!(desk.pixel("open", 2, 2), 0);
+    desk.assert_goes_on("corp");
+}
+
+/// 9.
+fn a_flood_waits_and_the_other_zone_does_not() {
+    let setting = Setting {
+        behaviours: &[("open", "floods")],
+        zone_keys: "budget.messages = \"400/s\"",
+        ..Setting::default()
+    };
+    let mut desk = Desk::with(&setting);
+    desk.until_ready("open");
+    let began = std::time::Instant::now();
+    let before = desk.session.messages();
+    for _ in 0..20 {
+        desk.assert_goes_on("corp");
+    }
+    desk.until("a second", |_| began.elapsed().as_millis() >= 1000);
+    let handled = desk.session.messages() - before;
+    let seconds = began.elapsed().as_secs_f64();
+    // Its rate and its burst, and a hundred for the other zone's keys.
+    let most = 400.0 * seconds + 100.0 + 300.0;
+    assert!((handled as f64) < most, "{handled} messages in {seconds} s");
+    assert_eq!(
+        desk.status("open").word(),
+        "running",
+        "a flood is no crime, it is slow"
+    );
+}
+
+/// 45.
+fn a_zone_that_never_reads_is_given_up() {
+    let mut desk = Desk::attacked("open", "never-reads");
+    desk.until_ready("open");
+    desk.focus("open");
+    let mut pressed = 0;
+    while desk.status("open").word() == "running" {
+        desk.keys(&[30]);
+        pressed += 1;
+        assert!(pressed < 20_000, "keys are kept without bound");
+    }
+    assert_eq!(
+        desk.recorded_kill("open").unwrap(),
+        "it does not read its link"
+    );
+    desk.assert_goes_on("corp");
+}
+
+fn a_zone_that_hangs_up_is_not_left_running() {
+    let mut desk = Desk::attacked("open", "hangs-up");
+    desk.until_status("open", "killed");
+    assert_eq!(
+        desk.recorded_kill("open").unwrap(),
+        "it closed its link and went on running"
+    );
+    desk.assert_goes_on("corp");
+}
+
+fn connections_to_the_host_are_denied_and_recorded() {
+    let mut desk = Desk::attacked("open", "connects");
+    desk.until_console("open", "refused 7");
+    let denied = |event: &endpoint::audit::Event| matches!(event, endpoint::audit::Event::FlowDenied { flow, .. } if flow.contains("443"));
+    assert!(desk.records_of("open").iter().any(denied));
+    desk.assert_goes_on("corp");
+}
+
+/// 56.
+fn what_a_process_prints_is_bounded() {
+    let mut desk = Desk::attacked("open", "babbles");
+    desk.until_console("open", "babbled");
+    desk.assert_goes_on("corp");
+}

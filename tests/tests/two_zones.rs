@@ -1,0 +1,43 @@
+//! Two stock Debian guests on one desktop: each does what it is told, and nothing of it reaches the other.
+
+use e2e::Desktop;
+
+/// A command whose text on the screen differs from what it prints, so that an echo of the typing proves nothing.
+const COMMAND: &str = "type echo $((6*7))-from-$(hostname) | tee /dev/hvc0\nkey Return";
+
+#[test]
+fn what_happens_in_one_zone_stays_there() {
+    let desktop = Desktop::new((1600, 900), &["open", "corp"]);
+    let script = format!(
+        "wait-ready open\nwait-ready corp\nfocus open\nfocus corp\nsleep 3\nscreenshot before.png\n\
+         {COMMAND}\nwait-console corp 42-from-corp timeout 60\nsleep 2\nscreenshot after.png\n\
+         kill corp\nfocus open\nsleep 1\nscreenshot killed.png\n\
+         {COMMAND}\nwait-console open 42-from-open timeout 60\nsleep 2\nscreenshot survivor.png\nquit\n"
+    );
+    let played = desktop.play(&script).succeeded();
+    let [before, after, killed, survivor] =
+        ["before.png", "after.png", "killed.png", "survivor.png"].map(|name| played.picture(name));
+    let (open, corp) = (before.client_area(0), before.client_area(1));
+
+    // The command and its output are to be seen in corp: some thirty characters and a new prompt.
+    let drawn = before.differences(&after, corp);
+    assert!(drawn > 500, "only {drawn} pixels of corp changed");
+    // Not one pixel of open changed, so not one key of it arrived there either: its terminal would have shown it.
+    assert_eq!(before.differences(&after, open), 0);
+
+    // The killed zone's window has gone dark behind a frame that is where it was.
+    assert_eq!(killed.client_area(1), corp);
+    let lit = corp
+        .pixels()
+        .filter(|(x, y)| killed.pixel(*x, *y) == after.pixel(*x, *y))
+        .count();
+    assert!(
+        lit < corp.pixels().count() / 10,
+        "{lit} pixels of the killed zone are still shown"
+    );
+    // The other zone goes on as if nothing had happened.
+    assert_eq!(after.differences(&killed, open), 0);
+    let drawn = killed.differences(&survivor, open);
+    assert!(drawn > 500, "only {drawn} pixels of open changed");
+    assert_eq!(killed.differences(&survivor, corp), 0);
+}

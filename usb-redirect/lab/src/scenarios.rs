@@ -1,0 +1,267 @@
+//! What the test machines play.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use usb_redirect::device::{DescriptionFile, Device, Simulated};
+use usb_redirect::endpoint::End;
+use usb_redirect::setup::EndpointAddress;
+use usb_redirect_host::{DeviceNode, UsbDevice};
+
+use crate::evdev::{self, Input, KEY, LED, RELATIVE};
+use crate::gadget::{Function, Gadget, usb_node, wait};
+use crate::redirect::Redirection;
+
+const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
+const KEYS: EndpointAddress = EndpointAddress(0x81);
+const MOUSE: EndpointAddress = EndpointAddress(0x82);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// HID usages a to j, and the key codes Linux gives them.
+const LETTERS: [(u8, u16); 10] = [
+    (0x04, 30),
+    (0x05, 48),
+    (0x06, 46),
+    (0x07, 32),
+    (0x08, 18),
+    (0x09, 33),
+    (0x0a, 34),
+    (0x0b, 35),
+    (0x0c, 23),
+    (0x0d, 36),
+];
+
+/// A simulated composite device through our protocol into the stock `vhci_hcd`, `usbhid` and `evdev`.
+pub fn simulated() -> Result<()> {
+    let description = Arc::new(DescriptionFile::parse(COMPOSITE)?.describe()?);
+    let device = Arc::new(Simulated::new(description));
+    let redirection = Redirection::begin(device.clone())?;
+    let mut keys = evdev::find("Bulkhead", KEY, "vhci_hcd", PATIENCE)?;
+    let mut mouse = evdev::find("Bulkhead", RELATIVE, "vhci_hcd", PATIENCE)?;
+    println!(
+        "LAB keyboard {} mouse {}",
+        keys.path.display(),
+        mouse.path.display()
+    );
+
+    // The first report is repeated until it arrives: the kernel opens its side in its own time.
+    wake(&device, &mut keys)?;
+    type_letters(&mut keys, 20, |report| {
+        ensure_sent(device.send(KEYS, report))
+    })?;
+    println!("LAB 200 keys went down and up in order");
+
+    let mut moved = 0;
+    for step in 0..200u8 {
+        device.send(MOUSE, &[0, 1 + step % 5, 0, 0]);
+        let (_, code, value) = mouse.next(RELATIVE, PATIENCE)?;
+        ensure!(
+            (code, value) == (0, i32::from(1 + step % 5)),
+            "motion {step}: {code} {value}"
+        );
+        moved += value;
+    }
+    println!("LAB 200 motions in order, {moved} in all");
+
+    // Close and open: the kernel unlinks its poll, and polls anew.
+    for _ in 0..5 {
+        mouse = mouse.reopen()?;
+        let poll = || -> Result<bool> {
+            device.send(MOUSE, &[0, 0, 7, 0]);
+            Ok(true)
+        };
+        poll()?;
+        let mut seen = mouse.next(RELATIVE, Duration::from_millis(300));
+        for _ in 0..50 {
+            if seen.is_ok() {
+                break;
+            }
+            poll()?;
+            seen = mouse.next(RELATIVE, Duration::from_millis(300));
+        }
+        let (_, code, value) = seen?;
+        ensure!(
+            (code, value) == (1, 7),
+            "after opening again: {code} {value}"
+        );
+    }
+    println!("LAB unlinked and opened again five times");
+
+    keys.write((LED, 1, 1))?;
+    keys.write((0, 0, 0))?;
+    wait(PATIENCE, || {
+        device.report(0, 2, 0).filter(|lights| lights[..] == [2])
+    })
+    .context("caps lock's light did not reach the device")?;
+    println!("LAB the light came on");
+
+    device.send(KEYS, &[2, 0, 4, 0, 0, 0, 0, 0]);
+    expect(&mut keys, &[(42, 1), (30, 1)])?;
+    // Long enough for several heartbeats: a living link holds a key as long as the person does.
+    std::thread::sleep(Duration::from_millis(600));
+    redirection.cut();
+    let cut = Instant::now();
+    let mut up = [keys.next(KEY, PATIENCE)?, keys.next(KEY, PATIENCE)?];
+    up.sort_unstable();
+    ensure!(up == [(KEY, 30, 0), (KEY, 42, 0)], "after the cut: {up:?}");
+    println!(
+        "LAB released {} ms after the link was cut",
+        cut.elapsed().as_millis()
+    );
+    ensure!(cut.elapsed() < Duration::from_secs(2), "that took too long");
+
+    // A second device beside the first, pulled out in flight with a button down.
+    let description =
+        Arc::new(DescriptionFile::parse(&COMPOSITE.replace("Simulated", "Second"))?.describe()?);
+    let second = Arc::new(Simulated::new(description));
+    let other = Redirection::begin(second.clone())?;
+    let mut pointer = evdev::find("Second", RELATIVE, "vhci_hcd", PATIENCE)?;
+    wait(PATIENCE, || {
+        second.send(MOUSE, &[1, 0, 0, 0]);
+        pointer.next(KEY, Duration::from_millis(200)).ok()
+    })?;
+    second.unplug();
+    wait(PATIENCE, || pointer.is_gone().then_some(()))
+        .context("the mouse stayed after unplugging")?;
+    ensure!(other.end()? == End::Unplugged);
+    println!("LAB unplugged in flight");
+    Ok(())
+}
+
+/// A device of the kernel's own USB stack (two HID functions on `dummy_hcd`), taken by libusb and redirected into `vhci_hcd`.
+pub fn gadget() -> Result<()> {
+    let description = DescriptionFile::parse(COMPOSITE)?.describe()?;
+    let functions = [(0u8, 8, 1), (1, 4, 0)].map(|(interface, length, protocol)| Function {
+        descriptor: description
+            .reports
+            .get(&interface)
+            .map_or(&[], |report| &report.raw),
+        length,
+        protocol,
+    });
+    let mut gadget = Gadget::plug(&functions)?;
+    let node = usb_node("1209", "0002")?;
+    let own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)?;
+    println!("LAB the kernel has the gadget as {}", own.path.display());
+
+    let device = Arc::new(UsbDevice::open(DeviceNode::open(&node)?, "1-1")?);
+    println!("LAB took {} by libusb", device.description().title());
+    wait(PATIENCE, || own.is_gone().then_some(()))
+        .context("the kernel's own keyboard stayed: the device would type into the endpoint")?;
+    let redirection = Redirection::begin(device.clone())?;
+    let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
+    let mut mouse = evdev::find("Gadget", RELATIVE, "vhci_hcd", PATIENCE)?;
+    // The gadget keeps one report until it is polled, so what follows begins in order.
+    type_letters(&mut keys, 10, |report| gadget.send(0, report))?;
+    println!("LAB 100 keys went down and up in order");
+    let begin = Instant::now();
+    let mut file = gadget.file(1)?;
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
+        for step in 0..500u16 {
+            let [low, _] = (1 + step % 100).to_le_bytes();
+            std::io::Write::write_all(&mut file, &[0, low, 0, 0])?;
+        }
+        Ok(())
+    });
+    for step in 0..500 {
+        let (_, code, value) = mouse.next(RELATIVE, PATIENCE)?;
+        ensure!(
+            (code, value) == (0, 1 + step % 100),
+            "motion {step}: {code} {value}"
+        );
+    }
+    ensure!(
+        matches!(sender.join(), Ok(Ok(()))),
+        "the gadget's sender failed"
+    );
+    println!(
+        "LAB 500 motions in order, {} per second",
+        500_000 / begin.elapsed().as_millis().max(1)
+    );
+
+    keys.write((LED, 0, 1))?;
+    keys.write((0, 0, 0))?;
+    let mut lights = [0; 8];
+    let mut file = gadget.file(0)?;
+    // The kernel also writes the lights' state when it finds a keyboard.
+    loop {
+        let count = std::io::Read::read(&mut file, &mut lights)?;
+        if lights.get(..count) == Some(&[1]) {
+            break;
+        }
+    }
+    println!("LAB the light reached the gadget");
+
+    gadget.unplug()?;
+    wait(PATIENCE, || keys.is_gone().then_some(()))
+        .context("the keyboard stayed after unplugging")?;
+    ensure!(redirection.end()? == End::Unplugged);
+    println!("LAB unplugged");
+    Ok(())
+}
+
+/// Nothing of ours: a stock guest that tells which keys its devices press. The device comes from outside, by usbredir.
+pub fn stock() -> Result<()> {
+    let mut keys = evdev::find("Bulkhead", KEY, "", PATIENCE * 2)?;
+    let mut mouse = evdev::find("Bulkhead", RELATIVE, "", PATIENCE)?;
+    println!("LAB ready");
+    type_letters(&mut keys, 10, |_| Ok(()))?;
+    println!("LAB 100 keys went down and up in order");
+    for step in 0..100 {
+        let (_, code, value) = mouse.next(RELATIVE, PATIENCE)?;
+        ensure!(
+            (code, value) == (0, 1 + step % 5),
+            "motion {step}: {code} {value}"
+        );
+    }
+    println!("LAB 100 motions in order");
+    keys.write((LED, 1, 1))?;
+    keys.write((0, 0, 0))?;
+    println!("LAB light");
+    wait(PATIENCE, || keys.is_gone().then_some(()))
+        .context("the keyboard stayed after unplugging")?;
+    Ok(())
+}
+
+fn ensure_sent(sent: bool) -> Result<()> {
+    ensure!(sent, "the device has no such endpoint");
+    Ok(())
+}
+
+/// Sends a key until the kernel, which opens its side in its own time, shows it; leaves nothing behind.
+fn wake(device: &Simulated, keys: &mut Input) -> Result<()> {
+    wait(PATIENCE, || {
+        device.send(KEYS, &[0, 0, 0x1e, 0, 0, 0, 0, 0]);
+        device.send(KEYS, &[0; 8]);
+        keys.next(KEY, Duration::from_millis(300)).ok()
+    })?;
+    while keys.next(KEY, Duration::from_millis(500)).is_ok() {}
+    Ok(())
+}
+
+/// Presses and releases the letters `rounds` times and sees each arrive.
+fn type_letters(
+    keys: &mut Input,
+    rounds: usize,
+    mut send: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    for round in 0..rounds {
+        for (usage, code) in LETTERS {
+            send(&[0, 0, usage, 0, 0, 0, 0, 0])?;
+            send(&[0; 8])?;
+            expect(keys, &[(code, 1), (code, 0)]).with_context(|| format!("round {round}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn expect(keys: &mut Input, events: &[(u16, i32)]) -> Result<()> {
+    for (code, value) in events {
+        let got = keys.next(KEY, PATIENCE)?;
+        ensure!(
+            got == (KEY, *code, *value),
+            "expected key {code} {value}, got {got:?}"
+        );
+    }
+    Ok(())
+}

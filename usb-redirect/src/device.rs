@@ -1,0 +1,228 @@
+//! A device as the rest of the crate sees it: what it is ([`Description`]) and what can be asked of it ([`Device`], [`Poller`]).
+
+mod control;
+mod files;
+mod simulated;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use control::ControlResponder;
+pub use files::{DescriptionFile, FileError};
+pub use simulated::{Clock, Scripted, Simulated, Source};
+
+use crate::descriptor::{Configuration, DescriptorError, DeviceDescriptor, Speed};
+use crate::report::{Layout, ReportDescriptor, ReportError};
+use crate::setup::{EndpointAddress, Setup};
+use crate::stream::{MAX_BODY, MAX_REPORT_DESCRIPTORS, Outcome};
+
+/// The longest name a device may give itself, in characters, after cleaning.
+pub const MAX_NAME: usize = 126;
+
+/// Everything a device says of itself, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its speed.
+    pub speed: Speed,
+    /// Its device descriptor.
+    pub device: DeviceDescriptor,
+    /// The configuration it is used in.
+    pub configuration: Configuration,
+    /// The report descriptor of each HID interface.
+    pub reports: BTreeMap<u8, Report>,
+    /// Its maker's, its own and its serial number's text, cleaned.
+    pub names: Names,
+    /// Where it is plugged in, for example `1-1.4`; empty when that is unknown.
+    pub port: String,
+}
+
+/// A report descriptor, as bytes and parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The bytes.
+    pub raw: Vec<u8>,
+    /// What they say.
+    pub parsed: ReportDescriptor,
+    /// What queues need of it.
+    pub layout: Arc<Layout>,
+}
+
+/// A device's names. Printable characters only: a name is shown to people and written to logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The maker.
+    pub manufacturer: String,
+    /// The product.
+    pub product: String,
+    /// The serial number.
+    pub serial: String,
+}
+
+/// Why a device cannot be described.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptionError {
+    /// Its descriptors are wrong.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// A report descriptor is wrong.
+    #[error("interface {interface}: {error}")]
+    Report {
+        /// The interface.
+        interface: u8,
+        /// What is wrong.
+        error: ReportError,
+    },
+    /// It has no HID interface, or a HID interface without a report descriptor.
+    #[error("HID interface {0} has no report descriptor")]
+    NoReport(u8),
+    /// Too much to describe.
+    #[error("the device describes itself in more than {0}")]
+    TooMuch(&'static str),
+}
+
+impl Description {
+    /// Puts a description together and checks it: every HID interface has a report descriptor within the limits.
+    ///
+    /// # Errors
+    /// When something does not parse or is missing.
+    pub fn new(
+        speed: Speed,
+        device: &[u8],
+        configuration: &[u8],
+        reports: impl IntoIterator<Item = (u8, Vec<u8>)>,
+    ) -> Result<Self, DescriptionError> {
+        let device = DeviceDescriptor::parse(device)?;
+        let configuration = Configuration::parse(configuration)?;
+        if configuration.raw.len() > MAX_BODY - 32 {
+            return Err(DescriptionError::TooMuch("20 KiB of configuration"));
+        }
+        let mut parsed = BTreeMap::new();
+        for (interface, raw) in reports {
+            let report =
+                Report::new(raw).map_err(|error| DescriptionError::Report { interface, error })?;
+            parsed.insert(interface, report);
+            if parsed.len() > MAX_REPORT_DESCRIPTORS {
+                return Err(DescriptionError::TooMuch("32 report descriptors"));
+            }
+        }
+        let missing = configuration
+            .settings
+            .iter()
+            .find(|setting| setting.class.is_hid() && !parsed.contains_key(&setting.number));
+        if let Some(setting) = missing {
+            return Err(DescriptionError::NoReport(setting.number));
+        }
+        Ok(Self {
+            speed,
+            device,
+            configuration,
+            reports: parsed,
+            names: Names::default(),
+            port: String::new(),
+        })
+    }
+
+    /// The layout of the reports that come from an endpoint, when its interface is HID.
+    #[must_use]
+    pub fn layout(&self, endpoint: EndpointAddress) -> Option<Arc<Layout>> {
+        let (setting, _) = self.configuration.endpoint(endpoint)?;
+        let report = self.reports.get(&setting.number)?;
+        setting.class.is_hid().then(|| report.layout.clone())
+    }
+
+    /// What a person would call it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let Names {
+            manufacturer,
+            product,
+            ..
+        } = &self.names;
+        match (manufacturer.as_str(), product.as_str()) {
+            ("", "") => format!(
+                "device {:04x}:{:04x}",
+                self.device.vendor, self.device.product
+            ),
+            (one, "") | ("", one) => one.to_owned(),
+            (maker, product) if product.starts_with(maker) => product.to_owned(),
+            (maker, product) => format!("{maker} {product}"),
+        }
+    }
+}
+
+impl Report {
+    /// Parses the bytes.
+    ///
+    /// # Errors
+    /// When they are not a report descriptor within the limits.
+    pub fn new(raw: Vec<u8>) -> Result<Self, ReportError> {
+        let parsed = ReportDescriptor::parse(&raw)?;
+        let layout = Arc::new(Layout::new(&parsed));
+        Ok(Self {
+            raw,
+            parsed,
+            layout,
+        })
+    }
+}
+
+/// Cleans a name: what is not a printable ASCII character, or could turn the direction of text, becomes `?`.
+#[must_use]
+pub fn clean_name(text: &str) -> String {
+    let printable = |c: char| {
+        if c == ' ' || c.is_ascii_graphic() || (c.is_alphanumeric() && c > '\u{a0}') {
+            c
+        } else {
+            '?'
+        }
+    };
+    let cleaned: String = text.trim().chars().take(MAX_NAME).map(printable).collect();
+    cleaned.trim().to_owned()
+}
+
+/// A device that can be used.
+pub trait Device: Send + Sync {
+    /// What it is.
+    fn description(&self) -> &Arc<Description>;
+
+    /// Performs a control transfer. Answers how many bytes moved; those from the device are in `answer`.
+    ///
+    /// # Errors
+    /// With how it failed.
+    fn control(&self, setup: Setup, data: &[u8], answer: &mut Vec<u8>) -> Result<u16, Outcome>;
+
+    /// Performs an interrupt-OUT transfer. Answers how many bytes the device took.
+    ///
+    /// # Errors
+    /// With how it failed.
+    fn output(&self, endpoint: EndpointAddress, data: &[u8]) -> Result<u16, Outcome>;
+
+    /// What polls an interrupt-IN endpoint. There is one for each endpoint.
+    ///
+    /// # Errors
+    /// When the endpoint is not there, or its interface cannot be had.
+    fn poller(&self, endpoint: EndpointAddress) -> Result<Box<dyn Poller>, Outcome>;
+}
+
+/// Polls one interrupt-IN endpoint. It sleeps in the kernel.
+pub trait Poller: Send {
+    /// Waits for the next report and writes it to `buffer`. With `continuous` several transfers are kept in flight, so that the
+    /// device is polled while this report is on its way.
+    ///
+    /// # Errors
+    /// [`Outcome::Cancelled`] after an interruption, otherwise how the endpoint failed.
+    fn poll(&mut self, buffer: &mut [u8], continuous: bool) -> Result<usize, Outcome>;
+
+    /// Takes back everything in flight and forgets what was received.
+    fn stop(&mut self);
+
+    /// What ends a waiting [`poll`](Self::poll) from another thread.
+    fn interrupter(&self) -> Arc<dyn Interrupter>;
+}
+
+/// Ends a waiting poll.
+pub trait Interrupter: Send + Sync {
+    /// Makes the waiting poll, or the next one, answer [`Outcome::Cancelled`].
+    fn interrupt(&self);
+}

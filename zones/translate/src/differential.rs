@@ -1,0 +1,3 @@
+//! The CPU against other implementations, in bulk.
+
+mod qemu;

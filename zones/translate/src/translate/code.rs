@@ -1,0 +1,127 @@
+//! Memory for generated code: one memory object mapped twice, writable here and executable there, so that no page is ever
+//! both. One of the crate's modules with unsafe code.
+//!
+//! The maker maps both views before the process is jailed (a jail forbids new executable mappings). Only one hart's thread
+//! writes and runs the code of a cache.
+
+use std::ptr::NonNull;
+
+use rustix::fs::MemfdFlags;
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Bytes of generated code that a hart keeps at most.
+pub const CODE_BYTES: usize = 16 << 20;
+
+/// The host gives no memory for code.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// A system call failed.
+    #[error(
+        "memory for translated code cannot be had ({step}); is executable shared memory forbidden here?"
+    )]
+    Host {
+        /// What was tried.
+        step: &'static str,
+        /// Why it failed.
+        #[source]
+        source: rustix::io::Errno,
+    },
+}
+
+/// The two views of a hart's generated code. Make it before the process is jailed.
+#[derive(Debug)]
+pub struct CodeCache {
+    writable: NonNull<u8>,
+    executable: NonNull<u8>,
+}
+
+// SAFETY: the mappings belong to this value alone.
+unsafe impl Send for CodeCache {}
+
+impl CodeCache {
+    /// Maps both views; pages are only taken as they are used.
+    pub fn new() -> Result<Self, CodeError> {
+        let failed = |step| move |source| CodeError::Host { step, source };
+        let memory = rustix::fs::memfd_create("translated-code", MemfdFlags::CLOEXEC)
+            .map_err(failed("memfd_create"))?;
+        rustix::fs::ftruncate(&memory, CODE_BYTES as u64).map_err(failed("ftruncate"))?;
+        let map = |protection, step| {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+            let pointer = unsafe {
+                rustix::mm::mmap(
+                    std::ptr::null_mut(),
+                    CODE_BYTES,
+                    protection,
+                    MapFlags::SHARED,
+                    &memory,
+                    0,
+                )
+            }
+            .map_err(failed(step))?;
+            NonNull::new(pointer.cast::<u8>()).ok_or(CodeError::Host {
+                step,
+                source: rustix::io::Errno::NOMEM,
+            })
+        };
+        let writable = map(ProtFlags::READ | ProtFlags::WRITE, "mapping it writable")?;
+        let executable = map(ProtFlags::READ | ProtFlags::EXEC, "mapping it executable")
+            .inspect_err(|_| unmap(writable))?;
+        Ok(Self {
+            writable,
+            executable,
+        })
+    }
+
+    /// Writes bytes at an offset; false if they do not fit.
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        if offset
+            .checked_add(bytes.len())
+            .is_none_or(|end| end > CODE_BYTES)
+        {
+            return false;
+        }
+        // SAFETY: the range lies within the writable view, which nobody else has a reference to.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.writable.as_ptr().add(offset),
+                bytes.len(),
+            )
+        };
+        true
+    }
+
+    /// Where the code at an offset runs.
+    pub(super) fn address(&self, offset: usize) -> u64 {
+        self.executable.as_ptr() as u64 + offset as u64
+    }
+
+    /// Calls generated code: the entry stub at the offset `stub`, which runs the code at `target` with `state` as its base
+    /// register and returns what that code leaves.
+    ///
+    /// # Safety
+    ///
+    /// The stub and the code at `target` must be complete code of the generator that this cache belongs to, and `state` must
+    /// be the state it was generated for, with nobody else using it.
+    pub(super) unsafe fn enter(&self, stub: usize, state: *mut u8, target: u64) -> u64 {
+        // SAFETY: the caller's promise; the stub follows the C calling convention.
+        unsafe {
+            let stub: extern "C" fn(*mut u8, u64) -> u64 =
+                std::mem::transmute(self.executable.as_ptr().add(stub));
+            stub(state, target)
+        }
+    }
+}
+
+fn unmap(view: NonNull<u8>) {
+    // SAFETY: the view is a mapping of this length that is not used any more. Failure leaves it mapped, which harms nobody.
+    let _ = unsafe { rustix::mm::munmap(view.as_ptr().cast(), CODE_BYTES) };
+}
+
+impl Drop for CodeCache {
+    fn drop(&mut self) {
+        unmap(self.writable);
+        unmap(self.executable);
+    }
+}

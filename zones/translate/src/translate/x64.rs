@@ -1,0 +1,437 @@
+//! Code for x86-64 hosts.
+//!
+//! `rbp` points into the hart's state (at `x16`, so that all integer registers are a short displacement away), `r14` at the
+//! cached translations in force, `r15` holds the budget of instructions, and nine guest registers live in host registers as
+//! long as generated code runs, across traces; the others live in the hart's state. `rax`, `rcx`, `rdx` and the vector
+//! registers are free between instructions. The stack frame holds the host addresses of page groups (see [`groups`]).
+
+use std::mem::offset_of;
+
+use assembler::*;
+
+use super::trace::{End, Step, Trace};
+use super::{CodeGenerator, Helper, Leave, Output, Patch, SLOT_BYTES, Site, Stubs};
+use crate::blocks;
+use crate::hart::Core;
+use crate::memory::PAGE_SIZE;
+use crate::mmu::{self, Mmu};
+use crate::op::{Kind, Op, SINK};
+
+mod arithmetic;
+mod assembler;
+mod control;
+mod float;
+mod groups;
+mod memory;
+
+use groups::Groups;
+
+/// Guest registers in host registers: those that compilers use most.
+const PINNED: [(u8, Reg); 9] = [
+    (2, RBX),
+    (8, R12),
+    (9, R13),
+    (10, RSI),
+    (11, RDI),
+    (12, R8),
+    (13, R9),
+    (14, R10),
+    (15, R11),
+];
+/// The number of the CSR `fflags`.
+const FFLAGS: i32 = 1;
+const TABLES: Reg = R14;
+const BUDGET: Reg = R15;
+
+/// Page groups that one trace can have.
+const GROUP_SLOTS: usize = 32;
+/// Keeps the stack aligned: a return address and six saved registers lie above.
+const FRAME: i32 = GROUP_SLOTS as i32 * 8 + 8;
+/// All exceptions masked, to nearest, no flags.
+const CLEAN_MXCSR: u32 = 0x1f80;
+/// Where `rbp` points.
+const BIAS: usize = offset_of!(Core, x) + 128;
+
+fn field(offset: usize) -> Place {
+    Place::Memory(RBP, offset as i32 - BIAS as i32)
+}
+
+fn pinned(guest: u8) -> Option<Reg> {
+    PINNED
+        .iter()
+        .find(|(register, _)| *register == guest)
+        .map(|(_, host)| *host)
+}
+
+/// Where a guest register is; `x0` is a word in memory that stays zero.
+fn place(guest: u8) -> Place {
+    match pinned(guest) {
+        Some(host) => Place::Register(host),
+        None => Place::Memory(RBP, i32::from(guest) * 8 - 128),
+    }
+}
+
+fn float_place(register: u8) -> Place {
+    field(offset_of!(Core, f) + usize::from(register & 31) * 8)
+}
+
+/// Code that is rarely run, put after a trace's own.
+#[derive(Clone, Copy)]
+enum Cold {
+    /// Leaves with this record.
+    Leave(Label, u32),
+    /// The interpreter does one instruction, then back, with these of [`X64::reloads`] in vector registers again.
+    Site(Label, Label, u32, (usize, usize)),
+    /// A branch was taken after so many instructions.
+    Taken(Label, i32, u64, u64),
+    /// Puts a constant into a scratch register, then back.
+    Constant(Label, Label, Reg, u64),
+    /// Puts a constant into the first vector register, then back.
+    Vector(Label, Label, u64),
+    /// Negates `rax`, then back.
+    Negate(Label, Label, Width),
+    /// Puts the control register of floating point back, then back.
+    Control(Label, Label),
+    /// Just goes back.
+    Back(Label, Label),
+}
+
+/// The generator for this host.
+#[derive(Default)]
+pub(super) struct X64 {
+    assembler: Assembler,
+    cold: Vec<Cold>,
+    clean_mxcsr: usize,
+    /// The guest's flags for each combination of the host's.
+    flags: usize,
+    groups: Groups,
+    /// The group whose host address `rax` holds.
+    in_rax: Option<usize>,
+    /// Floating point is on and rounds to nearest: checked in this trace.
+    float_checked: bool,
+    floats: float::Cache,
+    /// Vector registers to load after calls: which one, with what, and whether it is a double.
+    reloads: Vec<(Reg, u8, bool)>,
+    /// Values of guest registers that are known: results of instructions with constants only.
+    known: [Option<u64>; 32],
+}
+
+impl X64 {
+    /// Whether this host has the instructions that generated code uses (x86-64-v3: any since 2013).
+    pub(super) fn is_supported() -> bool {
+        use std::arch::is_x86_feature_detected as has;
+        has!("bmi1")
+            && has!("bmi2")
+            && has!("lzcnt")
+            && has!("popcnt")
+            && has!("fma")
+            && has!("sse4.1")
+    }
+}
+
+impl CodeGenerator for X64 {
+    fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs) {
+        self.assembler.restart(offset);
+        let a = &mut self.assembler;
+        self.clean_mxcsr = a.offset();
+        a.bytes.extend(CLEAN_MXCSR.to_le_bytes());
+        a.bytes.extend([0xcc; 12]);
+        self.flags = a.offset();
+        // Invalid, (denormal,) division by zero, overflow, underflow, inexact: bits 0 to 5 there, 4 to 0 here.
+        a.bytes.extend((0..64u8).map(|host| {
+            (host & 1) << 4 | (host & 4) << 1 | (host & 8) >> 1 | (host & 0x10) >> 3 | host >> 5
+        }));
+        let clean = Place::Code(self.clean_mxcsr);
+
+        let enter = a.offset();
+        for reg in [RBX, RBP, R12, R13, R14, R15] {
+            a.push(reg);
+        }
+        a.alu_immediate(Alu::Sub, W64, Place::Register(RSP), FRAME);
+        a.lea(RBP, Place::Memory(RDI, BIAS as i32));
+        a.mov(RAX, Place::Register(RSI));
+        a.float_control(2, clean);
+        load_registers(a);
+        a.jump_through(Place::Register(RAX));
+
+        let leave = a.offset();
+        save_registers(a);
+        let epilogue = a.label();
+        a.bind(epilogue);
+        a.alu_immediate(Alu::Add, W64, Place::Register(RSP), FRAME);
+        for reg in [R15, R14, R13, R12, RBP, RBX] {
+            a.pop(reg);
+        }
+        a.ret();
+
+        // The target of an indirect jump is in rax.
+        let untranslated = a.offset();
+        a.store(W64, field(offset_of!(Core, pc)), RAX);
+        a.constant(RAX, 0);
+        a.jump_to(leave);
+
+        let site = a.offset();
+        save_registers(a);
+        a.lea(RDI, Place::Memory(RBP, -(BIAS as i32)));
+        a.extend_zero(4, RSI, Place::Register(RAX));
+        a.alu_immediate(Alu::Sub, W64, Place::Register(RSP), 8);
+        a.constant(RAX, helper as usize as u64);
+        a.call_through(Place::Register(RAX));
+        a.alu_immediate(Alu::Add, W64, Place::Register(RSP), 8);
+        a.test(W32, RAX, RAX);
+        let go_on = a.label();
+        a.jump_if(Condition::Equal, go_on);
+        a.alu_immediate(Alu::Add, W64, Place::Register(RSP), 8);
+        a.constant(RAX, 0);
+        a.jump(epilogue);
+        a.bind(go_on);
+        a.float_control(2, clean);
+        load_registers(a);
+        a.ret();
+        a.finish();
+        (
+            a.bytes.clone(),
+            Stubs {
+                enter,
+                leave,
+                untranslated,
+                site,
+            },
+        )
+    }
+
+    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Output<'_>) -> &[u8] {
+        self.assembler.restart(output.offset);
+        self.cold.clear();
+        self.groups = if grouped {
+            Groups::find(&trace.steps)
+        } else {
+            Groups::none(trace.steps.len())
+        };
+        self.in_rax = None;
+        self.float_checked = false;
+        self.floats.clear();
+        self.reloads.clear();
+        self.known = [None; 32];
+        self.known[0] = Some(0);
+        let head = self.assembler.label();
+        self.assembler.bind(head);
+        let mut index = 0;
+        while index < trace.steps.len() {
+            index += self.steps(trace, index, head, output);
+        }
+        let count = trace.steps.len() as i32;
+        match trace.end {
+            End::Jump => {}
+            End::Next(pc) => {
+                let from = trace.steps.last().map_or(trace.start, |step| step.pc);
+                self.go_to(from, pc, count, trace, head, output);
+            }
+            End::Interpret(pc) => {
+                let id = output.leave(Leave::Interpret { pc, retired: count });
+                self.leave(id, output);
+            }
+        }
+        let mut index = 0;
+        while index < self.cold.len() {
+            self.cold_code(index, trace, head, output);
+            index += 1;
+        }
+        self.assembler.finish();
+        &self.assembler.bytes
+    }
+
+    fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])> {
+        match patch {
+            Patch::Distance(at) => Some((
+                *at,
+                ((target as i64 - (*at as i64 + 4)) as i32).to_le_bytes(),
+            )),
+            Patch::Slot(_) => None,
+        }
+    }
+
+    fn replacement(&self, old: usize, new: usize) -> Vec<u8> {
+        let distance = (new as i64 - (old as i64 + 5)) as i32;
+        let mut code = vec![0xe9];
+        code.extend(distance.to_le_bytes());
+        code
+    }
+}
+
+/// Guest registers, budget and floating-point flags into the hart's state; keeps `rax`.
+fn save_registers(a: &mut Assembler) {
+    for (guest, host) in PINNED {
+        a.store(W64, Place::Memory(RBP, i32::from(guest) * 8 - 128), host);
+    }
+    a.store(W64, field(offset_of!(Core, budget)), BUDGET);
+    a.float_control(3, Place::Memory(RSP, -16));
+    a.load(W32, RCX, Place::Memory(RSP, -16));
+    a.alu_to(Alu::Or, W32, field(offset_of!(Core, host_flags)), RCX);
+}
+
+/// The other way round; keeps `rax`.
+fn load_registers(a: &mut Assembler) {
+    for (guest, host) in PINNED {
+        a.load(W64, host, Place::Memory(RBP, i32::from(guest) * 8 - 128));
+    }
+    a.load(W64, BUDGET, field(offset_of!(Core, budget)));
+    a.load(
+        W64,
+        TABLES,
+        field(offset_of!(Core, mmu) + offset_of!(Mmu, current)),
+    );
+}
+
+impl X64 {
+    fn leave(&mut self, id: u32, output: &Output<'_>) {
+        self.assembler.constant(RAX, id.into());
+        self.assembler.jump_to(output.stubs.leave);
+    }
+
+    fn cold_leave(&mut self, id: u32) -> Label {
+        let label = self.assembler.label();
+        self.cold.push(Cold::Leave(label, id));
+        label
+    }
+
+    /// Cold code in which the interpreter does this step; returns its label and where it comes back.
+    fn cold_site(&mut self, index: usize, step: &Step, output: &mut Output<'_>) -> (Label, Label) {
+        let id = output.site(Site {
+            op: step.op,
+            pc: step.pc,
+            before: index as u32,
+        });
+        let (label, back) = (self.assembler.label(), self.assembler.label());
+        self.cold.push(Cold::Site(label, back, id, (0, 0)));
+        (label, back)
+    }
+
+    /// Where the code goes on after the slow way of [`X64::cold_site`].
+    fn come_back(&mut self, back: Label) {
+        self.assembler.bind(back);
+        let first = self.reloads.len();
+        self.reloads.extend(self.floats.held());
+        let last = self.reloads.len();
+        let site = self.cold.iter_mut().rev().find_map(|cold| match cold {
+            Cold::Site(_, to, _, range) if *to == back => Some(range),
+            _ => None,
+        });
+        if let Some(range) = site {
+            *range = (first, last);
+        }
+    }
+
+    /// The interpreter does this step.
+    fn site(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+        let id = output.site(Site {
+            op: step.op,
+            pc: step.pc,
+            before: index as u32,
+        });
+        self.assembler.constant(RAX, id.into());
+        self.assembler.call_to(output.stubs.site);
+        self.floats.clear();
+    }
+
+    fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
+        match self.cold[index] {
+            Cold::Leave(label, id) => {
+                self.assembler.bind(label);
+                self.leave(id, output);
+            }
+            Cold::Site(label, back, id, (first, last)) => {
+                self.assembler.bind(label);
+                self.assembler.constant(RAX, id.into());
+                self.assembler.call_to(output.stubs.site);
+                for reload in first..last {
+                    let (vector, register, double) = self.reloads[reload];
+                    self.assembler
+                        .scalar(double, float::MOVE_FROM, vector, float_place(register));
+                }
+                self.assembler.jump(back);
+            }
+            Cold::Taken(label, count, from, target) => {
+                self.assembler.bind(label);
+                self.go_to(from, target, count, trace, head, output);
+            }
+            Cold::Constant(label, back, reg, value) => {
+                self.assembler.bind(label);
+                self.assembler.constant(reg, value);
+                self.assembler.jump(back);
+            }
+            Cold::Vector(label, back, value) => {
+                self.assembler.bind(label);
+                self.assembler.constant(RAX, value);
+                self.assembler.scalar_from_general(XMM0, RAX);
+                self.assembler.jump(back);
+            }
+            Cold::Negate(label, back, width) => {
+                self.assembler.bind(label);
+                self.assembler.unary(3, width, Place::Register(RAX));
+                self.assembler.jump(back);
+            }
+            Cold::Control(label, back) => {
+                self.assembler.bind(label);
+                self.assembler.float_control(2, Place::Memory(RSP, -16));
+                self.assembler.jump(back);
+            }
+            Cold::Back(label, back) => {
+                self.assembler.bind(label);
+                self.assembler.jump(back);
+            }
+        }
+    }
+
+    /// A guest register's value in a host register: its own, or the scratch register.
+    fn value(&mut self, guest: u8, scratch: Reg) -> Reg {
+        match pinned(guest) {
+            Some(host) => host,
+            None => {
+                if guest == 0 {
+                    self.assembler.constant(scratch, 0);
+                } else {
+                    self.assembler.load(W64, scratch, place(guest));
+                }
+                scratch
+            }
+        }
+    }
+
+    /// Where to make a result: the guest register's host register, or `rax`.
+    fn result(&self, rd: u8) -> Reg {
+        pinned(rd).unwrap_or(RAX)
+    }
+
+    /// Writes a guest register.
+    fn put(&mut self, rd: u8, from: Reg) {
+        match pinned(rd) {
+            Some(host) => self.assembler.mov(host, Place::Register(from)),
+            None if rd == SINK => {}
+            None => self.assembler.store(W64, place(rd), from),
+        }
+    }
+
+    fn put_constant(&mut self, rd: u8, value: u64) {
+        match pinned(rd) {
+            Some(host) => self.assembler.constant(host, value),
+            None if rd == SINK => {}
+            None => match i32::try_from(value.cast_signed()) {
+                Ok(value) => self.assembler.store_constant(place(rd), value),
+                Err(_) => {
+                    self.assembler.constant(RAX, value);
+                    self.assembler.store(W64, place(rd), RAX);
+                }
+            },
+        }
+    }
+}
+
+/// Offsets of the cached translations for generated code: of loads and stores, from the tables in force.
+fn entry_offset(store: bool) -> i32 {
+    (if store {
+        mmu::STORE_ENTRIES
+    } else {
+        mmu::LOAD_ENTRIES
+    }) as i32
+}

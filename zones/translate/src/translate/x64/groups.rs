@@ -1,0 +1,181 @@
+//! Finds accesses of a trace that go by one check.
+//!
+//! Loads (or stores) through the same base register, which nothing writes in between, at offsets close to each other, are a
+//! group: the first of them checks that all lie in one page whose translation is cached, and that they are aligned; the
+//! others use the host address that it found. If the check fails, the interpreter takes over before the first access, so no
+//! access is done unchecked and none is done twice.
+
+use crate::op::{Kind, Op};
+use crate::translate::trace::Step;
+
+use super::GROUP_SLOTS;
+
+/// Most bytes between the first and the last of a group.
+const REACH: i32 = 2048;
+
+/// One group.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) store: bool,
+    pub(super) base: u8,
+    /// Offset from the base register of a largest access: it decides about alignment.
+    pub(super) anchor: i32,
+    /// Size of that access.
+    pub(super) size: i32,
+    /// First offset, and the one after the last.
+    pub(super) low: i32,
+    pub(super) high: i32,
+    first: usize,
+    count: usize,
+}
+
+/// What a step is to its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Not in a group.
+    Alone,
+    /// The first of this group: checks.
+    First(usize),
+    /// Another of this group.
+    Member(usize),
+}
+
+/// The groups of a trace.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: Vec<Group>,
+    of_step: Vec<Option<usize>>,
+}
+
+/// The size of a load's or store's access and whether it stores.
+pub(super) fn access(kind: Kind) -> Option<(i32, bool)> {
+    use Kind::*;
+    Some(match kind {
+        Lb | Lbu => (1, false),
+        Lh | Lhu => (2, false),
+        Lw | Lwu | Flw => (4, false),
+        Ld | Fld => (8, false),
+        Sb => (1, true),
+        Sh => (2, true),
+        Sw | Fsw => (4, true),
+        Sd | Fsd => (8, true),
+        _ => return None,
+    })
+}
+
+impl Groups {
+    /// No groups: each access checks for itself.
+    pub(super) fn none(steps: usize) -> Self {
+        Self {
+            groups: Vec::new(),
+            of_step: vec![None; steps],
+        }
+    }
+
+    pub(super) fn find(steps: &[Step]) -> Self {
+        let mut found = Self::none(steps.len());
+        // The group that is open for each base register, for loads and stores.
+        let mut open = [[None; 2]; 32];
+        for (index, Step { op, .. }) in steps.iter().enumerate() {
+            if let Some((size, store)) = access(op.kind) {
+                let slot = &mut open[usize::from(op.rs1 & 31)][usize::from(store)];
+                match slot
+                    .and_then(|group: usize| found.groups.get_mut(group))
+                    .filter(|group| group.admits(op.imm, size))
+                {
+                    Some(group) => {
+                        group.admit(op.imm, size);
+                        found.of_step[index] = *slot;
+                    }
+                    None => {
+                        *slot = Some(found.groups.len());
+                        found.of_step[index] = *slot;
+                        found.groups.push(Group {
+                            store,
+                            base: op.rs1,
+                            anchor: op.imm,
+                            size,
+                            low: op.imm,
+                            high: op.imm + size,
+                            first: index,
+                            count: 1,
+                        });
+                    }
+                }
+            }
+            if let Some(written) = integer_destination(op) {
+                open[usize::from(written & 31)] = [None; 2];
+            }
+            if is_barrier(op.kind) {
+                open = [[None; 2]; 32];
+            }
+        }
+        found.keep_worthwhile();
+        found
+    }
+
+    /// Drops groups of one, and those beyond the room there is.
+    fn keep_worthwhile(&mut self) {
+        let mut places = Vec::with_capacity(self.groups.len());
+        let mut kept = 0;
+        for group in &self.groups {
+            let keep = group.count > 1 && kept < GROUP_SLOTS;
+            places.push(keep.then_some(kept));
+            kept += usize::from(keep);
+        }
+        let mut index = 0;
+        self.groups.retain(|_| {
+            index += 1;
+            places[index - 1].is_some()
+        });
+        for group in self.of_step.iter_mut() {
+            *group = group.and_then(|group| places[group]);
+        }
+    }
+
+    pub(super) fn role(&self, index: usize) -> Role {
+        match self.of_step.get(index).copied().flatten() {
+            None => Role::Alone,
+            Some(group) if self.groups[group].first == index => Role::First(group),
+            Some(group) => Role::Member(group),
+        }
+    }
+
+    pub(super) fn group(&self, group: usize) -> &Group {
+        &self.groups[group]
+    }
+}
+
+impl Group {
+    /// Whether an access may join: close enough, and aligned if the largest one is.
+    fn admits(&self, offset: i32, size: i32) -> bool {
+        let (low, high) = (self.low.min(offset), self.high.max(offset + size));
+        high - low <= REACH && (offset - self.anchor) % size.min(self.size) == 0
+    }
+
+    fn admit(&mut self, offset: i32, size: i32) {
+        (self.low, self.high) = (self.low.min(offset), self.high.max(offset + size));
+        if size > self.size {
+            (self.anchor, self.size) = (offset, size);
+        }
+        self.count += 1;
+    }
+}
+
+/// The integer register an instruction writes, if it writes one.
+pub(super) fn integer_destination(op: &Op) -> Option<u8> {
+    use Kind::*;
+    let written = match op.kind {
+        Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd | Fsw | Fsd | Fence => false,
+        FcvtWS | FcvtWuS | FcvtLS | FcvtLuS | FmvXW | FeqS | FltS | FleS | FclassS => true,
+        FcvtWD | FcvtWuD | FcvtLD | FcvtLuD | FmvXD | FeqD | FltD | FleD | FclassD => true,
+        kind => (kind as u8) < Flw as u8,
+    };
+    (written && op.rd < 32).then_some(op.rd)
+}
+
+/// After these, translations may be others.
+fn is_barrier(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(kind, Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci)
+}

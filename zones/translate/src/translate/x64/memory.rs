@@ -1,0 +1,239 @@
+//! Loads and stores: the check against the cached translations, and the access.
+
+use super::groups::{Role, access};
+use super::*;
+
+impl X64 {
+    /// The guest address of an access into `rax`.
+    fn address(&mut self, base: u8, offset: i32) {
+        match pinned(base) {
+            Some(host) => self.assembler.lea(RAX, Place::Memory(host, offset)),
+            None if base == 0 => self
+                .assembler
+                .constant(RAX, i64::from(offset).cast_unsigned()),
+            None => {
+                self.assembler.load(W64, RAX, place(base));
+                if offset != 0 {
+                    self.assembler
+                        .alu_immediate(Alu::Add, W64, Place::Register(RAX), offset);
+                }
+            }
+        }
+    }
+
+    /// Goes to `miss` unless the translation for the guest address in `rax` is cached and the address is a multiple of the
+    /// size. Leaves the offset of the entry in `rcx`; changes `rdx`.
+    fn check(&mut self, size: i32, store: bool, miss: Label) {
+        let a = &mut self.assembler;
+        a.load(W32, RCX, Place::Register(RAX));
+        a.load(W64, RDX, Place::Register(RAX));
+        a.shift_immediate(Shift::Shr, W32, Place::Register(RCX), 12 - mmu::ENTRY_SHIFT);
+        a.alu_immediate(
+            Alu::And,
+            W64,
+            Place::Register(RDX),
+            -(PAGE_SIZE as i32) | (size - 1),
+        );
+        a.alu_immediate(
+            Alu::And,
+            W32,
+            Place::Register(RCX),
+            (mmu::WAYS as i32 - 1) << mmu::ENTRY_SHIFT,
+        );
+        a.alu(
+            Alu::Cmp,
+            W64,
+            RDX,
+            Place::Indexed(TABLES, RCX, entry_offset(store)),
+        );
+        a.jump_if(Condition::NotEqual, miss);
+    }
+
+    /// From the guest address in `rax` to the host's.
+    fn add_host(&mut self, store: bool) {
+        self.assembler.alu(
+            Alu::Add,
+            W64,
+            RAX,
+            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
+        );
+    }
+
+    /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
+    fn check_group(&mut self, group: usize, index: usize, step: &Step, output: &mut Output<'_>) {
+        let misfit = output.leave(Leave::Misfit {
+            pc: step.pc,
+            retired: index as i32,
+            trace: output.trace,
+        });
+        let misfit = self.cold_leave(misfit);
+        let g = self.groups.group(group).clone();
+        self.address(g.base, g.anchor);
+        self.check(g.size, g.store, misfit);
+        let a = &mut self.assembler;
+        a.load(W32, RDX, Place::Register(RAX));
+        a.alu_immediate(Alu::And, W32, Place::Register(RDX), PAGE_SIZE as i32 - 1);
+        if g.low != g.anchor {
+            a.alu_immediate(Alu::Add, W32, Place::Register(RDX), g.low - g.anchor);
+        }
+        a.alu_immediate(
+            Alu::Cmp,
+            W32,
+            Place::Register(RDX),
+            PAGE_SIZE as i32 - (g.high - g.low),
+        );
+        a.jump_if(Condition::Above, misfit);
+        self.add_host(g.store);
+        if g.anchor != 0 {
+            self.assembler
+                .alu_immediate(Alu::Sub, W64, Place::Register(RAX), g.anchor);
+        }
+        self.assembler.store(W64, group_slot(group), RAX);
+    }
+
+    /// Where the access goes on the host, and for one that stands alone the place to come back to from its slow way.
+    fn reach(
+        &mut self,
+        index: usize,
+        step: &Step,
+        in_rax: Option<usize>,
+        output: &mut Output<'_>,
+    ) -> (Place, Option<Label>) {
+        let op = &step.op;
+        let group = match self.groups.role(index) {
+            Role::Alone => {
+                let (size, store) = access(op.kind).unwrap_or((8, true));
+                let (slow, back) = self.cold_site(index, step, output);
+                self.address(op.rs1, op.imm);
+                self.check(size, store, slow);
+                self.add_host(store);
+                return (Place::Memory(RAX, 0), Some(back));
+            }
+            Role::First(group) => {
+                self.check_group(group, index, step, output);
+                group
+            }
+            Role::Member(group) => {
+                if in_rax != Some(group) {
+                    self.assembler.load(W64, RAX, group_slot(group));
+                }
+                group
+            }
+        };
+        self.in_rax = Some(group);
+        (Place::Memory(RAX, op.imm), None)
+    }
+
+    pub(super) fn load(
+        &mut self,
+        index: usize,
+        step: &Step,
+        in_rax: Option<usize>,
+        output: &mut Output<'_>,
+    ) {
+        use Kind::*;
+        let op = &step.op;
+        if matches!(op.kind, Flw | Fld) {
+            self.check_float(index, step, output);
+        }
+        let (from, back) = self.reach(index, step, in_rax, output);
+        let to = pinned(op.rd).unwrap_or(RCX);
+        let a = &mut self.assembler;
+        match op.kind {
+            Lb => a.extend_signed(1, to, from),
+            Lh => a.extend_signed(2, to, from),
+            Lw => a.extend_signed(4, to, from),
+            Lbu => a.extend_zero(1, to, from),
+            Lhu => a.extend_zero(2, to, from),
+            Lwu => a.extend_zero(4, to, from),
+            Ld => a.load(W64, to, from),
+            Fld => {
+                let vector = self.floats.hold(op.rd, true);
+                a.scalar(true, float::MOVE_FROM, vector, from);
+                a.scalar(true, float::MOVE_TO, vector, float_place(op.rd));
+            }
+            _ => {
+                a.load(W32, RCX, from);
+                let vector = self.floats.hold(op.rd, false);
+                a.vector_from_general(vector, RCX);
+                self.put_single(op.rd);
+            }
+        }
+        if !matches!(op.kind, Flw | Fld) {
+            self.put(op.rd, to);
+        }
+        if let Some(back) = back {
+            self.come_back(back);
+        }
+    }
+
+    pub(super) fn store(
+        &mut self,
+        index: usize,
+        step: &Step,
+        in_rax: Option<usize>,
+        output: &mut Output<'_>,
+    ) {
+        use Kind::*;
+        let op = &step.op;
+        if matches!(op.kind, Fsw | Fsd) {
+            self.check_float(index, step, output);
+        }
+        let (to, back) = self.reach(index, step, in_rax, output);
+        let held = match op.kind {
+            Fsd => self.floats.find(op.rs2, true),
+            Fsw => self.floats.find(op.rs2, false),
+            _ => None,
+        };
+        let value = match (op.kind, held) {
+            (_, Some(vector)) => vector,
+            (Fsw | Fsd, None) => {
+                self.assembler.load(W64, RCX, float_place(op.rs2));
+                RCX
+            }
+            _ => self.value(op.rs2, RCX),
+        };
+        let a = &mut self.assembler;
+        match op.kind {
+            _ if held.is_some() => a.scalar(op.kind == Fsd, float::MOVE_TO, value, to),
+            Sb => a.store8(to, value),
+            Sh => a.store16(to, value),
+            Sw | Fsw => a.store(W32, to, value),
+            _ => a.store(W64, to, value),
+        }
+        if let Some(back) = back {
+            self.come_back(back);
+        }
+    }
+
+    /// Atomic read-modify-write operations that the host has as one instruction; the others are the interpreter's.
+    pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+        use Kind::*;
+        let op = &step.op;
+        let width = match op.kind {
+            AmoaddW | AmoswapW => W32,
+            AmoaddD | AmoswapD => W64,
+            _ => return self.site(index, step, output),
+        };
+        let (slow, back) = self.cold_site(index, step, output);
+        self.address(op.rs1, 0);
+        self.check(if width == W32 { 4 } else { 8 }, true, slow);
+        self.add_host(true);
+        let a = &mut self.assembler;
+        a.load(W64, RCX, place(op.rs2));
+        if matches!(op.kind, AmoaddW | AmoaddD) {
+            a.locked_add(width, Place::Memory(RAX, 0), RCX);
+        } else {
+            a.exchange(width, Place::Memory(RAX, 0), RCX);
+        }
+        if width == W32 {
+            a.extend_signed(4, RCX, Place::Register(RCX));
+        }
+        self.put(op.rd, RCX);
+        self.come_back(back);
+    }
+}
+
+fn group_slot(group: usize) -> Place {
+    Place::Memory(RSP, group as i32 * 8)
+}
