@@ -74,7 +74,7 @@ impl X64 {
         };
         self.in_rax = None;
         let to = self.result(first.rd);
-        self.assembler.extend_zero(bytes, to, place(first.rs1));
+        self.assembler.extend_zero(bytes, to, self.place(first.rs1));
         self.put(first.rd, to);
         true
     }
@@ -159,12 +159,12 @@ impl X64 {
         }
         self.assembler
             .alu_immediate(Alu::And, W64, Place::Register(RAX), -2);
-        match pinned(op.rd) {
+        match self.pinned(op.rd) {
             Some(host) => self.assembler.constant(host, step.following()),
             None if op.rd == SINK => {}
             None => {
                 self.assembler.constant(RCX, step.following());
-                self.assembler.store(W64, place(op.rd), RCX);
+                self.assembler.store(W64, self.place(op.rd), RCX);
             }
         }
         self.go_to_rax(count, output);
@@ -227,7 +227,7 @@ impl X64 {
         if op.rs2 == 0 {
             self.assembler.test(W64, first, first);
         } else {
-            self.assembler.alu(Alu::Cmp, W64, first, place(op.rs2));
+            self.assembler.alu(Alu::Cmp, W64, first, self.place(op.rs2));
         }
     }
 
@@ -243,18 +243,25 @@ impl X64 {
     ) {
         let page = |address: u64| address & !(PAGE_SIZE - 1);
         let near = page(target) == page(trace.start);
+        if near && target == trace.start {
+            self.assembler
+                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
+            let out = output.leave(Leave::Plain { pc: target });
+            let exhausted = self.cold_leave(out);
+            self.assembler.jump_if(Condition::LessEqual, exhausted);
+            return self.assembler.jump(head);
+        }
+        self.exchange_back();
         self.assembler
             .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
         if !near || target <= from {
             let out = output.leave(Leave::Plain { pc: target });
-            let exhausted = self.cold_leave(out);
+            let exhausted = self.cold_leave_as_is(out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
         }
-        if near && target == trace.start {
-            self.assembler.jump(head);
-        } else if near {
+        if near {
             let id = output.next_leave();
-            let unlinked = self.cold_leave(id);
+            let unlinked = self.cold_leave_as_is(id);
             self.assembler.jump(unlinked);
             let at = self.assembler.offset() - 4;
             output.leave(Leave::Link {
@@ -271,7 +278,7 @@ impl X64 {
                 pc: target,
                 patch: Patch::Slot(slot),
             });
-            let unlinked = self.cold_leave(id);
+            let unlinked = self.cold_leave_as_is(id);
             let a = &mut self.assembler;
             a.load(W64, RAX, field(offset_of!(Core, context)));
             a.alu(Alu::Cmp, W64, RAX, Place::Code(slot * SLOT_BYTES));
@@ -282,6 +289,7 @@ impl X64 {
 
     /// Goes on at the address in `rax`.
     fn go_to_rax(&mut self, count: i32, output: &Output<'_>) {
+        self.exchange_back();
         let a = &mut self.assembler;
         let miss = a.label();
         a.alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);

@@ -4,41 +4,43 @@ use super::groups::{Role, access};
 use super::*;
 
 impl X64 {
-    /// The guest address of an access into `rax`.
-    fn address(&mut self, base: u8, offset: i32) {
-        match pinned(base) {
+    /// A register with the guest address of an access: `rax`, or the base itself if there is no offset.
+    fn address(&mut self, base: u8, offset: i32) -> Reg {
+        match self.pinned(base) {
+            Some(host) if offset == 0 => return host,
             Some(host) => self.assembler.lea(RAX, Place::Memory(host, offset)),
             None if base == 0 => self
                 .assembler
                 .constant(RAX, i64::from(offset).cast_unsigned()),
             None => {
-                self.assembler.load(W64, RAX, place(base));
+                let from = self.place(base);
+                self.assembler.load(W64, RAX, from);
                 if offset != 0 {
                     self.assembler
                         .alu_immediate(Alu::Add, W64, Place::Register(RAX), offset);
                 }
             }
         }
+        RAX
     }
 
-    /// Goes to `miss` unless the translation for the guest address in `rax` is cached and the address is a multiple of the
-    /// size. Leaves the offset of the entry in `rcx`; changes `rdx`.
-    fn check(&mut self, size: i32, store: bool, miss: Label) {
+    /// Goes to `miss` unless the translation for this guest address is cached and the address is a multiple of the size.
+    /// Leaves the offset of the entry in `rcx`; changes `rdx`.
+    fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
         let a = &mut self.assembler;
-        a.load(W32, RCX, Place::Register(RAX));
-        a.load(W64, RDX, Place::Register(RAX));
-        a.shift_immediate(Shift::Shr, W32, Place::Register(RCX), 12 - mmu::ENTRY_SHIFT);
-        a.alu_immediate(
-            Alu::And,
-            W64,
-            Place::Register(RDX),
-            -(PAGE_SIZE as i32) | (size - 1),
-        );
+        a.rotated(RCX, Place::Register(address), 12 - mmu::ENTRY_SHIFT);
+        a.load(W64, RDX, Place::Register(address));
         a.alu_immediate(
             Alu::And,
             W32,
             Place::Register(RCX),
             (mmu::WAYS as i32 - 1) << mmu::ENTRY_SHIFT,
+        );
+        a.alu_immediate(
+            Alu::And,
+            W64,
+            Place::Register(RDX),
+            -(PAGE_SIZE as i32) | (size - 1),
         );
         a.alu(
             Alu::Cmp,
@@ -49,14 +51,30 @@ impl X64 {
         a.jump_if(Condition::NotEqual, miss);
     }
 
-    /// From the guest address in `rax` to the host's.
-    fn add_host(&mut self, store: bool) {
-        self.assembler.alu(
-            Alu::Add,
+    /// From the guest address to the host's, in `rax`, after [`X64::check`].
+    fn add_host(&mut self, address: Reg, store: bool) {
+        let host = Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST);
+        if address == RAX {
+            self.assembler.alu(Alu::Add, W64, RAX, host);
+        } else {
+            self.assembler.load(W64, RAX, host);
+            self.assembler
+                .alu(Alu::Add, W64, RAX, Place::Register(address));
+        }
+    }
+
+    /// The same, as a place.
+    fn host_place(&mut self, address: Reg, store: bool) -> Place {
+        if address == RAX {
+            self.add_host(address, store);
+            return Place::Memory(RAX, 0);
+        }
+        self.assembler.load(
             W64,
             RAX,
             Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
         );
+        Place::Indexed(RAX, address, 0)
     }
 
     /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
@@ -68,10 +86,10 @@ impl X64 {
         });
         let misfit = self.cold_leave(misfit);
         let g = self.groups.group(group).clone();
-        self.address(g.base, g.anchor);
-        self.check(g.size, g.store, misfit);
+        let address = self.address(g.base, g.anchor);
+        self.check(address, g.size, g.store, misfit);
         let a = &mut self.assembler;
-        a.load(W32, RDX, Place::Register(RAX));
+        a.load(W32, RDX, Place::Register(address));
         a.alu_immediate(Alu::And, W32, Place::Register(RDX), PAGE_SIZE as i32 - 1);
         if g.low != g.anchor {
             a.alu_immediate(Alu::Add, W32, Place::Register(RDX), g.low - g.anchor);
@@ -83,7 +101,7 @@ impl X64 {
             PAGE_SIZE as i32 - (g.high - g.low),
         );
         a.jump_if(Condition::Above, misfit);
-        self.add_host(g.store);
+        self.add_host(address, g.store);
         if g.anchor != 0 {
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(RAX), g.anchor);
@@ -104,10 +122,9 @@ impl X64 {
             Role::Alone => {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
-                self.address(op.rs1, op.imm);
-                self.check(size, store, slow);
-                self.add_host(store);
-                return (Place::Memory(RAX, 0), Some(back));
+                let address = self.address(op.rs1, op.imm);
+                self.check(address, size, store, slow);
+                return (self.host_place(address, store), Some(back));
             }
             Role::First(group) => {
                 self.check_group(group, index, step, output);
@@ -137,7 +154,7 @@ impl X64 {
             self.check_float(index, step, output);
         }
         let (from, back) = self.reach(index, step, in_rax, output);
-        let to = pinned(op.rd).unwrap_or(RCX);
+        let to = self.pinned(op.rd).unwrap_or(RCX);
         let a = &mut self.assembler;
         match op.kind {
             Lb => a.extend_signed(1, to, from),
@@ -216,11 +233,12 @@ impl X64 {
             _ => return self.site(index, step, output),
         };
         let (slow, back) = self.cold_site(index, step, output);
-        self.address(op.rs1, 0);
-        self.check(if width == W32 { 4 } else { 8 }, true, slow);
-        self.add_host(true);
+        let address = self.address(op.rs1, 0);
+        self.check(address, if width == W32 { 4 } else { 8 }, true, slow);
+        self.add_host(address, true);
+        let operand = self.place(op.rs2);
         let a = &mut self.assembler;
-        a.load(W64, RCX, place(op.rs2));
+        a.load(W64, RCX, operand);
         if matches!(op.kind, AmoaddW | AmoaddD) {
             a.locked_add(width, Place::Memory(RAX, 0), RCX);
         } else {
