@@ -70,6 +70,12 @@ impl X64 {
             Sraw => self.shift_variable(Shift::Sar, W32, op),
             Addiw => {
                 match self.pinned(op.rs1) {
+                    Some(host) if op.imm == 0 => {
+                        let to = self.result(op.rd);
+                        self.assembler.extend_signed(4, to, Place::Register(host));
+                        self.put(op.rd, to);
+                        return true;
+                    }
                     Some(host) => self.assembler.lea(RAX, Place::Memory(host, op.imm)),
                     None => {
                         self.assembler.load(W32, RAX, self.place(op.rs1));
@@ -86,20 +92,40 @@ impl X64 {
                 self.put_word(op.rd);
             }
             Addw | Subw => {
-                self.assembler.load(W32, RAX, self.place(op.rs1));
                 let alu = if op.kind == Addw { Alu::Add } else { Alu::Sub };
-                self.assembler.alu(alu, W32, RAX, self.place(op.rs2));
-                self.put_word(op.rd);
+                let second = self.place(op.rs2);
+                match self.pinned(op.rd).filter(|_| op.rd == op.rs1) {
+                    Some(to) => {
+                        self.assembler.alu(alu, W32, to, second);
+                        self.assembler.extend_signed(4, to, Place::Register(to));
+                    }
+                    None => {
+                        let first = self.place(op.rs1);
+                        self.assembler.load(W32, RAX, first);
+                        self.assembler.alu(alu, W32, RAX, second);
+                        self.put_word(op.rd);
+                    }
+                }
             }
-            Mul => {
-                self.assembler.load(W64, RAX, self.place(op.rs1));
-                self.assembler.multiply(W64, RAX, self.place(op.rs2));
-                self.put(op.rd, RAX);
-            }
-            Mulw => {
-                self.assembler.load(W32, RAX, self.place(op.rs1));
-                self.assembler.multiply(W32, RAX, self.place(op.rs2));
-                self.put_word(op.rd);
+            Mul | Mulw => {
+                let width = if op.kind == Mul { W64 } else { W32 };
+                let second = self.place(op.rs2);
+                let to = self
+                    .pinned(op.rd)
+                    .filter(|_| op.rd == op.rs1)
+                    .unwrap_or(RAX);
+                if to == RAX {
+                    let first = self.place(op.rs1);
+                    self.assembler.load(width, RAX, first);
+                }
+                self.assembler.multiply(width, to, second);
+                if width == W32 {
+                    let result = self.result(op.rd);
+                    self.assembler.extend_signed(4, result, Place::Register(to));
+                    self.put(op.rd, result);
+                } else {
+                    self.put(op.rd, to);
+                }
             }
             Mulh | Mulhu => {
                 self.assembler.load(W64, RAX, self.place(op.rs1));
