@@ -218,9 +218,7 @@ impl Session {
             }
             match token.source {
                 Source::Link => self.read_link(index, now),
-                Source::Output => {
-                    self.read_output(index);
-                }
+                Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
                 Source::Preparation => {}
             }

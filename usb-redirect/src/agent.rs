@@ -481,7 +481,7 @@ impl Agent {
 }
 
 /// How a transfer's end is told to Linux.
-const fn linux_status(outcome: Outcome) -> i32 {
+pub(crate) const fn linux_status(outcome: Outcome) -> i32 {
     match outcome {
         Outcome::Done => status::OK,
         Outcome::Stall | Outcome::Refused => status::STALL,

@@ -319,7 +319,7 @@ impl<'a> FromEndpoint<'a> {
     }
 
     fn read(kind: u8, address: u8, body: &mut Reader<'a>) -> Result<Option<Self>, StreamError> {
-        Ok((|| {
+        (|| {
             let everything = |body: &mut Reader<'a>| body.take(body.remaining());
             Some(match kind {
                 HELLO => {
@@ -365,7 +365,7 @@ impl<'a> FromEndpoint<'a> {
                 other => Err(StreamError::UnknownKind(other)),
             })
         })()
-        .transpose()?)
+        .transpose()
     }
 
     /// Appends the frame's bytes.
@@ -459,7 +459,7 @@ impl<'a> FromAgent<'a> {
     }
 
     fn read(kind: u8, address: u8, body: &mut Reader<'a>) -> Result<Option<Self>, StreamError> {
-        Ok((|| {
+        (|| {
             let everything = |body: &mut Reader<'a>| body.take(body.remaining());
             Some(match kind {
                 AGENT_HELLO => {
@@ -499,7 +499,7 @@ impl<'a> FromAgent<'a> {
                 other => Err(StreamError::UnknownKind(other)),
             })
         })()
-        .transpose()?)
+        .transpose()
     }
 
     /// Appends the frame's bytes.

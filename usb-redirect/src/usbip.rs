@@ -6,10 +6,12 @@
 //! (CVE-2016-3955, CVE-2026-31607). So what is decoded here is bounded: packet counts must be 0 or -1, lengths at most
 //! [`MAX_TRANSFER_LENGTH`], and an answer is only decoded against the request that it names.
 
+mod exporter;
 mod operation;
 #[cfg(test)]
 mod tests;
 
+pub use exporter::Exporter;
 pub use operation::{
     BusId, DeviceRecord, InterfaceRecord, OPERATION_VERSION, Operation, OperationReply,
 };
@@ -89,6 +91,9 @@ pub enum UsbIpError {
     /// The peer refused the operation.
     #[error("the USB/IP peer refused the operation with status {0}")]
     Refused(u32),
+    /// A device that was not imported.
+    #[error("the USB/IP peer names device {0:#x}, which it did not import")]
+    UnknownDevice(u32),
     /// A field with a value that has no meaning.
     #[error("the USB/IP peer's {0} has no meaning")]
     Meaningless(&'static str),

@@ -143,6 +143,7 @@ fn open_session(
             theme,
             large_text: arguments.large_text,
             host_key,
+            ..Settings::default()
         },
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,

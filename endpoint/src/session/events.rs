@@ -13,6 +13,8 @@ use crate::audit::Event as Record;
 
 /// Messages of one zone in one go; then the others have their turn.
 const TURN: usize = 64;
+/// How long a zone process may live after its machine failed.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 /// The longest line on the state port.
 const STATE_LINE: usize = 256;
 
@@ -31,7 +33,7 @@ impl Session {
             if let (Some(_), Some(link)) = (process.paused_until, &process.link) {
                 self.watch.modify(link, token, false, process.has_outbox());
             }
-            let pause = process.paused_until.is_some();
+            let pause = process.paused_until.is_some() && !process.has_ended;
             match next {
                 Next::Event(event) => {
                     self.messages = self.messages.saturating_add(1);
@@ -53,15 +55,18 @@ impl Session {
         }
     }
 
-    /// True when there was something to read.
-    pub(super) fn read_output(&mut self, index: usize) -> bool {
+    pub(super) fn read_output(&mut self, index: usize, now: Instant) {
         let Some(zone) = self.zones.get_mut(index) else {
-            return false;
+            return;
         };
-        let name = zone.name();
-        zone.process
-            .as_mut()
-            .is_some_and(|process| process.read_output(&name))
+        let (name, token) = (zone.name(), zone.token(Source::Output));
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        process.read_output(&name, now);
+        if let (Some(_), Some(output)) = (process.paused_until, &process.output) {
+            self.watch.modify(output, token, false, false);
+        }
     }
 
     fn handle(&mut self, index: usize, event: Event, now: Instant) {
@@ -145,9 +150,18 @@ impl Session {
             }
             _ => return,
         };
-        if status == Status::Starting {
-            process.is_ready = false;
-            process.deadline = None;
+        match status {
+            Status::Starting => {
+                process.is_ready = false;
+                process.deadline = None;
+            }
+            Status::Failed(_) => {
+                process.deadline = Some((
+                    now + LINGER,
+                    "its machine failed and its process did not end",
+                ));
+            }
+            _ => {}
         }
         self.set_status(index, status);
     }
@@ -304,7 +318,16 @@ impl Session {
                     .map(|zone| zone.name());
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
+<<<<<<< HEAD
             Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
+            // The endpoint asks nothing and locks nothing yet, so there is nothing to answer or to unlock.
+=======
+            Action::Chord(chord) => {
+                tracing::info!("{chord:?} is not available in this version");
+            }
+            // Nothing asks the person anything yet, and nothing locks the screen.
+>>>>>>> refs/heads/link
+            Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }
 

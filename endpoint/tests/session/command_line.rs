@@ -33,12 +33,12 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 ];
 
 /// The program and this one as its zone program, side by side, with a store that has one image.
-struct Installed {
+pub(crate) struct Installed {
     directory: tempfile::TempDir,
 }
 
 impl Installed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let installed = Self {
             directory: tempfile::tempdir().unwrap(),
         };
@@ -56,11 +56,11 @@ impl Installed {
         installed
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path("bulkhead"));
         command
             .args(arguments)

@@ -240,7 +240,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
                 .ok_or_else(|| format!("{c:?} is no hexadecimal digit"))
         })
         .collect::<Result<_, _>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("half a byte".to_owned());
     }
     Ok(digits

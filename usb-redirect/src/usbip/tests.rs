@@ -202,3 +202,57 @@ fn open_list(out: &mut Vec<u8>, count: u32) {
     out.extend([1, 0x11, 0, 5, 0, 0, 0, 0]);
     out.extend(count.to_be_bytes());
 }
+
+#[test]
+fn a_stock_client_lists_imports_and_uses_the_exported_device() {
+    use crate::front::{Front, Request, Response};
+    use crate::stream::Outcome;
+    let text = include_str!("../../descriptors/composite.txt");
+    let file = crate::device::DescriptionFile::parse(text).unwrap();
+    let bus = BusId::new("1-1").unwrap();
+    let mut exporter = Exporter::new(std::sync::Arc::new(file.describe().unwrap()), bus);
+    let (mut requests, mut out) = (Vec::new(), Vec::new());
+    let mut feed = |exporter: &mut Exporter, encode: &dyn Fn(&mut Vec<u8>), out: &mut Vec<u8>| {
+        let mut wire = Vec::new();
+        encode(&mut wire);
+        exporter.receive(&wire, &mut requests, out).map(|used| {
+            assert_eq!(used, Some(wire.len()));
+            std::mem::take(&mut requests)
+        })
+    };
+    let early = Command::Submit(poll());
+    assert!(feed(&mut exporter, &|wire| early.encode(wire), &mut out).is_err());
+    let import = Operation::Import(bus);
+    feed(&mut exporter, &|wire| import.encode(wire), &mut out).unwrap();
+    let reply = OperationReply::decode(import, &out).unwrap().unwrap().0;
+    let OperationReply::Imported(record) = reply else {
+        panic!("{reply:?}");
+    };
+    out.clear();
+    let mine = Submit {
+        device: record.device(),
+        ..poll()
+    };
+    let asked = feed(
+        &mut exporter,
+        &|wire| Command::Submit(mine).encode(wire),
+        &mut out,
+    )
+    .unwrap();
+    let [Request::PollOnce { id, .. }] = asked[..] else {
+        panic!("{asked:?}");
+    };
+    let polled = Response::Polled {
+        id,
+        outcome: Outcome::Done,
+        data: &[5; 8],
+    };
+    exporter.respond(polled, &mut out);
+    exporter.respond(polled, &mut out);
+    assert_eq!(out.len(), 48 + 8, "answered once");
+    let foreign = Command::Submit(poll());
+    assert_eq!(
+        feed(&mut exporter, &|wire| foreign.encode(wire), &mut out),
+        Err(UsbIpError::UnknownDevice(0x1000f).into())
+    );
+}
