@@ -75,6 +75,8 @@ enum Cold {
     Site(Label, Label, u32, (usize, usize)),
     /// A branch was taken after so many instructions.
     Taken(Label, i32, u64, u64),
+    /// Looks up the page of a loop's access, then back, or to its slow way.
+    Refill(Label, Label, Label, memory::Refill),
     /// Puts a constant into a scratch register, then back.
     Constant(Label, Label, Reg, u64),
     /// Puts a constant into the first vector register, then back.
@@ -106,6 +108,7 @@ pub(super) struct X64 {
     /// Values of guest registers that are known: results of instructions with constants only.
     known: [Option<u64>; 32],
     exchanged: Vec<loops::Exchange>,
+    loop_slots: memory::LoopSlots,
 }
 
 impl X64 {
@@ -208,6 +211,7 @@ impl CodeGenerator for X64 {
         self.known[0] = Some(0);
         self.exchanged = loops::exchanges(trace);
         self.exchange();
+        self.prepare_loop(trace);
         let head = self.assembler.label();
         self.assembler.bind(head);
         let mut index = 0;
@@ -409,6 +413,11 @@ impl X64 {
             Cold::Taken(label, count, from, target) => {
                 self.assembler.bind(label);
                 self.go_to(from, target, count, trace, head, output);
+            }
+            Cold::Refill(label, back, slow, refill) => {
+                self.assembler.bind(label);
+                self.refill(refill, slow);
+                self.assembler.jump(back);
             }
             Cold::Constant(label, back, reg, value) => {
                 self.assembler.bind(label);

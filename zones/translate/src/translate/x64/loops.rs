@@ -13,14 +13,16 @@ pub(super) struct Exchange {
     pub(super) host: Reg,
 }
 
+/// Whether a trace jumps back to its own start.
+pub(super) fn is_loop(trace: &Trace) -> bool {
+    let last = trace.steps.last();
+    trace.end == End::Jump
+        && last.is_some_and(|last| last.op.kind != Kind::Jalr && last.target() == trace.start)
+}
+
 /// What to exchange before a trace that jumps back to its own start; nothing for others.
 pub(super) fn exchanges(trace: &Trace) -> Vec<Exchange> {
-    let is_loop = trace.end == End::Jump
-        && trace
-            .steps
-            .last()
-            .is_some_and(|last| last.op.kind != Kind::Jalr && last.target() == trace.start);
-    if !is_loop {
+    if !is_loop(trace) {
         return Vec::new();
     }
     let mut uses = [0u32; 32];

@@ -3,6 +3,30 @@
 use super::groups::{Role, access};
 use super::*;
 
+/// An access of a loop that remembers its last page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refill {
+    address: Reg,
+    size: i32,
+    store: bool,
+    slot: usize,
+}
+
+/// Pairs of slots that are still free.
+#[derive(Debug, Default)]
+pub(super) struct LoopSlots {
+    next: usize,
+    end: usize,
+}
+
+impl LoopSlots {
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.next;
+        self.next += 2;
+        (slot < self.end).then_some(slot)
+    }
+}
+
 impl X64 {
     /// A register with the guest address of an access: `rax`, or the base itself if there is no offset.
     fn address(&mut self, base: u8, offset: i32) -> Reg {
@@ -77,6 +101,92 @@ impl X64 {
         Place::Indexed(RAX, address, 0)
     }
 
+    /// In a loop: the page of an access's last turn is remembered in two slots of the stack frame, its address and what
+    /// leads to the host's.
+    fn check_last_page(
+        &mut self,
+        address: Reg,
+        size: i32,
+        store: bool,
+        slow: Label,
+        slot: usize,
+    ) -> Place {
+        let (refill, hit) = (self.assembler.label(), self.assembler.label());
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(address));
+        a.alu_immediate(
+            Alu::And,
+            W64,
+            Place::Register(RDX),
+            -(PAGE_SIZE as i32) | (size - 1),
+        );
+        a.alu(Alu::Cmp, W64, RDX, group_slot(slot));
+        a.jump_if(Condition::NotEqual, refill);
+        self.cold.push(Cold::Refill(
+            refill,
+            hit,
+            slow,
+            Refill {
+                address,
+                size,
+                store,
+                slot,
+            },
+        ));
+        a.bind(hit);
+        if address == RAX {
+            a.alu(Alu::Add, W64, RAX, group_slot(slot + 1));
+            return Place::Memory(RAX, 0);
+        }
+        a.load(W64, RAX, group_slot(slot + 1));
+        Place::Indexed(RAX, address, 0)
+    }
+
+    /// The part of it that is run when the page is another.
+    pub(super) fn refill(&mut self, refill: Refill, slow: Label) {
+        let Refill {
+            address,
+            size,
+            store,
+            slot,
+        } = refill;
+        self.check(address, size, store, slow);
+        let a = &mut self.assembler;
+        a.store(W64, group_slot(slot), RDX);
+        a.load(
+            W64,
+            RCX,
+            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
+        );
+        a.store(W64, group_slot(slot + 1), RCX);
+    }
+
+    /// Reserves slots for the accesses of a loop that stand alone, and marks them as empty.
+    pub(super) fn prepare_loop(&mut self, trace: &Trace) {
+        self.loop_slots = LoopSlots::default();
+        let is_plain =
+            |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
+        if !loops::is_loop(trace) || !trace.steps.iter().all(is_plain) {
+            return;
+        }
+        let first = self.groups.len();
+        let alone = (0..trace.steps.len())
+            .filter(|index| {
+                access(trace.steps[*index].op.kind).is_some()
+                    && self.groups.role(*index) == Role::Alone
+            })
+            .count();
+        let count = alone.min((GROUP_SLOTS - first) / 2);
+        self.loop_slots = LoopSlots {
+            next: first,
+            end: first + 2 * count,
+        };
+        for slot in (first..first + 2 * count).step_by(2) {
+            // No page's address.
+            self.assembler.store_constant(group_slot(slot), -1);
+        }
+    }
+
     /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
     fn check_group(&mut self, group: usize, index: usize, step: &Step, output: &mut Output<'_>) {
         let misfit = output.leave(Leave::Misfit {
@@ -123,8 +233,14 @@ impl X64 {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
                 let address = self.address(op.rs1, op.imm);
-                self.check(address, size, store, slow);
-                return (self.host_place(address, store), Some(back));
+                let Some(slot) = self.loop_slots.next() else {
+                    self.check(address, size, store, slow);
+                    return (self.host_place(address, store), Some(back));
+                };
+                return (
+                    self.check_last_page(address, size, store, slow, slot),
+                    Some(back),
+                );
             }
             Role::First(group) => {
                 self.check_group(group, index, step, output);
