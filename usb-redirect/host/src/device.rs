@@ -98,6 +98,12 @@ impl DeviceNode {
         Ok((*device, configuration))
     }
 
+    /// How many interfaces can be taken: the number of contexts libusb needs.
+    #[must_use]
+    pub const fn interfaces(&self) -> usize {
+        self.files.len()
+    }
+
     /// The files, for handing to another process.
     #[must_use]
     pub fn into_files(self) -> Vec<OwnedFd> {
@@ -113,6 +119,31 @@ fn hid_interfaces(configuration: &Configuration) -> Vec<u8> {
         .collect()
 }
 
+/// libusb's contexts, one for each interface. Making one looks at `/dev` and `/sys`, which a jailed process cannot: it makes them first, and
+/// reads nothing of a device until it is jailed.
+pub struct Libusb {
+    contexts: Vec<rusb::Context>,
+}
+
+impl Libusb {
+    /// Makes `count` contexts that never look for devices.
+    ///
+    /// # Errors
+    /// When libusb cannot start.
+    pub fn prepare(count: usize) -> Result<Self, HostError> {
+        let failed = |error| HostError::Usb {
+            what: "start (is /dev/bus/usb there?)".to_owned(),
+            error,
+        };
+        rusb::disable_device_discovery().map_err(failed)?;
+        let contexts = (0..count)
+            .map(|_| rusb::Context::new())
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        Ok(Self { contexts })
+    }
+}
+
 /// A real device, its HID interfaces taken from the kernel.
 pub struct UsbDevice {
     description: Arc<Description>,
@@ -126,6 +157,15 @@ impl UsbDevice {
     /// # Errors
     /// When an interface cannot be had, or what the device says of itself is refused.
     pub fn open(node: DeviceNode, port: &str) -> Result<Self, HostError> {
+        let contexts = Libusb::prepare(node.files.len())?;
+        Self::open_with(contexts, node, port)
+    }
+
+    /// The same with libusb made ready before the process was jailed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(libusb: Libusb, node: DeviceNode, port: &str) -> Result<Self, HostError> {
         let (device, configuration) = node.parse()?;
         let wanted = hid_interfaces(&configuration);
         if node.files.len() < wanted.len() || wanted.is_empty() {
@@ -140,8 +180,9 @@ impl UsbDevice {
         };
         let mut interfaces = BTreeMap::new();
         let mut reports = Vec::new();
-        for (number, file) in wanted.into_iter().zip(node.files) {
-            let handle = Handle::new(file).map_err(failed("open the device"))?;
+        let files = node.files.into_iter().zip(libusb.contexts);
+        for (number, (file, context)) in wanted.into_iter().zip(files) {
+            let handle = Handle::new(context, file).map_err(failed("open the device"))?;
             handle
                 .usb
                 .set_auto_detach_kernel_driver(true)
@@ -278,7 +319,17 @@ impl Device for UsbDevice {
         let found = self.description.configuration.endpoint(endpoint);
         let (setting, _) = found.ok_or(Outcome::Stall)?;
         let handle = self.interfaces.get(&setting.number).ok_or(Outcome::Stall)?;
-        Ok(Box::new(UsbPoller(Ring::new(handle.clone(), endpoint.0)?)))
+        let longest = usize::from(found.map_or(64, |(_, endpoint)| endpoint.max_packet));
+        let declared = self
+            .description
+            .layout(endpoint)
+            .map_or(0, |layout| layout.longest());
+        Ok(Box::new(UsbPoller(Ring::new(
+            handle.clone(),
+            endpoint.0,
+            self.description.transfers_in_flight(endpoint),
+            longest.max(declared),
+        )?)))
     }
 }
 
