@@ -20,7 +20,7 @@ use crate::{HostError, outcome};
 /// How long a device may take for a control or OUT transfer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes a device's file in `/dev/bus/usb` is read for.
-const MAX_DESCRIPTORS: u64 = 64 * 1024;
+pub(crate) const MAX_DESCRIPTORS: u64 = 64 * 1024;
 
 /// A device's file, opened once for each interface and once to read the descriptors. Whoever opens it decides what may be used: the process that
 /// polls is jailed and gets descriptors alone.
@@ -84,18 +84,10 @@ impl DeviceNode {
             path: self.path.clone(),
             error: std::io::ErrorKind::UnexpectedEof.into(),
         };
-        let (device, rest) = self
-            .descriptors
-            .split_first_chunk::<18>()
-            .ok_or_else(short)?;
-        let total = match rest {
-            [_, _, low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
-            _ => return Err(short()),
-        };
-        let raw = rest.get(..total).ok_or_else(short)?;
+        let (device, raw) = split_descriptors(&self.descriptors).ok_or_else(short)?;
         let configuration =
-            Configuration::parse(raw).map_err(usb_redirect::device::DescriptionError::from)?;
-        Ok((*device, configuration))
+            Configuration::parse(&raw).map_err(usb_redirect::device::DescriptionError::from)?;
+        Ok((device, configuration))
     }
 
     /// How many interfaces can be taken: the number of contexts libusb needs.
@@ -108,6 +100,26 @@ impl DeviceNode {
     #[must_use]
     pub fn into_files(self) -> Vec<OwnedFd> {
         self.files
+    }
+}
+
+/// The device descriptor and the first configuration of what usbfs keeps.
+pub(crate) fn split_descriptors(bytes: &[u8]) -> Option<([u8; 18], Vec<u8>)> {
+    let (device, rest) = bytes.split_first_chunk::<18>()?;
+    let [_, _, low, high, ..] = *rest else {
+        return None;
+    };
+    let total = usize::from(u16::from_le_bytes([low, high]));
+    Some((*device, rest.get(..total)?.to_vec()))
+}
+
+/// libusb's word for a speed.
+pub(crate) fn speed(speed: rusb::Speed) -> Speed {
+    match speed {
+        rusb::Speed::Low => Speed::Low,
+        rusb::Speed::High => Speed::High,
+        rusb::Speed::Super | rusb::Speed::SuperPlus => Speed::Super,
+        _ => Speed::Full,
     }
 }
 
@@ -205,12 +217,7 @@ impl UsbDevice {
             interfaces.insert(number, Arc::new(handle));
         }
         let first = interfaces.values().next();
-        let speed = match first.map(|handle| handle.usb.device().speed()) {
-            Some(rusb::Speed::Low) => Speed::Low,
-            Some(rusb::Speed::High) => Speed::High,
-            Some(rusb::Speed::Super | rusb::Speed::SuperPlus) => Speed::Super,
-            _ => Speed::Full,
-        };
+        let speed = first.map_or(Speed::Full, |handle| speed(handle.usb.device().speed()));
         let mut description = Description::new(speed, &device, &configuration.raw, reports)?;
         let [manufacturer, product, serial] = description.device.strings;
         let name = |index| match (index, first) {
