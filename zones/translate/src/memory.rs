@@ -152,11 +152,11 @@ impl HostPage {
     }
 
     /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
-    pub(crate) fn from_address(self, tag: u64) -> Self {
+    pub(crate) fn biased_by(self, tag: u64) -> Self {
         Self(self.0.wrapping_sub(tag as usize))
     }
 
-    /// The page again, from what [`HostPage::from_address`] made, for any address in it.
+    /// The page again, from what [`HostPage::biased_by`] made, for any address in it.
     #[inline(always)]
     pub(crate) fn for_page(self, address: u64) -> Self {
         Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))
