@@ -24,6 +24,7 @@
 //! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
 //! | `wheel N` | turns the wheel by N notches, up or (negative) down |
 //! | `sleep SECONDS` | waits |
+//! | `latency ZONE COUNT` | types so many keys, prints how long each took until the zone's pixels changed |
 //! | `screenshot FILE` | saves a picture of the desktop |
 //! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
 //! | `quit` | shuts all zones down and ends |
@@ -81,6 +82,10 @@ enum Command {
     },
     Wheel(i32),
     Sleep(Duration),
+    Latency {
+        zone: String,
+        count: usize,
+    },
     Screenshot(PathBuf),
     Start(String),
     Power(String),

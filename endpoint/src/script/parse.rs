@@ -13,7 +13,7 @@ const LONGEST: f64 = 86_400.0;
 /// The furthest that a pointer may be sent.
 const FURTHEST: i32 = 1 << 20;
 
-const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, focus, type, key, move, click, wheel, sleep, screenshot, start, power, \
+const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, latency, focus, type, key, move, click, wheel, sleep, screenshot, start, power, \
                         kill, quit";
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Script, ScriptError> {
@@ -84,6 +84,17 @@ fn command(content: &str) -> Result<Command, String> {
                 zone: zone_name(zone)?,
                 condition: Condition::Still(seconds(still.trim())?),
                 timeout,
+            })
+        }
+        "latency" => {
+            let [zone, count] = words(rest)?;
+            let count = count
+                .parse()
+                .ok()
+                .filter(|count| (1..=10_000).contains(count));
+            Ok(Command::Latency {
+                zone: zone_name(zone)?,
+                count: count.ok_or("write how many keys, 1 to 10000")?,
             })
         }
         "focus" => zone_name(rest).map(Command::Focus),

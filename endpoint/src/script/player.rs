@@ -14,6 +14,15 @@ use crate::present::picture::Camera;
 /// Between two typed characters: a guest on an interpreted CPU drops keys that come faster than it can take them.
 const BETWEEN_STROKES: Duration = Duration::from_millis(20);
 
+/// A zone that has not drawn for so long has finished with the last key.
+const SETTLED: Duration = Duration::from_millis(150);
+/// How often a measurement looks whether the zone has drawn; the time it takes is the drawing's, not the look's.
+const LOOK: Duration = Duration::from_millis(10);
+/// A key that shows nothing for so long shows nothing.
+const NO_ANSWER: Duration = Duration::from_secs(10);
+/// A key that puts a character on the screen, and the one that takes it away.
+const LATENCY_KEYS: [u16; 2] = [45, 14];
+
 /// How far a script is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
@@ -37,6 +46,9 @@ pub struct Player {
     typed: usize,
     /// Where the next `wait-console` of each zone looks from.
     places: Vec<(String, u64)>,
+    /// The key of the current measurement, and the results so far.
+    pressed: Option<Instant>,
+    latencies: Vec<Duration>,
 }
 
 /// What became of one command.
@@ -57,6 +69,8 @@ impl Player {
             deadline: None,
             typed: 0,
             places: Vec::new(),
+            pressed: None,
+            latencies: Vec::new(),
         }
     }
 
@@ -153,6 +167,7 @@ impl Player {
                     Done::Not(end)
                 });
             }
+            Command::Latency { zone, count } => return self.latency(zone, *count, session, now),
             Command::Screenshot(path) => screenshot(path, session, camera, now)?,
             Command::Start(zone) => session.start(zone).map_err(unknown)?,
             Command::Power(zone) => session.power(zone, now).map_err(unknown)?,
@@ -226,6 +241,67 @@ impl Player {
             timeout.as_secs(),
             tail.trim_end()
         ))
+    }
+
+    /// One key at a time: each waits until the zone has drawn what the last one did.
+    fn latency(
+        &mut self,
+        zone: &str,
+        count: usize,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<Done, String> {
+        let view = session.zone(zone).map_err(|error| error.to_string())?;
+        if session.scene().focus() != Some(view.id()) {
+            return Err(format!(
+                "zone {zone} has not the keyboard; write `focus {zone}` first"
+            ));
+        }
+        let drew = view.drew();
+        match (self.pressed, drew) {
+            (Some(pressed), Some(drew)) if drew > pressed => {
+                self.latencies.push(drew - pressed);
+                self.pressed = None;
+            }
+            (Some(pressed), _) if now.saturating_duration_since(pressed) > NO_ANSWER => {
+                return Err(format!(
+                    "zone {zone} showed nothing of a key for {} s",
+                    NO_ANSWER.as_secs()
+                ));
+            }
+            (Some(_), _) => return Ok(Done::Not(now + LOOK)),
+            (None, _) => {}
+        }
+        if self.latencies.len() >= count {
+            let mut times = std::mem::take(&mut self.latencies);
+            times.sort();
+            let at = |share: usize| {
+                times
+                    .get((times.len() - 1) * share / 100)
+                    .copied()
+                    .unwrap_or_default()
+                    .as_secs_f64()
+                    * 1e3
+            };
+            // A script's answer, for whoever runs it.
+            println!(
+                "latency {zone}: {count} keys, median {:.1} ms, 99 % under {:.1} ms",
+                at(50),
+                at(99)
+            );
+            return Ok(Done::Yes);
+        }
+        match drew
+            .map(|drew| drew + SETTLED)
+            .filter(|settled| *settled > now)
+        {
+            Some(settled) => Ok(Done::Not(settled)),
+            None => {
+                press(&[LATENCY_KEYS[self.latencies.len() % 2]], session, now);
+                self.pressed = Some(now);
+                Ok(Done::Not(now + LOOK))
+            }
+        }
     }
 
     fn type_on(
