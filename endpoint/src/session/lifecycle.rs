@@ -270,7 +270,7 @@ impl Session {
         if matches!(zone.status, Status::Killed(_)) {
             return;
         }
-        self.record(Record::zone(&name, "killed", reason));
+        // The new status is the record of it.
         self.set_status(index, Status::Killed(reason.to_owned()));
         let _ = now;
     }
