@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use control::ControlResponder;
 pub use files::{DescriptionFile, FileError};
-pub use simulated::{Clock, Scripted, Simulated, Source};
+pub use simulated::{Clock, Script, Scripted, Simulated, Source};
 
 use crate::descriptor::{Configuration, DescriptorError, DeviceDescriptor, Speed};
 use crate::report::{Layout, ReportDescriptor, ReportError};
@@ -129,6 +129,21 @@ impl Description {
         let (setting, _) = self.configuration.endpoint(endpoint)?;
         let report = self.reports.get(&setting.number)?;
         setting.class.is_hid().then(|| report.layout.clone())
+    }
+
+    /// How many transfers a polling thread keeps in flight: enough that the device is polled for 50 ms while the thread does not run,
+    /// because a device itself holds a single report. At least 4, at most 64.
+    #[must_use]
+    pub fn transfers_in_flight(&self, endpoint: EndpointAddress) -> usize {
+        let interval = self
+            .configuration
+            .endpoint(endpoint)
+            .map_or(1000, |(_, endpoint)| {
+                self.speed.interval_micros(endpoint.interval)
+            });
+        usize::try_from(50_000 / interval.max(1))
+            .unwrap_or(64)
+            .clamp(4, 64)
     }
 
     /// What a person would call it.

@@ -20,6 +20,8 @@ pub mod device;
 pub mod endpoint;
 pub mod filter;
 pub mod front;
+pub mod fuzzing;
+pub mod identity;
 pub mod polling;
 pub mod queue;
 mod reader;

@@ -179,6 +179,7 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
+        zone.drew = Some(now);
         let (id, generation) = (
             zone.id,
             compositor::Generation(self.surface_number(index, damage)),

@@ -88,6 +88,8 @@ pub(super) struct Zone {
     /// Refusals that were not.
     pub(super) unrecorded: u64,
     pub(super) console: Console,
+    /// When it last changed a pixel.
+    pub(super) drew: Option<Instant>,
 }
 
 impl Zone {
@@ -105,6 +107,7 @@ impl Zone {
             refusals: Budget::new(REFUSALS, RESTART_WINDOW, REFUSALS, Instant::now()),
             unrecorded: 0,
             console: Console::default(),
+            drew: None,
         }
     }
 
@@ -168,6 +171,12 @@ impl<'a> ZoneView<'a> {
             .process
             .as_ref()
             .is_some_and(|process| process.is_ready)
+    }
+
+    /// When its guest last changed a pixel. None: it never did.
+    #[must_use]
+    pub fn drew(self) -> Option<Instant> {
+        self.0.drew
     }
 
     /// What its guest wrote to its console, this run's and earlier ones'.

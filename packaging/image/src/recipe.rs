@@ -29,6 +29,7 @@ pub(crate) const PACKAGES: &[&str] = &[
     // The shell people know, and what makes a home volume.
     "bash",
     "libc-bin",
+    "ncurses-base",
     "e2fsprogs",
     "util-linux",
     // Screen, keyboard, pointer.
@@ -44,6 +45,7 @@ pub(crate) const PACKAGES: &[&str] = &[
     "pcmanfm",
     "l3afpad",
     "hicolor-icon-theme",
+    "x11-utils",
     "x11-xserver-utils",
     // Clipboard and display size for a host that speaks SPICE.
     "spice-vdagent",
@@ -207,7 +209,11 @@ pub(crate) const DEVICE_DRIVERS: &[Driver] = &[
 ];
 
 /// Drivers that the guest loads when it has a home volume.
-pub(crate) const HOME_DRIVERS: &[Driver] = &[driver("ext4")];
+pub(crate) const HOME_DRIVERS: &[Driver] = &[
+    // ext4 asks for it by what it does, which no dependency shows.
+    driver("crc32c_generic"),
+    driver("ext4"),
+];
 
 /// Where in the kernel's module tree drivers and what they depend on are found. Patterns of tar.
 pub(crate) const DRIVER_FILES: &[&str] = &[

@@ -20,7 +20,7 @@ use crate::{HostError, outcome};
 /// How long a device may take for a control or OUT transfer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes a device's file in `/dev/bus/usb` is read for.
-const MAX_DESCRIPTORS: u64 = 64 * 1024;
+pub(crate) const MAX_DESCRIPTORS: u64 = 64 * 1024;
 
 /// A device's file, opened once for each interface and once to read the descriptors. Whoever opens it decides what may be used: the process that
 /// polls is jailed and gets descriptors alone.
@@ -84,18 +84,16 @@ impl DeviceNode {
             path: self.path.clone(),
             error: std::io::ErrorKind::UnexpectedEof.into(),
         };
-        let (device, rest) = self
-            .descriptors
-            .split_first_chunk::<18>()
-            .ok_or_else(short)?;
-        let total = match rest {
-            [_, _, low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
-            _ => return Err(short()),
-        };
-        let raw = rest.get(..total).ok_or_else(short)?;
+        let (device, raw) = split_descriptors(&self.descriptors).ok_or_else(short)?;
         let configuration =
-            Configuration::parse(raw).map_err(usb_redirect::device::DescriptionError::from)?;
-        Ok((*device, configuration))
+            Configuration::parse(&raw).map_err(usb_redirect::device::DescriptionError::from)?;
+        Ok((device, configuration))
+    }
+
+    /// How many interfaces can be taken: the number of contexts libusb needs.
+    #[must_use]
+    pub const fn interfaces(&self) -> usize {
+        self.files.len()
     }
 
     /// The files, for handing to another process.
@@ -105,12 +103,57 @@ impl DeviceNode {
     }
 }
 
+/// The device descriptor and the first configuration of what usbfs keeps.
+pub(crate) fn split_descriptors(bytes: &[u8]) -> Option<([u8; 18], Vec<u8>)> {
+    let (device, rest) = bytes.split_first_chunk::<18>()?;
+    let [_, _, low, high, ..] = *rest else {
+        return None;
+    };
+    let total = usize::from(u16::from_le_bytes([low, high]));
+    Some((*device, rest.get(..total)?.to_vec()))
+}
+
+/// libusb's word for a speed.
+pub(crate) fn speed(speed: rusb::Speed) -> Speed {
+    match speed {
+        rusb::Speed::Low => Speed::Low,
+        rusb::Speed::High => Speed::High,
+        rusb::Speed::Super | rusb::Speed::SuperPlus => Speed::Super,
+        _ => Speed::Full,
+    }
+}
+
 fn hid_interfaces(configuration: &Configuration) -> Vec<u8> {
     configuration
         .interfaces()
         .filter(|setting| setting.class.is_hid())
         .map(|setting| setting.number)
         .collect()
+}
+
+/// libusb's contexts, one for each interface. Making one looks at `/dev` and `/sys`, which a jailed process cannot: it makes them first, and
+/// reads nothing of a device until it is jailed.
+pub struct Libusb {
+    contexts: Vec<rusb::Context>,
+}
+
+impl Libusb {
+    /// Makes `count` contexts that never look for devices.
+    ///
+    /// # Errors
+    /// When libusb cannot start.
+    pub fn prepare(count: usize) -> Result<Self, HostError> {
+        let failed = |error| HostError::Usb {
+            what: "start (is /dev/bus/usb there?)".to_owned(),
+            error,
+        };
+        rusb::disable_device_discovery().map_err(failed)?;
+        let contexts = (0..count)
+            .map(|_| rusb::Context::new())
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
+        Ok(Self { contexts })
+    }
 }
 
 /// A real device, its HID interfaces taken from the kernel.
@@ -126,6 +169,15 @@ impl UsbDevice {
     /// # Errors
     /// When an interface cannot be had, or what the device says of itself is refused.
     pub fn open(node: DeviceNode, port: &str) -> Result<Self, HostError> {
+        let contexts = Libusb::prepare(node.files.len())?;
+        Self::open_with(contexts, node, port)
+    }
+
+    /// The same with libusb made ready before the process was jailed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(libusb: Libusb, node: DeviceNode, port: &str) -> Result<Self, HostError> {
         let (device, configuration) = node.parse()?;
         let wanted = hid_interfaces(&configuration);
         if node.files.len() < wanted.len() || wanted.is_empty() {
@@ -140,8 +192,9 @@ impl UsbDevice {
         };
         let mut interfaces = BTreeMap::new();
         let mut reports = Vec::new();
-        for (number, file) in wanted.into_iter().zip(node.files) {
-            let handle = Handle::new(file).map_err(failed("open the device"))?;
+        let files = node.files.into_iter().zip(libusb.contexts);
+        for (number, (file, context)) in wanted.into_iter().zip(files) {
+            let handle = Handle::new(context, file).map_err(failed("open the device"))?;
             handle
                 .usb
                 .set_auto_detach_kernel_driver(true)
@@ -164,12 +217,7 @@ impl UsbDevice {
             interfaces.insert(number, Arc::new(handle));
         }
         let first = interfaces.values().next();
-        let speed = match first.map(|handle| handle.usb.device().speed()) {
-            Some(rusb::Speed::Low) => Speed::Low,
-            Some(rusb::Speed::High) => Speed::High,
-            Some(rusb::Speed::Super | rusb::Speed::SuperPlus) => Speed::Super,
-            _ => Speed::Full,
-        };
+        let speed = first.map_or(Speed::Full, |handle| speed(handle.usb.device().speed()));
         let mut description = Description::new(speed, &device, &configuration.raw, reports)?;
         let [manufacturer, product, serial] = description.device.strings;
         let name = |index| match (index, first) {
@@ -278,7 +326,17 @@ impl Device for UsbDevice {
         let found = self.description.configuration.endpoint(endpoint);
         let (setting, _) = found.ok_or(Outcome::Stall)?;
         let handle = self.interfaces.get(&setting.number).ok_or(Outcome::Stall)?;
-        Ok(Box::new(UsbPoller(Ring::new(handle.clone(), endpoint.0)?)))
+        let longest = usize::from(found.map_or(64, |(_, endpoint)| endpoint.max_packet));
+        let declared = self
+            .description
+            .layout(endpoint)
+            .map_or(0, |layout| layout.longest());
+        Ok(Box::new(UsbPoller(Ring::new(
+            handle.clone(),
+            endpoint.0,
+            self.description.transfers_in_flight(endpoint),
+            longest.max(declared),
+        )?)))
     }
 }
 

@@ -4,21 +4,23 @@
 //! endpoint, and come back when it is dropped. Each interface has a file descriptor and a libusb context of its own, so that each polling thread sleeps
 //! in the kernel on its own device events. [`HidrawDevice`] leaves a device with the kernel and reads its reports from `/dev/hidraw*`.
 //!
-//! Unsafe code is in `transfers` alone, where libusb's asynchronous calls are: `rusb` offers only one transfer at a time.
+//! Unsafe code is in `transfers`, where libusb's asynchronous calls are (`rusb` offers only one transfer at a time), and in `vsock`.
 #![deny(unsafe_code)]
 
 mod device;
 mod hidraw;
 mod list;
 mod transfers;
+mod vsock;
 
 use std::path::PathBuf;
 
-pub use device::{DeviceNode, UsbDevice};
+pub use device::{DeviceNode, Libusb, UsbDevice};
 pub use hidraw::HidrawDevice;
 pub use list::{ListedDevice, ListedInterface, list};
 use usb_redirect::device::DescriptionError;
 use usb_redirect::stream::Outcome;
+pub use vsock::connect_vsock;
 
 /// Why a real device cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,17 @@
 //! What is plugged in: devices by libusb, what their HID interfaces are by hidapi, neither of which touches the devices.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use hidapi::HidApi;
 use rusb::UsbContext;
-use usb_redirect::descriptor::ClassTriple;
+use usb_redirect::descriptor::{ClassTriple, Speed};
 use usb_redirect::device::clean_name;
 use usb_redirect::report::{MAX_DESCRIPTOR_BYTES, Usage};
 
 use crate::HostError;
+use crate::device::{MAX_DESCRIPTORS, speed, split_descriptors};
 
 /// A device as `bulkhead usb list` shows it.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct ListedDevice {
     pub title: String,
     /// Its serial number, cleaned.
     pub serial: String,
+    /// Its speed.
+    pub speed: Speed,
+    /// The device descriptor and the first configuration, as the kernel keeps them.
+    pub descriptors: ([u8; 18], Vec<u8>),
     /// Its interfaces.
     pub interfaces: Vec<ListedInterface>,
 }
@@ -119,8 +126,11 @@ fn describe(device: &rusb::Device<rusb::Context>, hid: Option<&HidApi>) -> Optio
             }
         })
         .collect();
+    let node = PathBuf::from(format!("/dev/bus/usb/{bus:03}/{:03}", device.address()));
     Some(ListedDevice {
-        node: PathBuf::from(format!("/dev/bus/usb/{bus:03}/{:03}", device.address())),
+        speed: speed(device.speed()),
+        descriptors: read_descriptors(&node)?,
+        node,
         port: format!("{bus}-{}", ports.join(".")),
         identity,
         title: title.trim().to_owned(),
@@ -135,6 +145,17 @@ fn report_descriptor(hid: &HidApi, info: &hidapi::DeviceInfo) -> Option<Vec<u8>>
     let length = device.get_report_descriptor(&mut bytes).ok()?;
     bytes.truncate(length);
     Some(bytes)
+}
+
+/// Reads what the kernel keeps of a device, which any user may.
+fn read_descriptors(node: &Path) -> Option<([u8; 18], Vec<u8>)> {
+    let mut bytes = Vec::new();
+    File::open(node)
+        .ok()?
+        .take(MAX_DESCRIPTORS)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    split_descriptors(&bytes)
 }
 
 /// `bcdDevice` as a number.

@@ -18,8 +18,6 @@ use usb_redirect::stream::{MAX_REPORT, Outcome};
 
 use crate::outcome;
 
-/// How many transfers of an endpoint are in flight while it is polled.
-const IN_FLIGHT: usize = 4;
 /// The longest sleep of a polling thread without looking around; wakes are by event, this only bounds a lost one.
 const SLEEP_SECONDS: i64 = 3600;
 
@@ -32,10 +30,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(node: OwnedFd) -> Result<Self, rusb::Error> {
-        // Devices are only ever given as descriptors: libusb is not to look for any, and in the jail could not.
-        rusb::disable_device_discovery()?;
-        let context = Context::new()?;
+    pub(crate) fn new(context: Context, node: OwnedFd) -> Result<Self, rusb::Error> {
         // SAFETY: the descriptor stays open for as long as the handle: both live in this struct, and fields drop in order.
         let usb = unsafe { context.open_device_with_fd(node.as_raw_fd()) }?;
         Ok(Self {
@@ -105,19 +100,26 @@ extern "system" fn done(transfer: *mut ffi::libusb_transfer) {
 }
 
 impl Ring {
-    pub(crate) fn new(handle: Arc<Handle>, endpoint: u8) -> Result<Self, Outcome> {
+    /// `count` transfers for reports of at most `longest` bytes.
+    pub(crate) fn new(
+        handle: Arc<Handle>,
+        endpoint: u8,
+        count: usize,
+        longest: usize,
+    ) -> Result<Self, Outcome> {
+        let longest = longest.min(MAX_REPORT);
         let waker = Arc::new(Waker {
             handle: handle.clone(),
             interrupted: AtomicBool::new(false),
         });
         let mut ring = Self {
             handle,
-            slots: Vec::with_capacity(IN_FLIGHT),
+            slots: Vec::with_capacity(count),
             completed: Arc::default(),
             waker,
         };
-        for index in 0..IN_FLIGHT {
-            let mut buffer = vec![0u8; MAX_REPORT].into_boxed_slice();
+        for index in 0..count {
+            let mut buffer = vec![0u8; longest].into_boxed_slice();
             let mut tag = Box::new(Tag {
                 completed: ring.completed.clone(),
                 index,
@@ -157,7 +159,6 @@ impl Ring {
 
     /// Puts idle transfers in flight, at most `count` in all.
     fn submit(&mut self, length: usize, count: usize) -> Result<(), Outcome> {
-        let length = i32::try_from(length.min(MAX_REPORT)).map_err(|_| Outcome::Failed)?;
         let flying = self.slots.iter().filter(|slot| slot.in_flight).count();
         for slot in self
             .slots
@@ -165,6 +166,8 @@ impl Ring {
             .filter(|slot| !slot.in_flight)
             .take(count.saturating_sub(flying))
         {
+            let length =
+                i32::try_from(length.min(slot.buffer.len())).map_err(|_| Outcome::Failed)?;
             // SAFETY: the transfer is valid and not in flight, so libusb does not touch it while it is changed; the length is at most the
             // buffer's.
             let result = unsafe {
@@ -209,7 +212,7 @@ impl Ring {
 
     /// Waits for the next report. With `continuous` the device is polled on while the report is on its way.
     pub(crate) fn poll(&mut self, buffer: &mut [u8], continuous: bool) -> Result<usize, Outcome> {
-        let count = if continuous { IN_FLIGHT } else { 1 };
+        let count = if continuous { self.slots.len() } else { 1 };
         loop {
             if self.waker.interrupted.swap(false, Ordering::AcqRel) {
                 return Err(Outcome::Cancelled);

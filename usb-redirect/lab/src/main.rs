@@ -43,6 +43,7 @@ fn play() -> Result<()> {
     match scenario {
         "simulated" => scenarios::simulated(),
         "gadget" => scenarios::gadget(),
+        "jailed" => scenarios::jailed(),
         "stock" => scenarios::stock(),
         other => bail!("there is no scenario {other:?}"),
     }

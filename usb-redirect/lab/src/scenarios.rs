@@ -1,9 +1,13 @@
 //! What the test machines play.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use usb_redirect::desktop::{self, Vhci};
 use usb_redirect::device::{DescriptionFile, Device, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::setup::EndpointAddress;
@@ -159,7 +163,7 @@ pub fn gadget() -> Result<()> {
     let sender = std::thread::spawn(move || -> std::io::Result<()> {
         for step in 0..500u16 {
             let [low, _] = (1 + step % 100).to_le_bytes();
-            std::io::Write::write_all(&mut file, &[0, low, 0, 0])?;
+            file.write_all(&[0, low, 0, 0])?;
         }
         Ok(())
     });
@@ -197,6 +201,54 @@ pub fn gadget() -> Result<()> {
         .context("the keyboard stayed after unplugging")?;
     ensure!(redirection.end()? == End::Unplugged);
     println!("LAB unplugged");
+    Ok(())
+}
+
+/// The gadget again, held by the jailed program `usb-redirect` as the endpoint starts it.
+pub fn jailed() -> Result<()> {
+    let description = DescriptionFile::parse(COMPOSITE)?.describe()?;
+    let function = Function {
+        descriptor: description
+            .reports
+            .get(&0)
+            .map_or(&[], |report| &report.raw),
+        length: 8,
+        protocol: 1,
+    };
+    let mut gadget = Gadget::plug(&[function])?;
+    let node = usb_node("1209", "0002")?;
+    let (stream, theirs) = UnixStream::pair()?;
+    let (mut notices, commands) = UnixStream::pair()?;
+    let mut program = std::process::Command::new("/usb-redirect")
+        .args(["--typing-rate", "0", "--device"])
+        .arg(&node)
+        .stdin(OwnedFd::from(theirs))
+        .stdout(OwnedFd::from(commands))
+        .spawn()
+        .context("start usb-redirect")?;
+    let listening = notices.try_clone()?;
+    std::thread::spawn(move || {
+        for line in BufReader::new(listening).lines().map_while(Result::ok) {
+            println!("LAB usb-redirect says {line}");
+        }
+    });
+    let agent = std::thread::spawn(move || {
+        desktop::run(&stream, |description, socket| {
+            Vhci::default().attach(description.speed, &socket)?;
+            Ok(())
+        })
+    });
+    let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
+    type_letters(&mut keys, 10, |report| gadget.send(0, report))?;
+    println!("LAB 100 keys went through the jailed program");
+    gadget.send(0, &[2, 0, 4, 0, 0, 0, 0, 0])?;
+    expect(&mut keys, &[(42, 1), (30, 1)])?;
+    notices.write_all(b"detach\n")?;
+    ensure!(program.wait()?.success(), "usb-redirect failed");
+    ensure!(matches!(agent.join(), Ok(Ok(()))), "the agent failed");
+    evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)
+        .context("the kernel did not get its keyboard back")?;
+    println!("LAB detached, and the kernel has its keyboard back");
     Ok(())
 }
 

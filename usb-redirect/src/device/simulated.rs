@@ -8,12 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{ControlResponder, Description, Device, Interrupter, Poller};
+use super::{ControlResponder, Description, Device, FileError, Interrupter, Poller};
 use crate::setup::{EndpointAddress, Setup};
 use crate::stream::Outcome;
-
-/// How many transfers a polling thread keeps in flight.
-pub const IN_FLIGHT: usize = 8;
 
 /// What an endpoint's reports are and when they are made.
 pub trait Source: Send {
@@ -91,6 +88,40 @@ impl Scripted {
     }
 }
 
+/// The reports of each endpoint, each with its time.
+pub type Script = BTreeMap<EndpointAddress, Vec<(Duration, Vec<u8>)>>;
+
+impl Scripted {
+    /// Reads a script: `milliseconds endpoint bytes` a line, all but the first in hexadecimal, `#` begins a comment.
+    ///
+    /// # Errors
+    /// With the line that is wrong.
+    pub fn read(text: &str) -> Result<Script, FileError> {
+        let mut script = Script::new();
+        for (number, line) in text.lines().enumerate() {
+            let content = line.split('#').next().unwrap_or_default();
+            let mut words = content.split_whitespace();
+            let Some(first) = words.next() else {
+                continue;
+            };
+            let entry = (|| {
+                let milliseconds = first.parse().ok()?;
+                let endpoint = EndpointAddress(u8::from_str_radix(words.next()?, 16).ok()?);
+                let bytes = words
+                    .map(|word| u8::from_str_radix(word, 16).ok())
+                    .collect::<Option<Vec<u8>>>()?;
+                Some((endpoint, Duration::from_millis(milliseconds), bytes))
+            })();
+            let (endpoint, due, bytes) = entry.ok_or_else(|| FileError::Line {
+                line: number.saturating_add(1),
+                what: "a script's line is milliseconds, endpoint, bytes".to_owned(),
+            })?;
+            script.entry(endpoint).or_default().push((due, bytes));
+        }
+        Ok(script)
+    }
+}
+
 impl Source for Scripted {
     fn due(&self) -> Option<Duration> {
         self.reports.front().map(|(due, _)| *due)
@@ -137,6 +168,17 @@ struct State {
     interrupted: bool,
     halted: bool,
     gone: bool,
+}
+
+impl State {
+    /// What waits in the device completes a transfer that is free, before anything newer does.
+    fn give_held(&mut self) {
+        if self.done.len() < self.in_flight
+            && let Some(held) = self.held.take()
+        {
+            self.done.push_back(held);
+        }
+    }
 }
 
 impl Simulated {
@@ -277,6 +319,7 @@ impl Device for Simulated {
             lane: lane.clone(),
             born: self.born,
             longest,
+            in_flight: self.description.transfers_in_flight(endpoint),
         }))
     }
 }
@@ -285,6 +328,7 @@ impl Endpoint {
     /// A report was made: it completes a transfer, or waits in the device.
     fn complete(&self, state: &mut State, report: Vec<u8>) {
         self.made.fetch_add(1, Ordering::Relaxed);
+        state.give_held();
         if state.done.len() < state.in_flight {
             state.done.push_back(report);
         } else if let Some(older) = state.held.replace(report) {
@@ -313,6 +357,7 @@ struct SimulatedPoller {
     lane: Arc<Endpoint>,
     born: Instant,
     longest: usize,
+    in_flight: usize,
 }
 
 impl Poller for SimulatedPoller {
@@ -322,12 +367,8 @@ impl Poller for SimulatedPoller {
             // What was made before this transfer was submitted is in the device, not in the transfer.
             self.lane
                 .catch_up(&mut state, self.born.elapsed(), self.longest);
-            state.in_flight = if continuous { IN_FLIGHT } else { 1 };
-            if state.done.len() < state.in_flight
-                && let Some(held) = state.held.take()
-            {
-                state.done.push_back(held);
-            }
+            state.in_flight = if continuous { self.in_flight } else { 1 };
+            state.give_held();
             if state.gone {
                 return Err(Outcome::Gone);
             }

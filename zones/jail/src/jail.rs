@@ -27,6 +27,8 @@ pub struct Jail<'a> {
 pub struct Allowances {
     /// Memory may be made executable, but none that is writable in the same mapping: a translator maps one memfd twice.
     pub executable_memory: bool,
+    /// The requests of usbfs that libusb makes to devices that were opened before the jail, and none of any other device.
+    pub usb_devices: bool,
 }
 
 /// A jail that could not be closed as required. The process must end.

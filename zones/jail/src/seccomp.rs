@@ -157,6 +157,27 @@ const ADVICE: &[u64] = &[
 const MADV_GUARD_INSTALL: u64 = 102;
 const MADV_GUARD_REMOVE: u64 = 103;
 
+/// What libusb asks of usbfs (linux/usbdevice_fs.h): control and queued transfers, claiming, alternate settings, halts, reset, speed.
+const USB_REQUESTS: [u64; 17] = [
+    0xc018_5500, // CONTROL
+    0xc018_5502, // BULK
+    0x8004_5503, // RESETEP
+    0x8008_5504, // SETINTERFACE
+    0x4104_5508, // GETDRIVER
+    0x8038_550a, // SUBMITURB
+    0x0000_550b, // DISCARDURB
+    0x4008_550c, // REAPURB
+    0x4008_550d, // REAPURBNDELAY
+    0x8004_550f, // CLAIMINTERFACE
+    0x8004_5510, // RELEASEINTERFACE
+    0x4008_5511, // CONNECTINFO
+    0xc010_5512, // IOCTL: to detach and reattach the kernel's driver
+    0x8004_5515, // CLEAR_HALT
+    0x8004_551a, // GET_CAPABILITIES
+    0x8108_551b, // DISCONNECT_CLAIM
+    0x0000_551f, // GET_SPEED
+];
+
 /// Confines the calling thread and every thread it starts.
 pub(crate) fn confine(allowances: Allowances) -> io::Result<()> {
     let rules = allow_list(allowances).map_err(io::Error::other)?;
@@ -240,10 +261,11 @@ fn allow_list(allowances: Allowances) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_tgkill, vec![own_process()?]);
     rules.insert(libc::SYS_sendto, vec![all([(4, Check::Word(0))])?]);
     rules.insert(libc::SYS_prctl, any(0, &[bits(libc::PR_SET_NAME)])?);
-    rules.insert(
-        libc::SYS_ioctl,
-        any(1, &[libc::FIONBIO, libc::FIOCLEX, libc::TCGETS])?,
-    );
+    let mut requests = vec![libc::FIONBIO, libc::FIOCLEX, libc::TCGETS];
+    if allowances.usb_devices {
+        requests.extend(USB_REQUESTS);
+    }
+    rules.insert(libc::SYS_ioctl, any(1, &requests)?);
     let commands = [
         libc::F_GETFD,
         libc::F_SETFD,

@@ -22,10 +22,10 @@ pub struct Machine {
     _folder: tempfile::TempDir,
 }
 
-/// The init program, linked statically: the machine has nothing but it.
-fn init() -> &'static Path {
-    static INIT: OnceLock<PathBuf> = OnceLock::new();
-    INIT.get_or_init(|| {
+/// The folder of the programs, linked statically: the machine has nothing but them.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
         let target = "x86_64-unknown-linux-gnu";
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
         let status = Command::new(env!("CARGO"))
@@ -36,6 +36,10 @@ fn init() -> &'static Path {
                 "usb-lab",
                 "--bin",
                 "usb-lab",
+                "--package",
+                "usb-redirect-host",
+                "--bin",
+                "usb-redirect",
                 "--target",
                 target,
             ])
@@ -51,9 +55,9 @@ fn init() -> &'static Path {
             .expect("start cargo");
         assert!(
             status.success(),
-            "the static init program does not build (libc6-dev brings the static C library)"
+            "the static programs do not build (libc6-dev brings the static C library)"
         );
-        folder.join(target).join("debug/usb-lab")
+        folder.join(target).join("debug")
     })
 }
 
@@ -66,7 +70,9 @@ impl Machine {
             archive.folder(folder);
         }
         archive.character_device("dev/console", 5, 1);
-        archive.file("init", &fs::read(init()).expect("read the init program"));
+        let program = |name| fs::read(programs().join(name)).expect("read a program");
+        archive.file("init", &program("usb-lab"));
+        archive.file("usb-redirect", &program("usb-redirect"));
         let mut order = String::new();
         for (name, bytes) in kernel.load_order(modules) {
             archive.file(&format!("modules/{name}"), &bytes);

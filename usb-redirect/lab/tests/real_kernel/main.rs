@@ -52,6 +52,19 @@ fn a_device_of_the_kernels_own_stack_is_taken_and_redirected() {
 }
 
 #[test]
+fn the_jailed_program_holds_a_device_and_gives_it_back() {
+    let modules = [VHCI, &["dummy_hcd", "usb_f_hid", "libcomposite"]].concat();
+    let mut machine = Machine::start("jailed", &modules, &[]);
+    machine.finish();
+    for line in [
+        "100 keys went through the jailed program",
+        "detached, and the kernel has its keyboard back",
+    ] {
+        machine.expect_seen(line);
+    }
+}
+
+#[test]
 fn a_stock_guest_uses_our_device_through_qemus_usbredir() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("redir");

@@ -1,6 +1,6 @@
 //! How fast reports travel: plain USB/IP, usbredir and ours, each through the same threads, the same simulated device and the same delay line.
 //!
-//! `usb-bench [--json] [--seconds N]`. A consumer keeps one poll in flight, as Linux' HID driver does. The device keeps one report that nobody
+//! A consumer keeps one poll in flight, as Linux' HID driver does. The device keeps one report that nobody
 //! polls for, as dongles do. Delay is half the round trip each way, in user space, so nothing but the round trip is simulated.
 
 mod consumer;
@@ -22,10 +22,16 @@ struct Bar {
     figure: String,
 }
 
-fn main() -> Result<()> {
+/// Measures and prints; the words are `--json` and `--seconds N`.
+///
+/// # Errors
+/// For other words, or when a run fails.
+pub fn run(words: impl IntoIterator<Item = String>) -> Result<()> {
+    // As the programs that hold a device do.
+    let _ = rustix::process::nice(-10);
     let mut json = false;
     let mut seconds = 2;
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = words.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,

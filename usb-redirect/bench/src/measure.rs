@@ -110,7 +110,7 @@ pub fn run(path: Path, rate: u32, round_trip_ms: u64, seconds: u32) -> Result<Fi
             };
             match path {
                 Path::UsbRedir => usbredir(&theirs, count, patience, begin, |report| {
-                    note(report, &mut seen)
+                    note(report, &mut seen);
                 }),
                 Path::UsbIp | Path::Ours => {
                     let mut consumer = if path == Path::UsbIp {

@@ -1,0 +1,169 @@
+//! `attach` and `simulate` to a socket: the jailed program `usb-redirect` is started with the connection.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use usb_redirect::filter::Grant;
+use usb_redirect::identity::{Circumstances, Judgement};
+use usb_redirect_host::ListedDevice;
+
+use crate::list::{another_keyboard, seen};
+use crate::{Attach, Desk, Simulate, Socket};
+
+pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
+    let Some((front, path)) = peer(&attach.socket) else {
+        return desk.attach(&attach.device, &attach.zone);
+    };
+    let devices = usb_redirect_host::list()?;
+    let device = find(&devices, &attach.device)?;
+    let identity = seen(device).context("that device has no readable HID interface")?;
+    let circumstances = Circumstances {
+        another_keyboard: another_keyboard(&devices, device),
+        changed: false,
+    };
+    let (judgement, rule) = desk.judge().judge(&attach.zone, &identity, circumstances);
+    let grant = match judgement {
+        Judgement::Allow(grant) => grant,
+        Judgement::Ask => bail!(
+            "zone {} may have this device only after someone is asked ({rule}); the endpoint's USB page asks",
+            attach.zone
+        ),
+        Judgement::Deny => bail!("zone {} may not have this device: {rule}", attach.zone),
+    };
+    writeln!(out, "zone {} may have it: {rule}", attach.zone)?;
+    let mut program = program(front)?;
+    program.arg("--device").arg(&device.node);
+    program.args(["--port", &device.port]);
+    // What the policy looked at is what must be found when the device is opened.
+    program.args(["--expect", &identity.fingerprint().to_string()]);
+    program.args(words(&grant));
+    hold(program, path)
+}
+
+pub(crate) fn simulate(simulate: &Simulate, out: &mut dyn Write) -> Result<()> {
+    let Some((front, path)) = peer(&simulate.socket) else {
+        bail!("say where the device goes: --usbredir, --usbip or --agent");
+    };
+    let mut program = program(front)?;
+    program.arg("--simulate").arg(&simulate.descriptors);
+    if let Some(script) = &simulate.script {
+        program.arg("--script").arg(script);
+    }
+    writeln!(
+        out,
+        "the device is at {} until either side ends it",
+        path.display()
+    )?;
+    hold(program, path)
+}
+
+fn peer(socket: &Socket) -> Option<(&'static str, &Path)> {
+    let named = [
+        ("usbredir", &socket.usbredir),
+        ("usbip", &socket.usbip),
+        ("stream", &socket.agent),
+    ];
+    named
+        .into_iter()
+        .find_map(|(front, path)| Some((front, path.as_deref()?)))
+}
+
+fn find<'a>(devices: &'a [ListedDevice], name: &str) -> Result<&'a ListedDevice> {
+    let mut found = devices.iter().filter(|device| {
+        let (vendor, product, _) = device.identity;
+        device.port == name || format!("{vendor:04x}:{product:04x}") == name
+    });
+    let first = found.next().with_context(|| {
+        format!("there is no USB device {name}; `bulkhead usb list` shows what there is")
+    })?;
+    ensure!(
+        found.next().is_none(),
+        "there is more than one USB device {name}; name its port"
+    );
+    Ok(first)
+}
+
+/// The program beside this one, so that no other of that name on the path is started.
+fn program(front: &str) -> Result<Command> {
+    let own = std::env::current_exe().context("find this program")?;
+    let path: PathBuf = own.with_file_name("usb-redirect");
+    ensure!(
+        path.is_file(),
+        "{} is missing: it is installed beside this program",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.args(["--front", front]);
+    Ok(command)
+}
+
+/// A grant as the program's arguments.
+fn words(grant: &Grant) -> Vec<String> {
+    let mut words = vec![
+        "--typing-rate".to_owned(),
+        grant.typing_rate.unwrap_or(0).to_string(),
+    ];
+    for usage in grant.applications.iter().flatten() {
+        words.extend(["--application".to_owned(), usage.to_string()]);
+    }
+    let flags = [
+        (grant.power_keys, "--power-keys"),
+        (grant.sysrq, "--sysrq"),
+        (grant.vendor_requests, "--vendor-requests"),
+    ];
+    words.extend(
+        flags
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, word)| word.to_owned()),
+    );
+    if let Some(code) = &grant.challenge {
+        words.extend(["--challenge".to_owned(), code.clone()]);
+    }
+    words
+}
+
+/// Connects, starts the program with the connection, and waits for its end.
+fn hold(mut program: Command, path: &Path) -> Result<()> {
+    let socket = UnixStream::connect(path)
+        .with_context(|| format!("nobody listens at {}", path.display()))?;
+    let status = program
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdout(Stdio::inherit())
+        .status()
+        .context("start usb-redirect")?;
+    ensure!(status.success(), "usb-redirect ended with {status}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use usb_redirect::report::Usage;
+
+    #[test]
+    fn a_grant_reaches_the_program_whole() {
+        let mut grant = Grant::default();
+        grant.applications = Some(BTreeSet::from([Usage::MOUSE]));
+        grant.sysrq = true;
+        grant.typing_rate = None;
+        grant.challenge = Some("123".to_owned());
+        assert_eq!(
+            words(&grant),
+            [
+                "--typing-rate",
+                "0",
+                "--application",
+                "0001:0002",
+                "--sysrq",
+                "--challenge",
+                "123"
+            ]
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! The process that holds one device and polls it: `usb-redirect --device /dev/bus/usb/001/004 --front stream`.
+//!
+//! Descriptor 0 is the stream to the desktop; on descriptor 1 notices go out, one a line, and, where it is a socket, the words `detach` and
+//! `resume` come in. It opens the device's file and libusb's event descriptors, jails itself, and only then reads what the device says
+//! of itself: whatever a device can do to a parser, it does in here, and its crash costs that device alone.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use rustix::stdio::{stdin, stdout};
+use usb_redirect::device::{DescriptionFile, Device, Scripted, Simulated};
+use usb_redirect::endpoint::{self, Control, Notice};
+use usb_redirect::filter::Grant;
+use usb_redirect::front::Front;
+use usb_redirect::identity::Identity;
+use usb_redirect::report::Usage;
+use usb_redirect::stream::StreamFront;
+use usb_redirect::usbip::{BusId, Exporter};
+use usb_redirect::usbredir::Host;
+use usb_redirect_host::{DeviceNode, HidrawDevice, Libusb, UsbDevice};
+use zone_jail::{Allowances, Jail, Layer, Layers};
+
+/// Which wire format the desktop speaks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Wire {
+    /// Ours, to an agent.
+    Stream,
+    /// To QEMU's usb-redir.
+    Usbredir,
+    /// To a stock `usbip attach`: a round trip for every report.
+    Usbip,
+}
+
+/// Holds one USB device and polls it for a desktop. The desktop is on descriptor 0.
+#[derive(Parser)]
+struct Arguments {
+    /// The device's file, such as /dev/bus/usb/001/004.
+    #[arg(long, conflicts_with_all = ["hidraw", "simulate"])]
+    device: Option<PathBuf>,
+    /// A hidraw node: the device stays with the kernel.
+    #[arg(long, conflicts_with = "simulate")]
+    hidraw: Option<String>,
+    /// A file of descriptors: a device that exists in memory.
+    #[arg(long)]
+    simulate: Option<PathBuf>,
+    /// Reports of the simulated device, as "milliseconds endpoint bytes" a line.
+    #[arg(long, requires = "simulate")]
+    script: Option<PathBuf>,
+    /// The wire format.
+    #[arg(long, value_enum, default_value = "stream")]
+    front: Wire,
+    /// Where it is plugged in.
+    #[arg(long, default_value = "")]
+    port: String,
+    /// The fingerprint that the policy looked at; another device is refused.
+    #[arg(long)]
+    expect: Option<String>,
+    /// A top-level usage that may pass, as 0001:0006; without any, all pass.
+    #[arg(long)]
+    application: Vec<String>,
+    /// Let power, sleep and wake keys pass.
+    #[arg(long)]
+    power_keys: bool,
+    /// Let Alt with PrintScreen pass.
+    #[arg(long)]
+    sysrq: bool,
+    /// Keys that may go down in a second; 0 does not look.
+    #[arg(long, default_value_t = 50)]
+    typing_rate: u32,
+    /// Let the maker's own requests pass.
+    #[arg(long)]
+    vendor_requests: bool,
+    /// Digits to be typed before a keyboard counts.
+    #[arg(long)]
+    challenge: Option<String>,
+    /// Layers of the jail that must be in force, with commas between them.
+    #[arg(long, default_value = "no-new-privileges,no-capabilities,seccomp")]
+    require: String,
+}
+
+/// A device of which nothing was read yet.
+enum Source {
+    Usb(Libusb, DeviceNode),
+    Ready(Box<dyn Device>),
+    Simulated(String, String),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("usb-redirect: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    // Input goes first, where the system allows it.
+    let _ = rustix::process::nice(-10);
+    no_strange_descriptors()?;
+    let source = source(&arguments)?;
+    let required: Layers = arguments.require.parse()?;
+    // The descriptors beyond the first three are the device's and libusb's own; nothing else is open, as was just looked at.
+    let jail = Jail::new(required)
+        .leave_out(Layers::from_iter([Layer::ClosedDescriptors]))
+        .allow(Allowances {
+            usb_devices: true,
+            ..Allowances::default()
+        });
+    let report = jail.apply()?;
+    for (layer, reason) in report.missing() {
+        notice(&format!("jail-layer-missing {layer} {reason}"));
+    }
+    let device = open(source, &arguments.port)?;
+    let identity = Identity::new(device.description());
+    let fingerprint = identity.fingerprint().to_string();
+    if let Some(expected) = &arguments.expect {
+        ensure!(
+            *expected == fingerprint,
+            "the device is not what the policy looked at: its fingerprint is {fingerprint}"
+        );
+    }
+    notice(&format!("device {fingerprint} {}", identity.kind()));
+    serve(&*device, &arguments)
+}
+
+fn no_strange_descriptors() -> Result<()> {
+    let count = std::fs::read_dir("/proc/self/fd")
+        .context("look at the open descriptors")?
+        .count();
+    // The three, and the folder that is being read.
+    ensure!(
+        count <= 4,
+        "this process was given {count} descriptors; it takes three"
+    );
+    Ok(())
+}
+
+fn source(arguments: &Arguments) -> Result<Source> {
+    let text = |path: &PathBuf| -> Result<String> {
+        let mut text = String::new();
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        file.take(1 << 20).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match (&arguments.device, &arguments.hidraw, &arguments.simulate) {
+        (Some(path), ..) => {
+            let node = DeviceNode::open(path)?;
+            Ok(Source::Usb(Libusb::prepare(node.interfaces())?, node))
+        }
+        (None, Some(path), _) => {
+            let path = CString::new(path.as_str())?;
+            Ok(Source::Ready(Box::new(HidrawDevice::open(&path)?)))
+        }
+        (None, None, Some(path)) => {
+            let script = arguments.script.as_ref().map(text).transpose()?;
+            Ok(Source::Simulated(text(path)?, script.unwrap_or_default()))
+        }
+        _ => bail!("name a device: --device, --hidraw or --simulate"),
+    }
+}
+
+fn open(source: Source, port: &str) -> Result<Box<dyn Device>> {
+    match source {
+        Source::Usb(libusb, node) => Ok(Box::new(UsbDevice::open_with(libusb, node, port)?)),
+        Source::Ready(device) => Ok(device),
+        Source::Simulated(descriptors, script) => {
+            let description = Arc::new(DescriptionFile::parse(&descriptors)?.describe()?);
+            let device = Simulated::new(description);
+            let start = device.now() + Duration::from_secs(1);
+            for (endpoint, reports) in Scripted::read(&script)? {
+                let shifted = reports.into_iter().map(|(due, bytes)| (start + due, bytes));
+                ensure!(
+                    device.set_source(endpoint, Scripted::new(shifted)),
+                    "the script names endpoint {:#04x}, which the device has not",
+                    endpoint.0
+                );
+            }
+            Ok(Box::new(device))
+        }
+    }
+}
+
+fn serve(device: &dyn Device, arguments: &Arguments) -> Result<()> {
+    let mut grant = Grant::default();
+    if !arguments.application.is_empty() {
+        let usages = arguments.application.iter().map(|text| usage(text));
+        grant.applications = Some(usages.collect::<Result<_>>()?);
+    }
+    grant.power_keys = arguments.power_keys;
+    grant.sysrq = arguments.sysrq;
+    grant.typing_rate = (arguments.typing_rate > 0).then_some(arguments.typing_rate);
+    grant.vendor_requests = arguments.vendor_requests;
+    grant.challenge.clone_from(&arguments.challenge);
+    let description = device.description().clone();
+    let front: Box<dyn Front> = match arguments.front {
+        Wire::Stream => Box::new(StreamFront::new(description)),
+        Wire::Usbredir => Box::new(Host::new(description)),
+        Wire::Usbip => {
+            let bus = BusId::new(&arguments.port)
+                .or_else(|| BusId::new("1-1"))
+                .context("a bus id")?;
+            Box::new(Exporter::new(description, bus))
+        }
+    };
+    let control = Control::new()?;
+    let steering = control.clone();
+    let commands = stdout().try_clone_to_owned()?;
+    // The thread ends with the process: it may wait for a word for ever.
+    std::thread::spawn(move || listen(commands, &steering));
+    let socket: OwnedFd = stdin().try_clone_to_owned()?;
+    let end = endpoint::serve(device, front, &socket.as_fd(), &grant, &control, &|what| {
+        notice(&words(what));
+    })?;
+    notice(&format!("end {end:?}"));
+    Ok(())
+}
+
+/// Takes commands. A pipe or a file cannot be read here, and then there are none.
+fn listen(from: OwnedFd, control: &Control) {
+    for line in BufReader::new(File::from(from))
+        .lines()
+        .map_while(Result::ok)
+    {
+        match line.trim() {
+            "detach" => control.detach(),
+            "resume" => control.resume(),
+            _ => {}
+        }
+    }
+}
+
+fn usage(text: &str) -> Result<Usage> {
+    let (page, number) = text.split_once(':').context("a usage is page:number")?;
+    let part = |text| u16::from_str_radix(text, 16).with_context(|| format!("usage {text:?}"));
+    Ok(Usage::new(part(page)?, part(number)?))
+}
+
+fn words(notice: Notice) -> String {
+    match notice {
+        Notice::TypingTooFast(endpoint) => format!("typing-too-fast {:#04x}", endpoint.0),
+        Notice::CodeTyped(endpoint) => format!("code-typed {:#04x}", endpoint.0),
+        Notice::Undeclared(endpoint) => format!("undeclared-report {:#04x}", endpoint.0),
+        Notice::Refused(setup) => format!("request-refused {:02x?}", setup.to_bytes()),
+        Notice::Stopped(endpoint, outcome) => format!("stopped {:#04x} {outcome:?}", endpoint.0),
+    }
+}
+
+/// Tells whoever started this process. If nobody listens any more, that is no reason to stop.
+fn notice(line: &str) {
+    let _ = writeln!(
+        File::from(match stdout().try_clone_to_owned() {
+            Ok(out) => out,
+            Err(_) => return,
+        }),
+        "{line}"
+    );
+}

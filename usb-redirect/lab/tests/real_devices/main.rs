@@ -1,0 +1,174 @@
+//! Replays real devices: the report descriptors that Debian's kernel sources carry for tablets, keyboards, mice, wheels and remotes. Each is parsed,
+//! becomes a simulated device, and sends reports with every field at its ends and between, through the whole path; the desktop's kernel must
+//! get the same bytes in the same order, and after the link's end nothing may be held.
+
+mod sources;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use usb_redirect::device::{Description, DescriptionFile, Device, Simulated};
+use usb_redirect::endpoint::{self, Control, End};
+use usb_redirect::filter::Grant;
+use usb_redirect::report::{Field, ReportDescriptor, ReportKind};
+use usb_redirect::setup::{EndpointAddress, Setup};
+use usb_redirect::stream::StreamFront;
+use usb_redirect::usbip::{Answer, Command, Expected, Submit};
+
+const INPUT: EndpointAddress = EndpointAddress(0x81);
+const ROOM: u32 = 1024;
+
+#[test]
+fn at_least_fifty_real_devices_are_replayed_unchanged() {
+    let descriptors = sources::report_descriptors();
+    let mut replayed = BTreeSet::new();
+    for (name, bytes) in &descriptors {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!("speed high\nproduct {name}\nreport 0 {hex}\n");
+        let file = DescriptionFile::parse(&text).expect("a good file");
+        let description = file
+            .describe()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let reports = reports(&description.reports[&0].parsed);
+        if !reports.is_empty() {
+            replay(name, description, &reports);
+            replayed.insert(bytes.clone());
+        }
+    }
+    println!("{} devices replayed", replayed.len());
+    assert!(
+        replayed.len() >= 50,
+        "only {} of {}",
+        replayed.len(),
+        descriptors.len()
+    );
+}
+
+/// For each input report: all at rest, then each field at its largest, smallest and middle value in turn, then at rest again.
+fn reports(descriptor: &ReportDescriptor) -> Vec<Vec<u8>> {
+    let mut reports = Vec::new();
+    for identifier in descriptor.report_ids(ReportKind::Input) {
+        let length = descriptor
+            .report_length(ReportKind::Input, identifier)
+            .expect("a declared report");
+        let mut rest = vec![0; length];
+        if descriptor.is_numbered() {
+            rest[0] = identifier;
+        }
+        if length == 0 {
+            continue;
+        }
+        let body = usize::from(descriptor.is_numbered());
+        reports.push(rest.clone());
+        let fields = descriptor
+            .fields()
+            .iter()
+            .filter(|field| field.kind == ReportKind::Input && field.report_id == identifier);
+        for field in fields {
+            for value in values(field) {
+                let mut report = rest.clone();
+                field.set_value(&mut report[body..], field.count - 1, value);
+                reports.push(report);
+            }
+        }
+        reports.push(rest);
+    }
+    reports
+}
+
+/// Values that the field declares and that fit in it.
+fn values(field: &Field) -> Vec<i32> {
+    let (low, high) = (field.logical_minimum, field.logical_maximum);
+    let middle = i32::midpoint(low, high);
+    [high, low, middle]
+        .into_iter()
+        .filter(|value| {
+            let unsigned = field.bit_size >= 31 || *value < 1 << field.bit_size;
+            let named = field.variable || field.usage_of_value(*value).is_some();
+            low <= *value && *value <= high && unsigned && named
+        })
+        .collect()
+}
+
+fn replay(name: &str, description: Description, reports: &[Vec<u8>]) {
+    let device = Simulated::new(Arc::new(description));
+    let mut grant = Grant::default();
+    grant.power_keys = true;
+    grant.typing_rate = None;
+    let control = Control::new().expect("a control");
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    std::thread::scope(|scope| {
+        let front = Box::new(StreamFront::new(device.description().clone()));
+        let session = scope.spawn(|| {
+            endpoint::serve(&device, front, &ours, &grant, &control, &|notice| {
+                panic!("{name}: {notice:?}");
+            })
+        });
+        let (give, take) = channel();
+        scope.spawn(move || {
+            usb_redirect::desktop::run(&theirs, |_, kernel| {
+                give.send(kernel).expect("the test waits");
+                Ok(())
+            })
+        });
+        let mut kernel = UnixStream::from(take.recv().expect("the device is offered"));
+        kernel
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a timeout");
+        for (sequence, report) in (1..).zip(reports) {
+            poll(&mut kernel, sequence);
+            assert!(device.send(INPUT, report));
+            let got = answer(&mut kernel, sequence);
+            assert_eq!(&got, report, "{name}, report {sequence}");
+        }
+        drop(kernel);
+        let end = session.join().expect("the session's thread");
+        assert_eq!(end.expect("a good end"), End::Released);
+    });
+}
+
+fn poll(kernel: &mut UnixStream, sequence: u32) {
+    let mut bytes = Vec::new();
+    Command::Submit(Submit {
+        sequence,
+        device: 0x0001_0002,
+        endpoint: INPUT,
+        flags: 0,
+        length: ROOM,
+        interval: 4,
+        setup: Setup::from_bytes([0; 8]),
+        data: &[],
+    })
+    .encode(&mut bytes);
+    kernel.write_all(&bytes).expect("poll");
+}
+
+fn answer(kernel: &mut UnixStream, sequence: u32) -> Vec<u8> {
+    let mut input = Vec::new();
+    let expected = |found| {
+        (found == sequence).then_some(Expected {
+            input: true,
+            length: ROOM,
+        })
+    };
+    loop {
+        let decoded = Answer::decode(&input, expected).expect("a good answer");
+        if let Some((
+            Answer::Submit {
+                status: 0, data, ..
+            },
+            _,
+        )) = decoded
+        {
+            return data.to_vec();
+        }
+        let mut chunk = [0; 4096];
+        let count = kernel.read(&mut chunk).expect("an answer in time");
+        assert!(count > 0, "the device went away");
+        input.extend_from_slice(&chunk[..count]);
+    }
+}
