@@ -74,7 +74,7 @@ impl Session {
         match event {
             Event::Hello(hello) => self.hello(index, &hello),
             Event::State(state) => self.state(index, state, now),
-            Event::Damage(damage) => self.damage(index, &damage),
+            Event::Damage(damage) => self.damage(index, &damage, now),
             Event::Cursor(image) => self.cursor(index, screen::cursor(&image)),
             Event::CursorHidden => self.cursor(index, Some(ZoneCursor::Hidden)),
             Event::PortData(port, bytes) => self.port_data(index, port, &bytes),
@@ -175,7 +175,7 @@ impl Session {
         self.set_status(index, status);
     }
 
-    fn damage(&mut self, index: usize, damage: &Damage) {
+    fn damage(&mut self, index: usize, damage: &Damage, now: Instant) {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
