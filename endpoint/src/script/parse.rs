@@ -282,6 +282,10 @@ mod tests {
             one("wait-console corp no timeout"),
             wait("corp", Condition::Console("no timeout".into()), 300)
         );
+        assert_eq!(
+            one("wait-still corp 1.5 timeout 9"),
+            wait("corp", Condition::Still(Duration::from_millis(1500)), 9)
+        );
         assert_eq!(one("focus corp"), Command::Focus("corp".into()));
         let stroke = |code, shift| keyboard::Stroke { code, shift };
         assert_eq!(

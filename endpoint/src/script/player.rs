@@ -171,7 +171,7 @@ impl Player {
             Command::Screenshot(path) => screenshot(path, session, camera, now)?,
             Command::Start(zone) => session.start(zone).map_err(unknown)?,
             Command::Power(zone) => session.power(zone, now).map_err(unknown)?,
-            Command::Kill(zone) => session.kill(zone, now).map_err(unknown)?,
+            Command::Kill(zone) => session.kill(zone).map_err(unknown)?,
             Command::Quit => {}
         }
         Ok(Done::Yes)

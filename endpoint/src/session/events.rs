@@ -47,7 +47,6 @@ impl Session {
                     return self.kill_for(
                         index,
                         &format!("it broke the zone link's protocol: {error}"),
-                        now,
                     );
                 }
             }
@@ -73,12 +72,12 @@ impl Session {
 
     fn handle(&mut self, index: usize, event: Event, now: Instant) {
         match event {
-            Event::Hello(hello) => self.hello(index, &hello, now),
+            Event::Hello(hello) => self.hello(index, &hello),
             Event::State(state) => self.state(index, state, now),
             Event::Damage(damage) => self.damage(index, &damage, now),
             Event::Cursor(image) => self.cursor(index, screen::cursor(&image)),
             Event::CursorHidden => self.cursor(index, Some(ZoneCursor::Hidden)),
-            Event::PortData(port, bytes) => self.port_data(index, port, &bytes, now),
+            Event::PortData(port, bytes) => self.port_data(index, port, &bytes),
             Event::StreamRequest(id, port) => self.stream_request(index, id, port, now),
             // `PortCredit` is counted; nothing waits for it yet, and whatever else comes later means nothing here.
             _ => {}
@@ -86,14 +85,14 @@ impl Session {
     }
 
     /// The jail is closed: look at it, then start the machine.
-    fn hello(&mut self, index: usize, hello: &Hello, now: Instant) {
+    fn hello(&mut self, index: usize, hello: &Hello) {
         let verdict = jail::judge(hello, &self.required);
         if !verdict.refused.is_empty() {
             let reason = format!(
                 "its jail lacks what the policy requires: {}",
                 verdict.refused.join(", ")
             );
-            return self.kill_for(index, &reason, now);
+            return self.kill_for(index, &reason);
         }
         let Some(zone) = self.zones.get_mut(index) else {
             return;
@@ -124,7 +123,7 @@ impl Session {
         }
         let sent = process.send(ToZone::Start(Box::new(start)));
         let offered = process.offer_surface();
-        self.after_offer(index, offered.map(|offered| sent && offered), now);
+        self.after_offer(index, offered.map(|offered| sent && offered));
     }
 
     fn state(&mut self, index: usize, state: ZoneState, now: Instant) {
@@ -142,7 +141,7 @@ impl Session {
         let before = process.reported.replace(state.clone());
         let status = match state {
             ZoneState::Starting if before == Some(ZoneState::Reset) && !may_restart => {
-                return self.kill_for(index, TOO_MANY_RESTARTS, now);
+                return self.kill_for(index, TOO_MANY_RESTARTS);
             }
             ZoneState::Starting => {
                 // It restarted by itself; its process stays.
@@ -213,7 +212,7 @@ impl Session {
             };
             if process.wants_other_than(size) {
                 let offered = process.offer_surface();
-                self.after_offer(index, offered, now);
+                self.after_offer(index, offered);
             }
         }
         let mut rectangles: Vec<_> = damage.rectangles.iter().map(screen::rectangle).collect();
@@ -236,7 +235,7 @@ impl Session {
         }
     }
 
-    fn port_data(&mut self, index: usize, port: Port, bytes: &PortBytes, now: Instant) {
+    fn port_data(&mut self, index: usize, port: Port, bytes: &PortBytes) {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
@@ -259,7 +258,7 @@ impl Session {
         }
         if let Some(process) = &mut zone.process {
             let sent = process.consumed(port, bytes.length());
-            self.after_send(index, sent, now);
+            self.after_send(index, sent);
         }
     }
 
@@ -273,7 +272,7 @@ impl Session {
         };
         let sent =
             !process.conversation.answer_stream(id) || process.send(ToZone::StreamRefuse { id });
-        self.after_send(index, sent, now);
+        self.after_send(index, sent);
         self.record_refusal(index, &format!("vsock connection to host port {port}"), now);
     }
 
@@ -309,7 +308,7 @@ impl Session {
                 };
                 if process.conversation.is_started() {
                     let sent = process.send(screen::input(input));
-                    self.after_send(index, sent, now);
+                    self.after_send(index, sent);
                 }
             }
             Action::ResizeZone(id, size) => {
@@ -324,7 +323,7 @@ impl Session {
                     return;
                 };
                 let offered = process.want_size(screen::surface_size(size));
-                self.after_offer(index, offered, now);
+                self.after_offer(index, offered);
             }
             Action::Command(id, command) => {
                 let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
@@ -350,22 +349,17 @@ impl Session {
         }
     }
 
-    fn after_offer(
-        &mut self,
-        index: usize,
-        offered: Result<bool, zone_link::SurfaceError>,
-        now: Instant,
-    ) {
+    fn after_offer(&mut self, index: usize, offered: Result<bool, zone_link::SurfaceError>) {
         match offered {
-            Ok(sent) => self.after_send(index, sent, now),
-            Err(error) => self.kill_for(index, &error.to_string(), now),
+            Ok(sent) => self.after_send(index, sent),
+            Err(error) => self.kill_for(index, &error.to_string()),
         }
     }
 
     /// Watches for room where something waits, and gives up on a zone for which too much does.
-    pub(super) fn after_send(&mut self, index: usize, sent: bool, now: Instant) {
+    pub(super) fn after_send(&mut self, index: usize, sent: bool) {
         if !sent {
-            return self.kill_for(index, "it does not read its link", now);
+            return self.kill_for(index, "it does not read its link");
         }
         self.watch_link(index);
     }

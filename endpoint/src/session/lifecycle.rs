@@ -43,14 +43,14 @@ impl Session {
     ///
     /// # Errors
     /// There is no such zone.
-    pub fn kill(&mut self, name: &str, now: Instant) -> Result<(), UnknownZone> {
+    pub fn kill(&mut self, name: &str) -> Result<(), UnknownZone> {
         let index = self.index(name)?;
         let Some(zone) = self.zones.get_mut(index) else {
             return Ok(());
         };
         zone.killed_by_user = true;
         if zone.process.is_some() {
-            self.kill_for(index, "the user killed it", now);
+            self.kill_for(index, "the user killed it");
         } else if zone.is_preparing {
             self.set_status(index, Status::Off);
         }
@@ -65,7 +65,7 @@ impl Session {
                 zone.restart = false;
             }
             match again {
-                true => self.kill_for(index, "the desktop closed", now),
+                true => self.kill_for(index, "the desktop closed"),
                 false => self.stop(index, now),
             }
         }
@@ -226,11 +226,11 @@ impl Session {
             Status::Running => {
                 process.deadline = Some((now + after, "it did not shut down in time"));
                 let sent = process.send(ToZone::Power);
-                self.after_send(index, sent, now);
+                self.after_send(index, sent);
                 self.set_status(index, Status::Stopping);
             }
             Status::Stopping => {}
-            _ => self.kill_for(index, "it was stopped while it could not shut down", now),
+            _ => self.kill_for(index, "it was stopped while it could not shut down"),
         }
     }
 
@@ -248,7 +248,7 @@ impl Session {
     }
 
     /// Kills a zone's process: from here on not a byte of it is read and not a pixel shown. Its end is collected later.
-    pub(super) fn kill_for(&mut self, index: usize, reason: &str, now: Instant) {
+    pub(super) fn kill_for(&mut self, index: usize, reason: &str) {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
@@ -270,9 +270,8 @@ impl Session {
         if matches!(zone.status, Status::Killed(_)) {
             return;
         }
-        self.record(Record::zone(&name, "killed", reason));
+        // The new status is the record of it.
         self.set_status(index, Status::Killed(reason.to_owned()));
-        let _ = now;
     }
 
     /// The zone closed its link. Its process is about to end; how, tells why.
@@ -362,7 +361,7 @@ impl Session {
                 }
             }
             if let Some((_, reason)) = process.deadline.take_if(|(at, _)| *at <= now) {
-                self.kill_for(index, reason, now);
+                self.kill_for(index, reason);
             }
         }
     }

@@ -342,7 +342,7 @@ fn a_killed_zone_is_dark_and_the_other_goes_on() {
     assert!(desk.status("corp").reason().unwrap().contains("SIGKILL"));
     assert!(!desk.shows_its_colour("corp"));
     desk.assert_goes_on("open");
-    desk.session.kill("open", Instant::now()).unwrap();
+    desk.session.kill("open").unwrap();
     assert_eq!(desk.status("open").word(), "killed");
 }
 

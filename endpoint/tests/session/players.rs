@@ -150,7 +150,7 @@ fn a_wait_for_a_dead_zone_fails_at_once() {
 
 fn a_script_stops_and_kills_zones() {
     let script = "wait-ready open\nwait-ready corp\npower open\nwait-state open off timeout 20\nkill corp\nwait-state corp killed\n\
-                  start open\nwait-ready open timeout 20\nmove 100 100\nclick right 5 5\nwheel -1\n";
+                  start open\nwait-ready open timeout 20\nwait-still open 0.1 timeout 20\nmove 100 100\nclick right 5 5\nwheel -1\n";
     play(Desk::new(), script, with_script()).unwrap();
 }
 
