@@ -1,4 +1,4 @@
-//! Guest RAM as the harts touch it. The only module of this crate with unsafe code.
+//! Guest RAM as the harts touch it. One of this crate's modules with unsafe code.
 //!
 //! The rules: guest RAM may change at any moment (other harts, devices, the guest's own DMA), so there is never a Rust
 //! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical
@@ -152,11 +152,11 @@ impl HostPage {
     }
 
     /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
-    pub(crate) fn from_address(self, tag: u64) -> Self {
+    pub(crate) fn biased_by(self, tag: u64) -> Self {
         Self(self.0.wrapping_sub(tag as usize))
     }
 
-    /// The page again, from what [`HostPage::from_address`] made, for any address in it.
+    /// The page again, from what [`HostPage::biased_by`] made, for any address in it.
     #[inline(always)]
     pub(crate) fn for_page(self, address: u64) -> Self {
         Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))

@@ -286,7 +286,7 @@ impl Mmu {
             let tag = address & !(PAGE_SIZE - 1);
             row[(address / PAGE_SIZE) as usize % WAYS] = Entry {
                 tag,
-                host: page.from_address(tag),
+                host: page.biased_by(tag),
             };
             self.remember_superpage(&leaf, address);
         }

@@ -237,10 +237,10 @@ impl X64 {
                 self.put_single(op.rd);
                 self.floats.forget(op.rd);
             }
-            FcvtDW => self.from_integer(true, W32, op),
-            FcvtDL if nearest => self.from_integer(true, W64, op),
-            FcvtSW if nearest => self.from_integer(false, W32, op),
-            FcvtSL if nearest => self.from_integer(false, W64, op),
+            FcvtDW => self.convert_integer(true, W32, op),
+            FcvtDL if nearest => self.convert_integer(true, W64, op),
+            FcvtSW if nearest => self.convert_integer(false, W32, op),
+            FcvtSL if nearest => self.convert_integer(false, W64, op),
             FcvtDWu => {
                 self.assembler.load(W32, RAX, self.place(op.rs1));
                 self.assembler.vector(0xef, XMM0, XMM0);
@@ -249,7 +249,7 @@ impl X64 {
                 self.write_float(true, op.rd);
             }
             FcvtWD | FcvtLD | FcvtWS | FcvtLS if nearest || op.rm == 1 => {
-                self.to_integer(index, step, output)
+                self.integer_of(index, step, output);
             }
             FcvtDS => {
                 let (slow, back) = self.cold_site(index, step, output);
@@ -435,7 +435,7 @@ impl X64 {
         self.put(op.rd, to);
     }
 
-    fn from_integer(&mut self, double: bool, width: Width, op: &Op) {
+    fn convert_integer(&mut self, double: bool, width: Width, op: &Op) {
         self.assembler.vector(0xef, XMM0, XMM0);
         if width == W64 {
             self.assembler
@@ -448,7 +448,7 @@ impl X64 {
     }
 
     /// To a signed integer. Out of range, the host answers with the least integer: what overflows when one is taken away.
-    fn to_integer(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn integer_of(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
         use Kind::*;
         let op = &step.op;
         let double = matches!(op.kind, FcvtWD | FcvtLD);
