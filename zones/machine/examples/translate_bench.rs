@@ -254,20 +254,18 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
     Ok(rows)
 }
 
-/// Processor seconds that the process has used.
+/// Processor seconds that the process has used, its threads that have ended included.
 fn processor_time(child: &Child) -> Result<f64, Failure> {
-    let mut nanoseconds = 0.0;
-    for task in std::fs::read_dir(format!("/proc/{}/task", child.id()))? {
-        // A thread may end meanwhile.
-        if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {
-            nanoseconds += text
-                .split_whitespace()
-                .next()
-                .unwrap_or("0")
-                .parse::<f64>()?;
-        }
-    }
-    Ok(nanoseconds * 1e-9)
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    // The name, in brackets, may hold anything; user and system time are the 14th and 15th fields.
+    let (_, fields) = text.rsplit_once(')').ok_or("no process state")?;
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// MiB of the process in memory, but for its largest mapping, which is guest RAM.
