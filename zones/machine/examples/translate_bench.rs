@@ -3,7 +3,8 @@
 //! `cargo run --release -p zone-machine --example translate_bench -- KERNEL [HARTS]` compiles the guest with Debian's
 //! cross-compiler, boots it under both, and prints a row for each piece of work. What counts is the processor time that the
 //! emulator's process uses for one turn, so that a busy host does no harm. `--interpret` adds the interpreter; `--boot KERNEL
-//! INITRAMFS HARTS translate|interpret COMMAND-LINE` just boots, with the SBI's console on this terminal.
+//! INITRAMFS HARTS translate|interpret COMMAND-LINE` just boots, with the SBI's console on this terminal; `--lockstep KERNEL`
+//! boots it on a hart that translates and one that interprets, in step, until the kernel finds no root file system.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,9 +14,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use zone_machine::board::{Board, PLIC_BASE, PLIC_SIZE};
+use zone_machine::device_tree::{self, Description};
 use zone_machine::machine::{Builder, Observer};
-use zone_machine::sbi::{Console, Ending};
-use zone_translate::CodeCache;
+use zone_machine::plic::Plic;
+use zone_machine::sbi::{After, Console, Ending, Sbi};
+use zone_machine::{boot, memory};
+use zone_translate::lockstep::Step;
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
 
 const COMPILER: &str = "riscv64-linux-gnu-gcc";
 const PEER: &str = "qemu-system-riscv64";
@@ -44,8 +50,11 @@ type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--lockstep") {
+        return lockstep(&arguments[1..]);
+    }
     if arguments.first().is_some_and(|first| first == "--boot") {
-        return boot(&arguments[1..]);
+        return boot_here(&arguments[1..]);
     }
     let interpret = arguments
         .iter()
@@ -237,7 +246,7 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
                 let spent = processor_time(&child)? - begun;
                 rows.rows.push((name.into(), spent / turns.parse::<f64>()?));
             }
-            ["done"] => rows.memory = memory(&child).ok(),
+            ["done"] => rows.memory = resident(&child).ok(),
             _ => {}
         }
     }
@@ -245,24 +254,22 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
     Ok(rows)
 }
 
-/// Processor seconds that the process has used.
+/// Processor seconds that the process has used, its threads that have ended included.
 fn processor_time(child: &Child) -> Result<f64, Failure> {
-    let mut nanoseconds = 0.0;
-    for task in std::fs::read_dir(format!("/proc/{}/task", child.id()))? {
-        // A thread may end meanwhile.
-        if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {
-            nanoseconds += text
-                .split_whitespace()
-                .next()
-                .unwrap_or("0")
-                .parse::<f64>()?;
-        }
-    }
-    Ok(nanoseconds * 1e-9)
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    // The name, in brackets, may hold anything; user and system time are the 14th and 15th fields.
+    let (_, fields) = text.rsplit_once(')').ok_or("no process state")?;
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// MiB of the process in memory, but for its largest mapping, which is guest RAM.
-fn memory(child: &Child) -> Result<f64, Failure> {
+fn resident(child: &Child) -> Result<f64, Failure> {
     let text = std::fs::read_to_string(format!("/proc/{}/smaps", child.id()))?;
     let (mut sizes, mut resident) = (Vec::new(), Vec::new());
     for line in text.lines() {
@@ -301,7 +308,7 @@ impl Observer for Terminal {
     }
 }
 
-fn boot(arguments: &[String]) -> Result<(), Failure> {
+fn boot_here(arguments: &[String]) -> Result<(), Failure> {
     let [kernel, initramfs, harts, engine, line] = arguments else {
         return Err("--boot KERNEL INITRAMFS HARTS translate|interpret COMMAND-LINE".into());
     };
@@ -324,5 +331,90 @@ fn boot(arguments: &[String]) -> Result<(), Failure> {
         Arc::new(Terminal),
     )?;
     machine.join();
+    Ok(())
+}
+
+/// A machine of one hart, run by hand.
+struct Single {
+    hart: Hart,
+    sbi: Sbi,
+}
+
+impl Single {
+    fn new(kernel: &File) -> Result<Self, Failure> {
+        let (memory, length) = memory::allocate(256)?;
+        let loaded = boot::load(&memory, length, kernel, None)?;
+        let description = Description {
+            harts: 1,
+            memory: length,
+            command_line: "earlycon=sbi keep_bootcon panic=-1",
+            initramfs: loaded.initramfs,
+            transports: 0,
+            seed: [7; 32],
+        };
+        boot::place_tree(&memory, loaded.tree, &device_tree::write(&description)?)?;
+        let port = Arc::<HartPort>::default();
+        let mut board = Board::default();
+        board.add(
+            PLIC_BASE,
+            PLIC_SIZE,
+            Arc::new(Plic::new(vec![Arc::clone(&port)])),
+        );
+        let clock = Clock::Instructions { per_tick: 20 };
+        let mut hart = Hart::new(Ram::new(memory)?, Arc::new(board), Arc::clone(&port), clock);
+        let sbi = Sbi::new(vec![port], Arc::new(Nowhere));
+        sbi.start_hart(0, loaded.entry, loaded.tree);
+        let (pc, opaque) = sbi.wait_for_start(0).ok_or("the machine ended")?;
+        hart.start(pc, 0, opaque);
+        Ok(Self { hart, sbi })
+    }
+}
+
+struct Nowhere;
+
+impl Console for Nowhere {
+    fn write(&self, _bytes: &[u8]) {}
+    fn read(&self, _into: &mut [u8]) -> usize {
+        0
+    }
+}
+
+fn lockstep(arguments: &[String]) -> Result<(), Failure> {
+    let kernel = File::open(arguments.first().ok_or("which kernel?")?)?;
+    let (mut leader, mut follower) = (Single::new(&kernel)?, Single::new(&kernel)?);
+    if !leader.hart.translate_into(CodeCache::new()?) {
+        return Err("this host is too old for translated code".into());
+    }
+    let mut steps = 0u64;
+    loop {
+        // All lengths of slices, so that the harts meet everywhere.
+        steps += 1;
+        let length = u32::try_from(1 + steps * 7919 % 3000)?;
+        match zone_translate::lockstep::step(&mut leader.hart, &mut follower.hart, length)? {
+            Step::Slice => {}
+            Step::Waiting => zone_translate::lockstep::wait(&mut leader.hart, &mut follower.hart),
+            Step::Exit(Exit::Stopped) => return Err("stopped".into()),
+            Step::Exit(Exit::SupervisorCall) => {
+                let after = leader.sbi.call(&mut leader.hart, 0);
+                if after != follower.sbi.call(&mut follower.hart, 0) {
+                    return Err("the harts called differently".into());
+                }
+                if let After::End(ending) = after {
+                    println!(
+                        "{ending:?} after {} instructions in {steps} steps",
+                        leader.hart.retired()
+                    );
+                    break;
+                }
+            }
+        }
+    }
+    let (ram, other) = (leader.hart.ram(), follower.hart.ram());
+    for address in (ram.base()..ram.base() + ram.length()).step_by(8) {
+        if ram.load::<u64>(address) != other.load::<u64>(address) {
+            return Err(format!("memory differs at {address:#x}").into());
+        }
+    }
+    println!("registers after each step and all memory at the end are the same");
     Ok(())
 }

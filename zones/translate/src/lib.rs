@@ -5,9 +5,11 @@
 //! [`HartPort`].
 //!
 //! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, [`mmu`] translates
-//! and caches translations, [`execute`] runs a block, [`csr`] and [`trap`] hold the privileged state, [`memory`] is the only
-//! module with unsafe code: the guest's RAM is shared with other harts and devices, so it is only ever touched through
-//! volatile or atomic accesses whose address came from [`memory::Ram`].
+//! addresses and caches translations, `execute` interprets a block, `translate` makes code of the host from what runs often,
+//! [`csr`] and [`trap`] hold the privileged state, [`lockstep`] runs both engines side by side. Unsafe code is in three
+//! modules only: [`memory`] (guest RAM is shared with other harts and devices, so it is only ever touched through volatile or
+//! atomic accesses whose address came from [`memory::Ram`]), `translate::code` (memory for generated code, mapped twice) and
+//! `translate::call` (the border to it).
 //!
 //! Everything the guest writes is hostile: no guest state can make this crate panic or touch host memory outside guest RAM.
 

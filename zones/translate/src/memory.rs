@@ -1,4 +1,4 @@
-//! Guest RAM as the harts touch it. The only module of this crate with unsafe code.
+//! Guest RAM as the harts touch it. One of this crate's modules with unsafe code.
 //!
 //! The rules: guest RAM may change at any moment (other harts, devices, the guest's own DMA), so there is never a Rust
 //! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical

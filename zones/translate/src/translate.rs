@@ -20,6 +20,8 @@ use crate::op::Op;
 mod call;
 mod code;
 mod trace;
+#[cfg(not(target_arch = "x86_64"))]
+mod unsupported;
 #[cfg(target_arch = "x86_64")]
 mod x64;
 
@@ -27,6 +29,8 @@ pub use code::{CODE_BYTES, CodeCache, CodeError};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
+#[cfg(not(target_arch = "x86_64"))]
+type HostGenerator = unsupported::Unsupported;
 
 /// Runs of a block in the interpreter before it is translated.
 const HEAT: u16 = 12;
@@ -124,6 +128,8 @@ impl Output<'_> {
 
 /// Makes code for one kind of host.
 trait CodeGenerator {
+    /// Whether this host's processor has the instructions that generated code uses.
+    fn is_supported() -> bool;
     /// The code that all traces use, for this offset.
     fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs);
     /// The code of a trace, for `output.offset`.

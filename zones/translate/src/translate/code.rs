@@ -87,7 +87,7 @@ impl CodeCache {
                 bytes.as_ptr(),
                 self.writable.as_ptr().add(offset),
                 bytes.len(),
-            )
+            );
         };
         true
     }

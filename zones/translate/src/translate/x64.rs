@@ -111,9 +111,9 @@ pub(super) struct X64 {
     loop_slots: memory::LoopSlots,
 }
 
-impl X64 {
-    /// Whether this host has the instructions that generated code uses (x86-64-v3: any since 2013).
-    pub(super) fn is_supported() -> bool {
+impl CodeGenerator for X64 {
+    fn is_supported() -> bool {
+        // x86-64-v3: any processor since 2013.
         use std::arch::is_x86_feature_detected as has;
         has!("bmi1")
             && has!("bmi2")
@@ -122,9 +122,7 @@ impl X64 {
             && has!("fma")
             && has!("sse4.1")
     }
-}
 
-impl CodeGenerator for X64 {
     fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs) {
         self.assembler.restart(offset);
         let a = &mut self.assembler;

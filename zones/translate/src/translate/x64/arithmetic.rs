@@ -284,7 +284,7 @@ impl X64 {
         match (self.pinned(op.rd), self.pinned(op.rs1)) {
             (_, _) if op.rd == op.rs1 => {
                 self.assembler
-                    .alu_immediate(Alu::Add, W64, self.place(op.rd), op.imm)
+                    .alu_immediate(Alu::Add, W64, self.place(op.rd), op.imm);
             }
             (Some(to), Some(from)) => self.assembler.lea(to, Place::Memory(from, op.imm)),
             (None, Some(from)) => {
@@ -318,7 +318,7 @@ impl X64 {
         match self.pinned(op.rd) {
             Some(to) if op.rd == op.rs1 => self.assembler.alu(alu, W64, to, self.place(op.rs2)),
             Some(to) if op.rd == op.rs2 && commutes => {
-                self.assembler.alu(alu, W64, to, self.place(op.rs1))
+                self.assembler.alu(alu, W64, to, self.place(op.rs1));
             }
             Some(to) if op.rd != op.rs2 => {
                 if let (Alu::Add, Some(first), Some(second)) =
@@ -382,9 +382,9 @@ impl X64 {
         self.assembler
             .shift_by_cl(shift, width, Place::Register(RAX));
         if width == W32 {
-            self.put_word(op.rd)
+            self.put_word(op.rd);
         } else {
-            self.put(op.rd, RAX)
+            self.put(op.rd, RAX);
         }
     }
 
@@ -462,9 +462,9 @@ impl X64 {
         }
         self.assembler.bind(done);
         if width == W32 {
-            self.put_word(op.rd)
+            self.put_word(op.rd);
         } else {
-            self.put(op.rd, RAX)
+            self.put(op.rd, RAX);
         }
     }
 }

@@ -168,7 +168,7 @@ impl X64 {
             Jalr => self.jump_to_register(trace, index, step, head, output),
             Beq | Bne | Blt | Bge | Bltu | Bgeu => self.branch(trace, index, step, head, output),
             Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Flw | Fld => {
-                self.load(index, step, in_rax, output)
+                self.load(index, step, in_rax, output);
             }
             Sb | Sh | Sw | Sd | Fsw | Fsd => self.store(index, step, in_rax, output),
             Csrrs if op.imm == FFLAGS && op.rs1 == 0 => {
@@ -181,7 +181,7 @@ impl X64 {
             }
             kind if kind as u8 >= Flw as u8 => self.float(index, step, output),
             kind if kind as u8 >= LrW as u8 && kind as u8 <= AmomaxuD as u8 => {
-                self.atomic(index, step, output)
+                self.atomic(index, step, output);
             }
             _ => {
                 if let Some((register, Some(value))) = self.outcome(step) {
