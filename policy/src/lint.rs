@@ -3,6 +3,7 @@
 //! A file that reads without an error may still open an indirect way from a secret zone to the internet, hold rules that
 //! never fit, or mark two zones in colours that look alike. These are warnings: each names its place and the mend.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::colour::Sight;
@@ -173,9 +174,15 @@ impl Decider {
                 .zone(party.as_str())
                 .map_or(0, |zone| zone.level)
         };
+        let hops: HashMap<(&str, &str), Verdict> = reach
+            .hops
+            .iter()
+            .map(|hop| ((hop.from.as_str(), hop.to.as_str()), hop.verdict))
+            .collect();
         let direct = |path: &Path| {
-            self.hop(&path.from, &path.to)
-                .map_or(Verdict::Deny, |hop| hop.verdict)
+            hops.get(&(path.from.as_str(), path.to.as_str()))
+                .copied()
+                .unwrap_or(Verdict::Deny)
         };
         let down = |path: &&Path| {
             level(&path.from) > level(&path.to)

@@ -4,7 +4,9 @@
 //! Both follow from the rules' conditions without trying requests, and never promise too little or too much: whatever
 //! is decided lies between them.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -28,7 +30,7 @@ pub struct Cell {
     /// Whether some of what is let through goes to another zone instead.
     pub redirects: bool,
     /// The rules that can decide, denies first.
-    pub rules: Vec<RuleId>,
+    pub rules: Arc<[RuleId]>,
 }
 
 impl Cell {
@@ -40,15 +42,28 @@ impl Cell {
     }
 }
 
+/// What rules between two ends can decide.
+#[derive(Clone, Debug)]
+struct Bounds {
+    rules: Arc<[RuleId]>,
+    best: Verdict,
+    worst: Verdict,
+}
+
+/// Bounds worked out before: many pairs of ends have the same rules.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<Vec<RuleId>, Bounds>);
+
 impl Decider {
     /// What can happen with one kind of flow between two ends.
     pub fn cell(&self, kind: Kind, from: &Party, to: &Party) -> Cell {
-        let speaking = self.speaking(kind, from, to);
-        let (rules, best, worst) = self.bounds(&speaking);
-        let redirects = rules
-            .iter()
-            .filter_map(|id| self.rule(*id))
-            .any(|rule| redirects_away(rule, to));
+        self.cell_with(&mut Known::default(), kind, from, to)
+    }
+
+    fn cell_with(&self, known: &mut Known, kind: Kind, from: &Party, to: &Party) -> Cell {
+        let Bounds { rules, best, worst } = self.bounds(known, self.speaking(kind, from, to));
+        let mut named = rules.iter().filter_map(|id| self.rule(*id));
+        let redirects = named.any(|rule| redirects_away(rule, to));
         Cell {
             kind,
             from: from.clone(),
@@ -61,65 +76,62 @@ impl Decider {
     }
 
     /// Of the rules between two ends: those that can decide, and the bounds of what they decide.
-    fn bounds(&self, speaking: &[RuleId]) -> (Vec<RuleId>, Verdict, Verdict) {
+    fn bounds(&self, known: &mut Known, speaking: Vec<RuleId>) -> Bounds {
+        if let Some(bounds) = known.0.get(&speaking) {
+            return bounds.clone();
+        }
+        // Sorted by verdict, strictest first, so that those which may override a rule stand before it.
         let rules: Vec<(RuleId, &Rule)> = speaking
             .iter()
             .filter_map(|id| Some((*id, self.rule(*id)?)))
             .collect();
         let can_decide = |rule: &Rule| {
-            !rules.iter().any(|(_, other)| {
-                other.verdict < rule.verdict && other.conditions.cover(&rule.conditions)
-            })
+            let stricter = rules
+                .iter()
+                .take_while(|(_, other)| other.verdict < rule.verdict);
+            !stricter
+                .into_iter()
+                .any(|(_, other)| other.conditions.cover(&rule.conditions))
         };
         let deciding: Vec<(RuleId, &Rule)> = rules
             .iter()
             .filter(|(_, rule)| can_decide(rule))
             .copied()
             .collect();
-        let best = deciding
-            .iter()
-            .map(|(_, rule)| rule.verdict)
-            .max()
-            .unwrap_or(Verdict::Deny);
-        let strictest = deciding
-            .iter()
-            .map(|(_, rule)| rule.verdict)
-            .min()
-            .unwrap_or(Verdict::Deny);
+        let verdicts = || deciding.iter().map(|(_, rule)| rule.verdict);
         // Where every rule has conditions, what fits none of them is denied. A redirect is decided again elsewhere.
-        let always = deciding
-            .iter()
-            .any(|(_, rule)| rule.conditions.is_empty() && rule.obligations.redirect.is_none());
-        let redirected = deciding
-            .iter()
-            .any(|(_, rule)| rule.obligations.redirect.is_some());
-        let worst = if always && !redirected {
-            strictest
-        } else {
-            Verdict::Deny
+        let redirects = |rule: &Rule| rule.obligations.redirect.is_some();
+        let always = deciding.iter().any(|(_, rule)| rule.conditions.is_empty());
+        let redirected = deciding.iter().any(|(_, rule)| redirects(rule));
+        let bounds = Bounds {
+            best: verdicts().max().unwrap_or(Verdict::Deny),
+            worst: verdicts()
+                .min()
+                .filter(|_| always && !redirected)
+                .unwrap_or(Verdict::Deny),
+            rules: deciding.into_iter().map(|(id, _)| id).collect(),
         };
-        (
-            deciding.into_iter().map(|(id, _)| id).collect(),
-            best,
-            worst,
-        )
+        known.0.insert(speaking, bounds.clone());
+        bounds
     }
 
     /// The best verdict by which data of this kind can arrive at just this receiver, and the rules for it. What is
     /// redirected elsewhere does not arrive.
     pub(crate) fn arrival(
         &self,
+        known: &mut Known,
         kind: Kind,
         from: &Party,
         to: &Party,
     ) -> Option<(Verdict, Vec<RuleId>)> {
-        let speaking = self.speaking(kind, from, to);
-        let (deciding, _, _) = self.bounds(&speaking);
-        let arriving = deciding.into_iter().filter(|id| {
-            self.rule(*id)
-                .is_some_and(|rule| rule.verdict != Verdict::Deny && !redirects_away(rule, to))
-        });
-        let arriving: Vec<RuleId> = arriving.collect();
+        let bounds = self.bounds(known, self.speaking(kind, from, to));
+        let arrives = |rule: &Rule| rule.verdict != Verdict::Deny && !redirects_away(rule, to);
+        let arriving: Vec<RuleId> = bounds
+            .rules
+            .iter()
+            .copied()
+            .filter(|id| self.rule(*id).is_some_and(arrives))
+            .collect();
         let best = arriving
             .iter()
             .filter_map(|id| self.rule(*id))
@@ -141,6 +153,7 @@ impl Decider {
     /// The table of all kinds, or of some.
     pub fn matrix(&self, kinds: &[Kind]) -> Matrix {
         let parties = self.parties();
+        let mut known = Known::default();
         let mut cells = Vec::new();
         for kind in kinds {
             for from in &parties {
@@ -148,7 +161,7 @@ impl Decider {
                     .iter()
                     .filter(|to| *to != from && kind.goes_between(from, to))
                 {
-                    cells.push(self.cell(*kind, from, to));
+                    cells.push(self.cell_with(&mut known, *kind, from, to));
                 }
             }
         }

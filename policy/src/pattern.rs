@@ -446,3 +446,164 @@ impl fmt::Display for UsbPattern {
         formatter.write_str(&words.join(" "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_end_at_a_dot() {
+        let pattern = HostPattern::parse("*.example.org").unwrap();
+        for inside in ["a.example.org", "a.b.example.org"] {
+            assert!(pattern.matches(inside), "{inside}");
+        }
+        for outside in [
+            "example.org",
+            ".example.org",
+            "evilexample.org",
+            "example.org.evil",
+            "example.orgx",
+            "",
+        ] {
+            assert!(!pattern.matches(outside), "{outside}");
+        }
+        assert!(HostPattern::parse("*").unwrap().matches("anything"));
+        for bad in [
+            "",
+            "*.",
+            "a*.org",
+            "*.*.org",
+            "Example.org",
+            "example.org.",
+            "ex ample",
+            "-a.org",
+            "b\u{fc}ro.de",
+            "http://x",
+        ] {
+            assert!(HostPattern::parse(bad).is_err(), "{bad}");
+        }
+        assert!(HostPattern::parse("*.com").unwrap().is_over_broad() && !pattern.is_over_broad());
+    }
+
+    #[test]
+    fn stars_swallow_any_run() {
+        for (pattern, text, fits) in [
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "abcd", false),
+            ("*", "", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*a*b*", "xaxbx", true),
+            ("*a*b*", "xbxax", false),
+            ("aa*aa", "aaa", false),
+        ] {
+            assert_eq!(
+                TextPattern::parse(pattern).unwrap().matches(text),
+                fits,
+                "{pattern} {text}"
+            );
+        }
+        // No pattern takes exponential time.
+        assert!(
+            !TextPattern::parse(&"*a".repeat(120))
+                .unwrap()
+                .matches(&"a".repeat(4096).replace("aaaa", "bbbb"))
+        );
+    }
+
+    #[test]
+    fn endings_ports_and_types() {
+        let pdf = ExtensionPattern::parse("pdf").unwrap();
+        assert!(pdf.matches("a.PDF") && pdf.matches("a.b.pdf"));
+        assert!(!pdf.matches("pdf") && !pdf.matches(".pdf") && !pdf.matches("a.pdf.exe"));
+        let ports = PortRange::parse("8000-8080").unwrap();
+        assert!(ports.matches(8000) && ports.matches(8080) && !ports.matches(8081));
+        for bad in ["", "0", "70000", "9-8", "-1", "+80", "80-"] {
+            assert!(PortRange::parse(bad).is_err(), "{bad}");
+        }
+        let image = MimePattern::parse("image/*").unwrap();
+        assert!(
+            image.matches("image/png")
+                && !image.matches("imagex/png")
+                && !image.matches("text/plain")
+        );
+        for bad in ["", "*", "*/png", "image/", "Image/png", "image/p*", "a/b/c"] {
+            assert!(MimePattern::parse(bad).is_err(), "{bad}");
+        }
+        for bad in [
+            "",
+            "id=46d:1",
+            "class=toaster",
+            "serial=",
+            "port=a",
+            "id=046d",
+            "x=1",
+            "class=03:01:01:01",
+        ] {
+            assert!(UsbPattern::parse(bad).is_err(), "{bad}");
+        }
+        let text = "id=046d:* class=hid:01:02 serial=X1 port=1-2.3";
+        assert_eq!(UsbPattern::parse(text).unwrap().to_string(), text);
+    }
+
+    /// Whatever fits a covered pattern fits the one that covers it.
+    #[test]
+    fn covering_is_never_claimed_wrongly() {
+        let hosts = [
+            "*",
+            "example.org",
+            "*.example.org",
+            "*.a.example.org",
+            "a.example.org",
+            "*.org",
+        ];
+        let names = [
+            "example.org",
+            "a.example.org",
+            "b.a.example.org",
+            "x.org",
+            "evilexample.org",
+            "org",
+        ];
+        let texts = ["*", "a*", "*a", "a*a", "ab*", "*b*", "aba", "a"];
+        let words = ["", "a", "aa", "ab", "aba", "abba", "b", "ba", "a*", "*"];
+        let mimes = ["*/*", "text/*", "text/plain", "image/*"];
+        let types = ["text/plain", "text/html", "image/png", "text/x"];
+        fn check<P>(
+            patterns: &[P],
+            values: &[&str],
+            covers: impl Fn(&P, &P) -> bool,
+            fits: impl Fn(&P, &str) -> bool,
+        ) {
+            let mut claimed = 0;
+            for wide in patterns {
+                for narrow in patterns.iter().filter(|narrow| covers(wide, narrow)) {
+                    claimed += 1;
+                    for value in values {
+                        assert!(!fits(narrow, value) || fits(wide, value), "{value}");
+                    }
+                }
+            }
+            assert!(claimed > patterns.len(), "some cover others");
+        }
+        check(
+            &hosts.map(|text| HostPattern::parse(text).unwrap()),
+            &names,
+            HostPattern::covers,
+            HostPattern::matches,
+        );
+        check(
+            &texts.map(|text| TextPattern::parse(text).unwrap()),
+            &words,
+            TextPattern::covers,
+            TextPattern::matches,
+        );
+        check(
+            &mimes.map(|text| MimePattern::parse(text).unwrap()),
+            &types,
+            MimePattern::covers,
+            MimePattern::matches,
+        );
+    }
+}

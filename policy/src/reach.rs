@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::condition::Condition;
 use crate::decide::{Decider, RuleId};
+use crate::matrix::Known;
 use crate::request::Party;
 use crate::rule::{Kind, Rule, Verdict};
 
@@ -47,8 +48,24 @@ pub struct Hop {
     /// Where the way leads through something outside of the endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
-    /// The rules that open it.
+    /// Rules that open it, up to a few.
     pub rules: Vec<RuleId>,
+    /// How many more there are.
+    pub more_rules: usize,
+}
+
+/// How many rules of a hop are named.
+const NAMED: usize = 8;
+
+impl Hop {
+    fn name(mut rules: Vec<RuleId>) -> (Vec<RuleId>, usize) {
+        rules.sort_unstable();
+        rules.dedup();
+        let more = rules.len().saturating_sub(NAMED);
+        rules.truncate(NAMED);
+        rules.shrink_to_fit();
+        (rules, more)
+    }
 }
 
 /// A shortest way from one zone to another, of those under the best verdict.
@@ -78,6 +95,7 @@ pub struct Reach {
 impl Decider {
     /// Finds the ways between all zones; also those through networks and USB devices, if asked.
     pub fn reach(&self, outside: bool) -> Reach {
+        let mut known = Known::default();
         let zones: Vec<Party> = self
             .parties()
             .into_iter()
@@ -85,10 +103,15 @@ impl Decider {
             .collect();
         let mut hops: Vec<Vec<Option<Hop>>> = zones
             .iter()
-            .map(|from| zones.iter().map(|to| self.hop(from, to)).collect())
+            .map(|from| {
+                zones
+                    .iter()
+                    .map(|to| self.hop(&mut known, from, to))
+                    .collect()
+            })
             .collect();
         if outside {
-            self.add_outside(&zones, &mut hops);
+            self.add_outside(&mut known, &zones, &mut hops);
         }
         let mut paths = Vec::new();
         for (start, from) in zones.iter().enumerate() {
@@ -125,21 +148,20 @@ impl Decider {
     }
 
     /// The direct way from one zone to another.
-    pub(crate) fn hop(&self, from: &Party, to: &Party) -> Option<Hop> {
+    fn hop(&self, known: &mut Known, from: &Party, to: &Party) -> Option<Hop> {
         if from == to {
             return None;
         }
         let (mut best, mut kinds, mut rules) = (Verdict::Deny, Vec::new(), Vec::new());
         for kind in CARRYING {
-            let Some((verdict, by)) = self.arrival(kind, from, to) else {
+            let Some((verdict, by)) = self.arrival(known, kind, from, to) else {
                 continue;
             };
             best = best.max(verdict);
             kinds.push(kind);
             rules.extend(by);
         }
-        rules.sort_unstable();
-        rules.dedup();
+        let (rules, more_rules) = Hop::name(rules);
         (best != Verdict::Deny).then(|| Hop {
             from: from.clone(),
             to: to.clone(),
@@ -147,19 +169,20 @@ impl Decider {
             kinds,
             outside: None,
             rules,
+            more_rules,
         })
     }
 
     /// Adds ways through what lies outside, where there is no direct way as good.
-    fn add_outside(&self, zones: &[Party], hops: &mut [Vec<Option<Hop>>]) {
+    fn add_outside(&self, known: &mut Known, zones: &[Party], hops: &mut [Vec<Option<Hop>>]) {
         let network: Vec<_> = zones
             .iter()
-            .map(|zone| self.arrival(Kind::Network, zone, &Party::Host))
+            .map(|zone| self.arrival(known, Kind::Network, zone, &Party::Host))
             .collect();
         let usb: Vec<_> = zones
             .iter()
             .map(|zone| {
-                let (_, rules) = self.arrival(Kind::Usb, &Party::Host, zone)?;
+                let (_, rules) = self.arrival(known, Kind::Usb, &Party::Host, zone)?;
                 let rules: Vec<RuleId> = rules
                     .into_iter()
                     .filter(|id| self.rule(*id).is_some_and(may_store))
@@ -194,7 +217,8 @@ impl Decider {
                         } else {
                             Kind::Usb
                         };
-                        let rules = [leaving.as_slice(), entering].concat();
+                        let (rules, more_rules) =
+                            Hop::name([leaving.as_slice(), entering].concat());
                         *slot = Some(Hop {
                             from: from.clone(),
                             to: to.clone(),
@@ -202,6 +226,7 @@ impl Decider {
                             kinds: vec![kind],
                             outside: Some(outside),
                             rules,
+                            more_rules,
                         });
                     }
                 }
@@ -273,7 +298,7 @@ impl Reach {
         let hops = |path: &Path| -> Vec<serde_json::Value> {
             let hop = |hop: &Hop| {
                 serde_json::json!({
-                    "from": hop.from, "to": hop.to, "verdict": hop.verdict, "kinds": hop.kinds, "outside": hop.outside, "rules": rules(hop),
+                    "from": hop.from, "to": hop.to, "verdict": hop.verdict, "kinds": hop.kinds, "outside": hop.outside, "rules": rules(hop), "more_rules": hop.more_rules,
                 })
             };
             path.hops.iter().map(hop).collect()
@@ -321,13 +346,13 @@ impl fmt::Display for Reach {
                 if path.hops.len() == 1 { "hop" } else { "hops" }
             )?;
             writeln!(formatter, "    {way}")?;
-            for (name, line) in path
-                .hops
-                .iter()
-                .flat_map(|hop| &hop.rules)
-                .filter_map(|id| self.names.get(id.index()))
-            {
+            let named = path.hops.iter().flat_map(|hop| &hop.rules);
+            for (name, line) in named.filter_map(|id| self.names.get(id.index())) {
                 writeln!(formatter, "    by \"{name}\" ({}:{line})", self.file)?;
+            }
+            let more: usize = path.hops.iter().map(|hop| hop.more_rules).sum();
+            if more > 0 {
+                writeln!(formatter, "    and {more} more rules")?;
             }
         }
         Ok(())

@@ -220,7 +220,29 @@ fn changes(kind: Kind, condition: &Condition, moment: Moment) -> Vec<Change> {
             }
         }
     }
+    // A fact may also be missing; rules without this condition then decide otherwise than those with it.
+    if let Some(forget) = forget(condition) {
+        list.push(forget);
+    }
     list
+}
+
+/// Leaves out the fact that a condition asks for; the time is always known.
+fn forget(condition: &Condition) -> Option<Change> {
+    Some(match axis_of(condition) {
+        "mime" => Box::new(|facts| facts.mime = None),
+        "extensions" => Box::new(|facts| facts.file_name = None),
+        "bytes" => Box::new(|facts| facts.bytes = None),
+        "time-to-live" => Box::new(|facts| facts.age = None),
+        "url" => Box::new(|facts| (facts.url, facts.host) = (None, None)),
+        "ports" => Box::new(|facts| facts.port = None),
+        "applications" => Box::new(|facts| facts.application = None),
+        "services" => Box::new(|facts| facts.service = None),
+        "arguments" => Box::new(|facts| facts.argument = None),
+        "usb" => Box::new(|facts| facts.usb = None),
+        "connected" => Box::new(|facts| facts.connected = None),
+        _ => return None,
+    })
 }
 
 fn sizes(list: &[u64], push: &mut impl FnMut(Change)) {

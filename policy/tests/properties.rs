@@ -216,3 +216,25 @@ fn cases() -> u32 {
         .and_then(|cases| cases.parse().ok())
         .unwrap_or(256)
 }
+
+/// Found by the property above: what a rule without conditions adds shows only where a fact is missing.
+#[test]
+fn a_loosening_for_things_of_which_nothing_is_known_is_told() {
+    let text = |more: &str| {
+        format!(
+            "[zone.a]\ncolour = \"#000000\"\nimage = \"x\"\n[[flow]]\nname = \"one\"\nkind = \"service\"\nfrom = \"a\"\nverdict = \"allow\"\nwhen = {{ services = \"*\" }}\n{more}"
+        )
+    };
+    let decider = |text: String| Decider::new(Policy::parse("p.toml", text.as_bytes()).unwrap());
+    let (before, after) = (
+        decider(text("")),
+        decider(text(
+            "[[flow]]\nname = \"two\"\nkind = \"service\"\nfrom = \"a\"\nverdict = \"allow\"\n",
+        )),
+    );
+    let difference = bulkhead_policy::Difference::between(&before, &after);
+    assert!(
+        difference.loosens() && difference.cells.len() == 1,
+        "{difference}"
+    );
+}
