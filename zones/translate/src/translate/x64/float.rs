@@ -237,17 +237,10 @@ impl X64 {
                 self.put_single(op.rd);
                 self.floats.forget(op.rd);
             }
-<<<<<<< HEAD
-            FcvtDW => self.integer_to_float(true, W32, op),
-            FcvtDL if nearest => self.integer_to_float(true, W64, op),
-            FcvtSW if nearest => self.integer_to_float(false, W32, op),
-            FcvtSL if nearest => self.integer_to_float(false, W64, op),
-=======
             FcvtDW => self.convert_integer(true, W32, op),
             FcvtDL if nearest => self.convert_integer(true, W64, op),
             FcvtSW if nearest => self.convert_integer(false, W32, op),
             FcvtSL if nearest => self.convert_integer(false, W64, op),
->>>>>>> refs/heads/translate
             FcvtDWu => {
                 self.assembler.load(W32, RAX, self.place(op.rs1));
                 self.assembler.vector(0xef, XMM0, XMM0);
@@ -256,11 +249,7 @@ impl X64 {
                 self.write_float(true, op.rd);
             }
             FcvtWD | FcvtLD | FcvtWS | FcvtLS if nearest || op.rm == 1 => {
-<<<<<<< HEAD
-                self.float_to_integer(index, step, output)
-=======
                 self.integer_of(index, step, output);
->>>>>>> refs/heads/translate
             }
             FcvtDS => {
                 let (slow, back) = self.cold_site(index, step, output);
@@ -446,11 +435,7 @@ impl X64 {
         self.put(op.rd, to);
     }
 
-<<<<<<< HEAD
-    fn integer_to_float(&mut self, double: bool, width: Width, op: &Op) {
-=======
     fn convert_integer(&mut self, double: bool, width: Width, op: &Op) {
->>>>>>> refs/heads/translate
         self.assembler.vector(0xef, XMM0, XMM0);
         if width == W64 {
             self.assembler
@@ -463,11 +448,7 @@ impl X64 {
     }
 
     /// To a signed integer. Out of range, the host answers with the least integer: what overflows when one is taken away.
-<<<<<<< HEAD
-    fn float_to_integer(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
-=======
     fn integer_of(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
->>>>>>> refs/heads/translate
         use Kind::*;
         let op = &step.op;
         let double = matches!(op.kind, FcvtWD | FcvtLD);
