@@ -28,68 +28,13 @@ cargo xtask COMMAND
 
 /// A benchmark by its name: the package that holds it, and its arguments to cargo.
 const BENCHES: &[(&str, &[&str])] = &[
-    (
-        "policy",
-        &["run", "--release", "--package", "policy-oracle", "--"],
-    ),
-    (
-        "softfloat",
-        &[
-            "bench",
-            "--package",
-            "zone-softfloat",
-            "--bench",
-            "operations",
-            "--",
-        ],
-    ),
-    (
-        "translate",
-        &[
-            "run",
-            "--release",
-            "--package",
-            "zone-machine",
-            "--bin",
-            "bench-translate",
-            "--",
-        ],
-    ),
-    (
-        "usb",
-        &[
-            "run",
-            "--release",
-            "--package",
-            "usb-lab",
-            "--bin",
-            "usb-bench",
-            "--",
-        ],
-    ),
-    (
-        "virtio",
-        &[
-            "bench",
-            "--package",
-            "zone-virtio",
-            "--bench",
-            "devices",
-            "--",
-        ],
-    ),
-    (
-        "zones",
-        &[
-            "run",
-            "--release",
-            "--package",
-            "e2e",
-            "--bin",
-            "measure",
-            "--",
-        ],
-    ),
+    ("compositor", &["bench", "--package", "compositor", "--bench", "compositor", "--"]),
+    ("policy", &["run", "--release", "--package", "policy-oracle", "--bin", "policy-bench", "--"]),
+    ("softfloat", &["bench", "--package", "zone-softfloat", "--bench", "operations", "--"]),
+    ("translate", &["run", "--release", "--package", "zone-machine", "--example", "translate_bench", "--"]),
+    ("usb", &["run", "--release", "--package", "usb-lab", "--bin", "usb-bench", "--"]),
+    ("virtio", &["bench", "--package", "zone-virtio", "--bench", "devices", "--"]),
+    ("zones", &["run", "--release", "--package", "e2e", "--bin", "measure", "--"]),
 ];
 
 fn main() -> ExitCode {
@@ -141,7 +86,9 @@ fn bench(project: &Project, name: &str, rest: &[&str]) -> Result<ExitCode> {
             known.join(", ")
         );
     };
-    packages::install(packages::BENCH)?;
+    for list in [packages::BUILD, packages::TEST, packages::BENCH] {
+        packages::install(list)?;
+    }
     if matches!(name, "zones" | "translate") {
         project.build()?;
         project.image()?;
