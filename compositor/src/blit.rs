@@ -3,6 +3,9 @@
 //!
 //! Opaque things never come here but to be made opaque: they are copied.
 
+// Indices run over arrays of constant length, in loops of that length: the compiler sees it and leaves no check behind.
+#![allow(clippy::indexing_slicing)]
+
 use multiversion::multiversion;
 
 use crate::colour::Colour;

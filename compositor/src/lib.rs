@@ -25,6 +25,16 @@
 //! [`Scene::set_title`], [`Scene::set_zone_cursor`] and the pixels themselves comes from a zone and is hostile. Titles
 //! become [`Label`]s, rectangles are clipped, pixels are copied row by row and never steer anything.
 #![forbid(unsafe_code)]
+// What zones and people do can reach nearly all of this: nothing here may panic. (The fuzzing oracle is there to panic.)
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
 
 pub mod atlas;
 pub mod blit;

@@ -1,68 +1,19 @@
-//! What is written down: one JSON object a line, in the order in which it happened.
+//! What is written down, and where: the hash-chained log of `bulkhead-policy`, in a directory of the state directory.
 //!
-//! Zone-controlled text never reaches a record except as a bounded, printable string inside JSON: it can forge neither a line nor an
-//! escape sequence.
+//! A record survives the end of this program as soon as it is made, and the end of the machine's power once it is synced, which
+//! happens about a second later. What a zone makes happen is bounded before it comes here: a zone cannot push older records out.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use bulkhead_policy::audit::{AuditError, Log};
+use bulkhead_policy::{Audit as Settings, Directory, KeyError, PrivateKey, Timestamp};
 
-/// Something worth a record.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Event {
-    /// The desktop opened.
-    SessionStarted {
-        /// The policy's file.
-        policy: String,
-        /// SHA-256 of its bytes.
-        policy_sha256: String,
-    },
-    /// The desktop closed.
-    SessionEnded,
-    /// A zone process was started.
-    ZoneStarted {
-        /// Which zone.
-        zone: String,
-        /// SHA-256 of the image's manifest, or what else identifies the image.
-        image: String,
-        /// The process's id.
-        process: u32,
-    },
-    /// A zone runs in a jail that lacks something that the policy does not require.
-    JailWeakened {
-        /// Which zone.
-        zone: String,
-        /// Layers with the reasons.
-        missing: Vec<String>,
-    },
-    /// A zone's state changed.
-    ZoneState {
-        /// Which zone.
-        zone: String,
-        /// Its new state.
-        state: String,
-    },
-    /// A zone was killed for what it did.
-    ZoneKilled {
-        /// Which zone.
-        zone: String,
-        /// What it did.
-        reason: String,
-    },
-    /// Something that would have crossed a zone's edge was denied.
-    FlowDenied {
-        /// From which zone.
-        zone: String,
-        /// What.
-        flow: String,
-    },
-}
+pub use bulkhead_policy::audit::Event;
 
 /// Where records go.
 pub trait Audit {
@@ -70,72 +21,148 @@ pub trait Audit {
     ///
     /// # Errors
     /// It could not be written. The caller says so to the user; nothing is undone.
-    fn record(&mut self, event: &Event) -> io::Result<()>;
-}
+    fn record(&mut self, event: Event) -> Result<(), AuditError>;
 
-/// Records as lines of a file.
-#[derive(Debug)]
-pub struct AuditFile {
-    file: File,
-    sequence: u64,
-}
-
-impl AuditFile {
-    /// Appends to `path`, which only its owner may read.
+    /// Makes what was recorded survive a power cut.
     ///
     /// # Errors
-    /// The file cannot be opened.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)?;
-        Ok(Self { file, sequence: 0 })
-    }
+    /// The storage failed.
+    fn sync(&mut self) -> Result<(), AuditError>;
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    /// Seconds since 1970, with milliseconds.
-    time: f64,
-    /// Counts up within one run.
-    sequence: u64,
-    #[serde(flatten)]
-    event: &'a Event,
+/// An audit log that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its directory cannot be used; often another endpoint uses it.
+    #[error("the audit log in {} cannot be opened; choose another place with --state-dir", .path.display())]
+    Directory {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The key that signs its checkpoints cannot be had.
+    #[error("the audit log's key {} cannot be used", .path.display())]
+    Key {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The log itself cannot be continued.
+    #[error("the audit log in {} cannot be continued", .path.display())]
+    Log {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: AuditError,
+    },
 }
 
-impl Audit for AuditFile {
-    fn record(&mut self, event: &Event) -> io::Result<()> {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let time = (since.as_secs_f64() * 1000.0).round() / 1000.0;
-        let mut line = serde_json::to_vec(&Line {
-            time,
-            sequence: self.sequence,
-            event,
+/// The log on disk.
+pub struct AuditLog {
+    /// None only while it is being closed.
+    log: Option<Log<Directory>>,
+}
+
+impl AuditLog {
+    /// Opens the log in `directory`, or begins one. The key that signs its checkpoints is beside it in `key`, made at the first use.
+    ///
+    /// # Errors
+    /// The directory is in use or cannot be written, or the key is damaged.
+    pub fn open(directory: &Path, key: &Path, settings: &Settings) -> Result<Self, OpenError> {
+        let path = || directory.to_owned();
+        let disk = Directory::create(directory).map_err(|source| OpenError::Directory {
+            path: path(),
+            source,
         })?;
-        line.push(b'\n');
-        self.sequence = self.sequence.saturating_add(1);
-        // One write a line: a crash cuts at most the last one.
-        self.file.write_all(&line)
+        let private = own_key(key).map_err(|source| OpenError::Key {
+            path: key.to_owned(),
+            source,
+        })?;
+        let log = Log::open(disk, private, settings, now()).map_err(|source| OpenError::Log {
+            path: path(),
+            source,
+        })?;
+        Ok(Self { log: Some(log) })
     }
+}
+
+impl Audit for AuditLog {
+    fn record(&mut self, event: Event) -> Result<(), AuditError> {
+        self.log
+            .as_mut()
+            .map_or(Ok(()), |log| log.append(event, now()).map(|_| ()))
+    }
+
+    fn sync(&mut self) -> Result<(), AuditError> {
+        self.log.as_mut().map_or(Ok(()), Log::sync)
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        if let Some(log) = self.log.take()
+            && let Err(error) = log.close(now())
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn own_key(path: &Path) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(PrivateKey::parse(&text, None)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = PrivateKey::generate("endpoint")?;
+            let text = key.to_text(None).map_err(|error: KeyError| error)?;
+            let mut fresh = path.as_os_str().to_owned();
+            fresh.push(".new");
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(fresh, path)?;
+            tracing::info!("audit log: its checkpoints are signed by {}", key.public());
+            Ok(key)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Keeps records in memory: for tests.
 #[derive(Debug, Default)]
 pub struct AuditMemory {
     /// What was recorded, oldest first.
-    pub events: std::sync::Arc<std::sync::Mutex<Vec<Event>>>,
+    pub events: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Audit for AuditMemory {
-    fn record(&mut self, event: &Event) -> io::Result<()> {
-        self.events
+    fn record(&mut self, event: Event) -> Result<(), AuditError> {
+        let mut events = self
+            .events
             .lock()
-            .map_err(|_| io::Error::other("a thread panicked while recording"))?
-            .push(event.clone());
+            .map_err(|_| io::Error::other("a thread panicked while recording"))?;
+        events.push(event);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), AuditError> {
         Ok(())
     }
 }
@@ -144,33 +171,49 @@ impl Audit for AuditMemory {
 mod tests {
     use super::*;
 
+    fn open(place: &Path) -> Result<AuditLog, OpenError> {
+        AuditLog::open(
+            &place.join("audit"),
+            &place.join("audit.key"),
+            &Settings::default(),
+        )
+    }
+
     #[test]
-    fn a_record_is_one_line_whatever_is_in_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("audit.jsonl");
-        let mut audit = AuditFile::open(&path).unwrap();
-        let reason = "x\n{\"event\":\"session-ended\"}\u{1b}[2J\u{2028}".to_owned();
-        audit
-            .record(&Event::ZoneKilled {
-                zone: "open".into(),
-                reason: reason.clone(),
-            })
-            .unwrap();
-        audit.record(&Event::SessionEnded).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
+    fn a_log_goes_on_under_the_same_key_and_zones_cannot_forge_lines() {
+        let place = tempfile::tempdir().unwrap();
+        let hostile = "x\n{\"what\":\"closed\"}\u{1b}[2J";
+        for _ in 0..2 {
+            let mut audit = open(place.path()).unwrap();
+            audit
+                .record(Event::zone("open", "killed", hostile))
+                .unwrap();
+            audit.sync().unwrap();
+        }
+        let text = std::fs::read_to_string(place.path().join("audit/audit-00000001.log")).unwrap();
         let lines: Vec<serde_json::Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(lines.len(), 2);
+        let what: Vec<&str> = lines
+            .iter()
+            .map(|line| line["what"].as_str().unwrap())
+            .collect();
         assert_eq!(
-            (&lines[0]["event"], &lines[0]["reason"]),
-            (&"zone-killed".into(), &reason.into())
+            what,
+            ["opened", "zone", "closed", "opened", "zone", "closed"]
         );
-        assert_eq!(
-            (&lines[1]["event"], &lines[1]["sequence"]),
-            (&"session-ended".into(), &1.into())
-        );
-        assert!(!text.contains('\u{1b}'));
+        assert!(lines[3]["clean"].as_bool().unwrap() && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn one_log_has_one_writer_and_a_damaged_key_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let first = open(place.path()).unwrap();
+        let second = open(place.path()).err().unwrap();
+        assert!(second.to_string().contains("--state-dir"));
+        drop(first);
+        std::fs::write(place.path().join("audit.key"), "nonsense").unwrap();
+        assert!(matches!(open(place.path()), Err(OpenError::Key { .. })));
     }
 }

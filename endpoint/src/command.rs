@@ -2,12 +2,12 @@
 
 mod image;
 mod logging;
-mod policy;
 mod run;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use bulkhead_policy_cli::{AuditCommand, PolicyCommand};
 use clap::{ArgAction, Parser, Subcommand};
 use endpoint::check_host;
 
@@ -20,6 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
   5  an image is missing, damaged or could not be made
   6  a line of the script failed
   7  there is no display to open a window on
+The commands `policy` and `audit` have exit codes of their own; their --help lists them.
 
 Zones are virtual machines in jailed processes; a policy file says which there are and what may cross between them.";
 
@@ -47,9 +48,10 @@ enum Command {
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
-    /// Look at a policy without running it.
-    #[command(subcommand)]
-    Policy(policy::Command),
+    /// Write, check, test, sign and install policies.
+    Policy(PolicyCommand),
+    /// Show, check and export the audit log.
+    Audit(AuditCommand),
 }
 
 /// Why a command failed, and the exit code for it.
@@ -108,7 +110,8 @@ pub fn main() -> ExitCode {
             Ok(())
         }
         Command::Image(command) => image::run(&command),
-        Command::Policy(command) => policy::run(&command),
+        Command::Policy(command) => return ExitCode::from(command.run()),
+        Command::Audit(command) => return ExitCode::from(command.run()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `wait-ready ZONE` | waits until the zone's session says that it is ready |
 //! | `wait-console ZONE TEXT` | waits for text on the zone's console, after the text that the last such wait found |
+//! | `wait-still ZONE SECONDS` | waits until the zone has not changed a pixel for so long |
 //! | `wait-state ZONE STATE` | waits for a state: off, starting, running, stopping, panicked, failed, killed |
 //! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
 //! | `type TEXT` | types the rest of the line on a US keyboard |
@@ -92,6 +93,7 @@ enum Condition {
     Ready,
     Console(String),
     State(&'static str),
+    Still(Duration),
 }
 
 impl Script {

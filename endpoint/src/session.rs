@@ -20,6 +20,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bulkhead_policy::Policy;
+use bulkhead_policy::audit::AuditError;
 use compositor::{InputEvent, OutputId, Rect, Scale, Scene, Settings, Size, Target, ZoneId};
 use zone_jail::Layers;
 
@@ -38,6 +39,8 @@ pub const DESKTOP: OutputId = OutputId(0);
 
 /// The shortest time between two frames.
 const FRAME: Duration = Duration::from_micros(16_600);
+/// How long a record may wait to be synced: several then cost one sync.
+const SYNC: Duration = Duration::from_secs(1);
 
 /// What a session is to be like.
 #[derive(Clone, Debug)]
@@ -121,6 +124,8 @@ pub struct Session {
     shutting_down: bool,
     ended: bool,
     messages: u64,
+    /// When the audit log is to be synced.
+    sync_due: Option<Instant>,
 }
 
 /// What a thread found when it opened an image.
@@ -175,16 +180,10 @@ impl Session {
             shutting_down: false,
             ended: false,
             messages: 0,
+            sync_due: None,
         };
-        let policy_sha256 = policy
-            .hash()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        session.record(&Record::SessionStarted {
-            policy: policy.source().name().to_owned(),
-            policy_sha256,
-        });
+        session.record(Record::session("started", policy.source().name()));
+        session.record(Record::policy("at-work", policy, ""));
         Ok(session)
     }
 
@@ -218,14 +217,13 @@ impl Session {
             }
             match token.source {
                 Source::Link => self.read_link(index, now),
-                Source::Output => {
-                    self.read_output(index);
-                }
+                Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
                 Source::Preparation => {}
             }
         }
         self.keep_deadlines(now);
+        self.sync_records(now);
         let since = self.since(now);
         if self.scene.next_wake().is_some_and(|due| due <= since) {
             self.scene
@@ -248,7 +246,7 @@ impl Session {
             .scene
             .needs_render(DESKTOP)
             .then(|| self.earliest_frame());
-        zones.chain(scene).chain(frame).min()
+        zones.chain(scene).chain(frame).chain(self.sync_due).min()
     }
 
     /// True when the desktop has changed and the last frame is long enough ago.
@@ -363,10 +361,23 @@ impl Session {
         self.finish_shutdown();
     }
 
-    fn record(&mut self, event: &Record) {
+    fn record(&mut self, event: Record) {
         tracing::info!("{event:?}");
-        if let Err(error) = self.services.audit.record(event) {
-            tracing::warn!("an audit record could not be written: {error}");
+        let recorded = self.services.audit.record(event);
+        self.recorded(recorded);
+        self.sync_due.get_or_insert_with(|| Instant::now() + SYNC);
+    }
+
+    fn sync_records(&mut self, now: Instant) {
+        if self.sync_due.take_if(|due| *due <= now).is_some() {
+            let synced = self.services.audit.sync();
+            self.recorded(synced);
+        }
+    }
+
+    fn recorded(&mut self, outcome: Result<(), AuditError>) {
+        if let Err(error) = outcome {
+            tracing::warn!("{error}");
             self.scene.set_status(&["audit log failed"]);
         }
     }
@@ -382,6 +393,6 @@ impl AsFd for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Processes are killed by their own drop; this only completes the record.
-        self.record(&Record::SessionEnded);
+        self.record(Record::session("ended", ""));
     }
 }

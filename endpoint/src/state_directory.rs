@@ -54,10 +54,16 @@ impl StateDirectory {
         xdg("XDG_CACHE_HOME", ".cache")
     }
 
-    /// The audit log's file.
+    /// The audit log's directory.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
-        self.path.join("audit.jsonl")
+        self.path.join("audit")
+    }
+
+    /// The key that signs the audit log.
+    #[must_use]
+    pub fn audit_key(&self) -> PathBuf {
+        self.path.join("audit.key")
     }
 
     /// The file for a zone's console output. Zone names have no character that means anything in a path.

@@ -213,7 +213,7 @@ impl Decider {
         let mut from_rows = vec![0; ends.len() * words];
         let mut to_rows = vec![0; ends.len() * words];
         for (bit, rule) in rules.iter().filter_map(rule).enumerate() {
-            let mut set = |rows: &mut Vec<u64>, row: usize| {
+            let set = |rows: &mut Vec<u64>, row: usize| {
                 if let Some(word) = rows.get_mut(row * words + bit / 64) {
                     *word |= 1 << (bit % 64);
                 }
@@ -259,10 +259,6 @@ impl Decider {
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    pub(crate) fn shared_policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy)
     }
 
     /// A rule of the policy.

@@ -299,7 +299,7 @@ impl Facts {
                 self.bytes = Some(
                     text.parse()
                         .or_else(|_| crate::values::ByteSize::parse(text).map(|size| size.0))?,
-                )
+                );
             }
             "age" => self.age = Some(crate::values::parse_duration(text)?),
             "url" => self.url = fact(Url::parse(text))?,
@@ -307,7 +307,7 @@ impl Facts {
             "port" => {
                 self.port = Some(text.parse().map_err(|_| {
                     Mistake::new(format!("{text:?} is no port"), "write 1 to 65535")
-                })?)
+                })?);
             }
             "application" => self.application = fact(Word::parse(text))?,
             "service" => self.service = fact(Word::parse(text))?,

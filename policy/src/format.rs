@@ -160,7 +160,7 @@ impl Layout<'_> {
                 }
             }
             TokenKind::LeftSquareBracket | TokenKind::RightSquareBracket if self.header => {
-                self.out.push_str(text)
+                self.out.push_str(text);
             }
             TokenKind::LeftSquareBracket => {
                 self.depth += 1;

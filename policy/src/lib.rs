@@ -1,8 +1,17 @@
 //! The policy language, its verdicts and the audit chain.
 //!
 //! One TOML file says everything about an endpoint: which zones exist, how they are marked, and what may cross from one
-//! to another. This crate reads that file ([`Policy::parse`]) and reports every mistake with file, line, column and the
-//! mend. It opens no file and no socket of its own: it works on bytes it is given.
+//! to another.
+//!
+//! - [`Policy::parse`] reads it and reports every mistake with file, line, column and the mend.
+//! - [`Decider`] is a policy made ready: `decide`, `explain`, `matrix`, `reach`, `lint`; [`Difference`] and [`Simulation`]
+//!   compare policies by verdicts, [`Expectations`] tests one.
+//! - [`Engine`] is a policy at work: it counts rates, keeps what users granted, and hands out the [`Permit`]s without which
+//!   nothing crosses. It is the only way to get one.
+//! - [`Store`] installs signed policies and never goes back; [`audit`] records what was decided.
+//!
+//! The crate trusts nothing that it reads. It works on bytes it is given; only [`Directory`], an implementation of [`Disk`],
+//! touches files, for the store and the log. Clocks are handed in.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -19,6 +28,7 @@ mod engine;
 mod expectations;
 mod explain;
 mod format;
+pub mod fuzzing;
 mod idle;
 mod install;
 mod keys;

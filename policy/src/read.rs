@@ -43,7 +43,7 @@ impl Parts {
         let mut rules = Vec::with_capacity(tables.len().min(LIMITS.rules));
         for (span, table) in tables.into_iter().take(LIMITS.rules + 1) {
             let table = Table::open(reporter, &keys::FLOW, table, span, "this flow");
-            rules.extend(Rule::read(&table));
+            rules.push(Rule::read(&table));
         }
         check_references(reporter, &zones, &zone_names, file, &rules);
         check_rule_names(reporter, &rules);
@@ -216,7 +216,7 @@ fn read_zones(reporter: &Reporter<'_>, file: &Table<'_>) -> (Vec<Zone>, Vec<Zone
             );
         }
         names.push(parsed.clone());
-        zones.extend(Zone::read(
+        zones.push(Zone::read(
             parsed,
             &Table::open(reporter, &keys::ZONE, table, span, &what),
         ));

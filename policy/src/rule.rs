@@ -458,7 +458,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
+    /// Reads a rule. What it lacks is reported and taken for the strictest there is, so that the rest can be checked.
+    pub(crate) fn read(table: &Table<'_>) -> Self {
         let line = table.source().location(table.span).line;
         let name = table.parsed("name", |text| {
             crate::names::check_shown_text(text, 60).map_err(|reason| {
@@ -492,7 +493,8 @@ impl Rule {
         let levels = table
             .choice("levels", &keys::RELATIONS)
             .and_then(|at| LevelRelation::from_index(at.value));
-        let known = kinds.unwrap_or(KindSet::ALL);
+        // Where the kind is not known nothing can be said of what goes with it.
+        let known = kinds.unwrap_or_default();
         let conditions = table
             .table("when", "the `when` of a flow")
             .map_or_else(Conditions::default, |when| {
@@ -503,8 +505,11 @@ impl Rule {
             || (Obligations::default(), None),
             |then| read_obligations(&then, verdict, known),
         );
-        let kinds = kinds?;
-        let (from, to) = sides(table, kinds, from, to);
+        let (from, to) = match kinds {
+            Some(kinds) => sides(table, kinds, from, to),
+            None => (from, to),
+        };
+        let kinds = known;
         if levels.is_some()
             && kinds
                 .iter()
@@ -518,20 +523,20 @@ impl Rule {
                 "leave it out, or name zones by \"level:…\"",
             );
         }
-        Some(Self {
+        Self {
             name: name.map_or_else(|| format!("line {line}"), |at| at.value),
             kinds,
-            from: from?,
-            to: to?,
+            from: from.unwrap_or_default(),
+            to: to.unwrap_or_default(),
             levels,
-            verdict: verdict?,
+            verdict: verdict.unwrap_or(Verdict::Deny),
             conditions,
             obligations,
             origin: Origin::Written,
             span: table.span,
             line,
             redirect_span,
-        })
+        }
     }
 
     /// Whether it is meant for every pair of ends that its kinds can have.

@@ -61,7 +61,7 @@ pub(crate) fn samples(kind: Kind, rules: &[&Rule], moment: Moment) -> Vec<Facts>
         for rule in rules {
             let mut facts = first.clone();
             for condition in rule.conditions.iter() {
-                if let Some(change) = self::changes(kind, condition, moment).first() {
+                if let Some(change) = changes(kind, condition, moment).first() {
                     change(&mut facts);
                 }
             }
@@ -123,7 +123,7 @@ fn changes(kind: Kind, condition: &Condition, moment: Moment) -> Vec<Change> {
         Condition::MaxBytes(size) => sizes(&[size.0, size.0.saturating_add(1)], &mut push),
         Condition::OverBytes(size) => sizes(&[size.0.saturating_add(1), size.0], &mut push),
         Condition::ByteRate(rate) => {
-            sizes(&[rate.amount, rate.amount.saturating_add(1)], &mut push)
+            sizes(&[rate.amount, rate.amount.saturating_add(1)], &mut push);
         }
         Condition::Rate(_) => push(Box::new(|_| ())),
         Condition::TimeToLive(most) => {
@@ -205,7 +205,7 @@ fn changes(kind: Kind, condition: &Condition, moment: Moment) -> Vec<Change> {
         Condition::Hours(hours) => {
             for minute in [hours.from, hours.until % 1440] {
                 push(Box::new(move |facts| {
-                    facts.moment = Some(at(facts.moment.unwrap_or(moment), None, Some(minute)))
+                    facts.moment = Some(at(facts.moment.unwrap_or(moment), None, Some(minute)));
                 }));
             }
         }
@@ -215,7 +215,7 @@ fn changes(kind: Kind, condition: &Condition, moment: Moment) -> Vec<Change> {
             let outside = (0..count).find(|day| !days.contains(*day));
             for day in inside.into_iter().chain(outside) {
                 push(Box::new(move |facts| {
-                    facts.moment = Some(at(facts.moment.unwrap_or(moment), Some(day), None))
+                    facts.moment = Some(at(facts.moment.unwrap_or(moment), Some(day), None));
                 }));
             }
         }

@@ -71,7 +71,7 @@ fn too_deep(text: &str) -> Option<usize> {
         match token.kind() {
             TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
             TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                depth = depth.saturating_sub(1)
+                depth = depth.saturating_sub(1);
             }
             _ => {}
         }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Errors, Source, Span};
-use crate::keys::{Form, Section};
+use crate::keys::{Form, Key, Section};
 use crate::names::nearest;
 use crate::syntax::SYNTAX;
 use crate::values::{ByteSize, Mistake, Timestamp, parse_duration};
@@ -109,35 +109,36 @@ impl<'a> Table<'a> {
         span: Span,
         what: &'a str,
     ) -> Self {
+        // A key that was meant by another name is told once, not also as missing.
+        let mut meant = Vec::new();
         for (key, _) in table {
             let name: &str = key.get_ref();
-            if section.key(name).is_none() {
-                let known = section.keys.iter().map(|key| key.name);
-                let mend = match synonym(name)
-                    .filter(|name| section.key(name).is_some())
-                    .or_else(|| nearest(name, known.clone()))
-                {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its keys are {}", known.collect::<Vec<_>>().join(", ")),
-                };
-                reporter.error(
-                    key.span().into(),
-                    "unknown-key",
-                    format!("{what} has no key `{}`", crate::diagnostic::shown(name)),
-                    mend,
-                );
+            if section.key(name).is_some() {
+                continue;
             }
+            let known = section.keys.iter().map(|key| key.name);
+            let near = synonym(name)
+                .filter(|name| section.key(name).is_some())
+                .or_else(|| nearest(name, known.clone()));
+            let mend = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its keys are {}", known.collect::<Vec<_>>().join(", ")),
+            };
+            meant.extend(near);
+            let message = format!("{what} has no key `{}`", crate::diagnostic::shown(name));
+            reporter.error(key.span().into(), "unknown-key", message, mend);
         }
-        for key in section
-            .keys
-            .iter()
-            .filter(|key| key.required && !table.contains_key(key.name))
-        {
+        let missing = |key: &&Key| {
+            key.required && !table.contains_key(key.name) && !meant.contains(&key.name)
+        };
+        for key in section.keys.iter().filter(missing) {
+            let about = lower_first(key.about.trim_end_matches('.'));
+            let message = format!("{what} has no `{}`", key.name);
             reporter.error(
                 span,
                 "missing-key",
-                format!("{what} has no `{}`", key.name),
-                format!("add `{} = …`: {}", key.name, lower_first(key.about)),
+                message,
+                format!("add `{} = …`: {about}", key.name),
             );
         }
         Self {
@@ -443,7 +444,7 @@ impl<'a> Table<'a> {
         for (key, value) in tables {
             match value.get_ref() {
                 DeValue::Table(table) => {
-                    list.push((&**key.get_ref(), Span::from(key.span()), table))
+                    list.push((&**key.get_ref(), Span::from(key.span()), table));
                 }
                 other => {
                     let message = format!(

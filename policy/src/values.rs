@@ -290,10 +290,6 @@ impl Days {
     pub(crate) fn is_subset(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
-
-    pub(crate) fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 impl fmt::Display for Days {

@@ -287,8 +287,8 @@ pub(crate) struct ZoneSpans {
 }
 
 impl Zone {
-    /// Reads a zone. Gives none where what it lacks would make later checks meaningless; that is then reported.
-    pub(crate) fn read(name: ZoneName, table: &Table<'_>) -> Option<Self> {
+    /// Reads a zone. What it lacks is reported, and filled in so that the rest can be checked.
+    pub(crate) fn read(name: ZoneName, table: &Table<'_>) -> Self {
         let shown = |key: &'static str, limit: usize| {
             table.parsed(key, |text| {
                 check_shown_text(text, limit).map_err(|reason| {
@@ -388,15 +388,26 @@ impl Zone {
             network: network.as_ref().map(|at| at.span),
             focus_chord: focus_chord.as_ref().map(|at| at.span),
         };
-        Some(Self {
+        Self {
             display_name: display_name.map_or_else(|| name.as_str().to_owned(), |at| at.value),
             short_name: short_name.map_or_else(|| default_short_name(&name), |at| at.value),
             level,
             tags,
-            colour: colour?.value,
+            colour: colour.map_or(
+                Colour {
+                    red: 0,
+                    green: 0,
+                    blue: 0,
+                },
+                |at| at.value,
+            ),
             shape,
             icon,
-            image: image?,
+            image: image.unwrap_or(Image {
+                name: None,
+                sha256: None,
+                span: table.span,
+            }),
             memory_mib: memory.unwrap_or(512),
             cpus,
             persistence: persistence.unwrap_or(Persistence::Disposable),
@@ -415,7 +426,7 @@ impl Zone {
             span: table.span,
             spans,
             name,
-        })
+        }
     }
 }
 

@@ -409,9 +409,9 @@ fn a_power_cut_at_any_act_leaves_a_whole_policy_at_work() {
             );
             assert!(store.status().unwrap().is_active);
             if version == 1 {
-                old += 1
+                old += 1;
             } else {
-                new += 1
+                new += 1;
             }
             // Whatever happened, the new one can be installed afterwards, and then the old one cannot.
             assert_eq!(

@@ -19,8 +19,10 @@ const TITLE: u32 = 40;
 
 /// Where `bulkhead` and `bulkhead-zone` are.
 pub const BIN_DIR: &str = "BULKHEAD_BIN_DIR";
-/// Where the guest image is.
-pub const IMAGE_DIR: &str = "BULKHEAD_IMAGE_DIR";
+/// The image store with the guest image.
+pub const IMAGE_STORE: &str = "BULKHEAD_IMAGE_STORE";
+/// The guest image's name in the store.
+const IMAGE: &str = "debian-desktop";
 
 /// A directory that `cargo xtask test` names.
 ///
@@ -70,9 +72,12 @@ impl Desktop {
                 "--headless",
                 "--script",
                 "script.txt",
-                "--size",
+                "--state-dir",
+                "state",
             ])
-            .arg(format!("{}x{}", self.size.0, self.size.1))
+            .arg("--image-store")
+            .arg(directory(IMAGE_STORE))
+            .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
             .current_dir(self.directory.path())
             .output()
             .expect("bulkhead starts");
@@ -83,7 +88,6 @@ impl Desktop {
     }
 
     fn policy(&self) -> String {
-        let image = directory(IMAGE_DIR).display().to_string();
         let zone = |(name, look): (&String, &Look)| {
             let Look {
                 colour: [red, green, blue],
@@ -91,7 +95,7 @@ impl Desktop {
                 icon,
             } = look;
             format!(
-                "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {image:?}\nautostart = true\n"
+                "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {IMAGE:?}\nautostart = true\n"
             )
         };
         self.zones.iter().zip(&LOOKS).map(zone).collect()

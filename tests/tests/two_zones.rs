@@ -9,10 +9,10 @@ const COMMAND: &str = "type echo $((6*7))-from-$(hostname) | tee /dev/hvc0\nkey 
 fn what_happens_in_one_zone_stays_there() {
     let desktop = Desktop::new((1600, 900), &["open", "corp"]);
     let script = format!(
-        "wait-ready open\nwait-ready corp\nfocus open\nfocus corp\nsleep 3\nscreenshot before.png\n\
-         {COMMAND}\nwait-console corp 42-from-corp timeout 60\nsleep 2\nscreenshot after.png\n\
+        "wait-ready open\nwait-ready corp\nfocus open\nfocus corp\nwait-still open 5\nwait-still corp 5\nscreenshot before.png\n\
+         {COMMAND}\nwait-console corp 42-from-corp timeout 60\nwait-still corp 3\nscreenshot after.png\n\
          kill corp\nfocus open\nsleep 1\nscreenshot killed.png\n\
-         {COMMAND}\nwait-console open 42-from-open timeout 60\nsleep 2\nscreenshot survivor.png\nquit\n"
+         {COMMAND}\nwait-console open 42-from-open timeout 60\nwait-still open 3\nscreenshot survivor.png\nquit\n"
     );
     let played = desktop.play(&script).succeeded();
     let [before, after, killed, survivor] =

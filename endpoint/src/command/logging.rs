@@ -5,10 +5,11 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 pub(super) fn start(verbose: u8) {
+    // The window library warns of displays that it can do without.
     let usual = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
+        0 => "warn,winit=error",
+        1 => "info,winit=error",
+        _ => "debug,winit=warn",
     };
     let filter = EnvFilter::try_from_env("BULKHEAD_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

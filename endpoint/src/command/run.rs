@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::Policy;
 use clap::ValueEnum;
 use compositor::{HostKey, Settings, Size, Theme};
-use endpoint::audit::AuditFile;
+use endpoint::audit::AuditLog;
 use endpoint::images::{ImageSource, StoreImages};
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
@@ -18,7 +18,6 @@ use guest_image::Store;
 use zone_jail::{Jail, Layers};
 
 use super::Failure;
-use super::policy::read_policy;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -114,13 +113,8 @@ fn open_session(
         .clone()
         .unwrap_or_else(StateDirectory::usual_place);
     let state = StateDirectory::open(place).map_err(|error| general(&error))?;
-    let log = state.audit_log();
-    let audit = AuditFile::open(&log).map_err(|error| {
-        Failure::new(
-            Failure::GENERAL,
-            format!("the audit log {} cannot be written: {error}", log.display()),
-        )
-    })?;
+    let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
+    let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
     let services = Services {
         images: Arc::new(images),
@@ -143,6 +137,7 @@ fn open_session(
             theme,
             large_text: arguments.large_text,
             host_key,
+            ..Settings::default()
         },
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
@@ -282,4 +277,29 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "write a number of seconds".to_owned())
+}
+
+/// Reads a policy file.
+fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let name = path.display().to_string();
+    let bytes = read_bounded(path).map_err(|error| {
+        Failure::new(
+            Failure::POLICY,
+            format!("the policy {name} cannot be read: {error}"),
+        )
+    })?;
+    Policy::parse(&name, &bytes).map_err(|errors| Failure::new(Failure::POLICY, errors))
+}
+
+/// One byte more than a policy may have is enough to say that it is too large.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let most = u64::try_from(bulkhead_policy::LIMITS.bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -13,7 +13,7 @@ const LONGEST: f64 = 86_400.0;
 /// The furthest that a pointer may be sent.
 const FURTHEST: i32 = 1 << 20;
 
-const COMMANDS: &str = "wait-ready, wait-console, wait-state, focus, type, key, move, click, wheel, sleep, screenshot, start, power, \
+const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, focus, type, key, move, click, wheel, sleep, screenshot, start, power, \
                         kill, quit";
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Script, ScriptError> {
@@ -72,6 +72,17 @@ fn command(content: &str) -> Result<Command, String> {
             Ok(Command::Wait {
                 zone: zone_name(zone)?,
                 condition: Condition::State(known),
+                timeout,
+            })
+        }
+        "wait-still" => {
+            let (rest, timeout) = with_timeout(rest)?;
+            let (zone, still) = rest
+                .split_once(char::is_whitespace)
+                .ok_or("write a zone and a number of seconds")?;
+            Ok(Command::Wait {
+                zone: zone_name(zone)?,
+                condition: Condition::Still(seconds(still.trim())?),
                 timeout,
             })
         }

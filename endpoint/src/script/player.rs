@@ -175,6 +175,14 @@ impl Player {
         let met = match condition {
             Condition::Ready => view.is_ready(),
             Condition::State(word) => view.status().word() == *word,
+            Condition::Still(duration) => {
+                let end = view.drew().map_or(since, |drew| drew.max(since)) + *duration;
+                if end > now && end < since + timeout {
+                    // Nothing else may happen until then.
+                    return Ok(Done::Not(end));
+                }
+                end <= now
+            }
             Condition::Console(text) => {
                 let from = self
                     .places
@@ -209,6 +217,7 @@ impl Player {
         let wanted = match condition {
             Condition::Ready => "did not become ready".to_owned(),
             Condition::State(word) => format!("did not become {word}"),
+            Condition::Still(_) => "did not stop drawing".to_owned(),
             Condition::Console(text) => format!("did not write `{text}` to its console"),
         };
         let tail = view.console().tail(400);

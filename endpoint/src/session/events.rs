@@ -13,6 +13,10 @@ use crate::audit::Event as Record;
 
 /// Messages of one zone in one go; then the others have their turn.
 const TURN: usize = 64;
+/// How long a zone process may live after its machine failed.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+/// Why a zone whose guest restarts without end is stopped.
+pub(super) const TOO_MANY_RESTARTS: &str = "the guest restarts again and again";
 /// The longest line on the state port.
 const STATE_LINE: usize = 256;
 
@@ -31,7 +35,7 @@ impl Session {
             if let (Some(_), Some(link)) = (process.paused_until, &process.link) {
                 self.watch.modify(link, token, false, process.has_outbox());
             }
-            let pause = process.paused_until.is_some();
+            let pause = process.paused_until.is_some() && !process.has_ended;
             match next {
                 Next::Event(event) => {
                     self.messages = self.messages.saturating_add(1);
@@ -53,15 +57,18 @@ impl Session {
         }
     }
 
-    /// True when there was something to read.
-    pub(super) fn read_output(&mut self, index: usize) -> bool {
+    pub(super) fn read_output(&mut self, index: usize, now: Instant) {
         let Some(zone) = self.zones.get_mut(index) else {
-            return false;
+            return;
         };
-        let name = zone.name();
-        zone.process
-            .as_mut()
-            .is_some_and(|process| process.read_output(&name))
+        let (name, token) = (zone.name(), zone.token(Source::Output));
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        process.read_output(&name, now);
+        if let (Some(_), Some(output)) = (process.paused_until, &process.output) {
+            self.watch.modify(output, token, false, false);
+        }
     }
 
     fn handle(&mut self, index: usize, event: Event, now: Instant) {
@@ -96,10 +103,11 @@ impl Session {
             .then(|| format!("weakened jail: {}", verdict.weakened.join(", ")));
         self.scene.set_weakened(id, weakened.as_deref());
         if weakened.is_some() {
-            self.record(&Record::JailWeakened {
-                zone: name,
-                missing: verdict.weakened,
-            });
+            self.record(Record::zone(
+                &name,
+                "jail-weakened",
+                &verdict.weakened.join(", "),
+            ));
         }
         let Some(process) = self
             .zones
@@ -124,31 +132,47 @@ impl Session {
             return;
         };
         let stopping = zone.status == Status::Stopping;
+        if state == ZoneState::Reset {
+            zone.restart |= zone.may_restart(now);
+        }
+        let may_restart = zone.restart;
         let Some(process) = &mut zone.process else {
             return;
         };
-        process.reported = Some(state.clone());
+        let before = process.reported.replace(state.clone());
         let status = match state {
-            ZoneState::Starting => Status::Starting,
+            ZoneState::Starting if before == Some(ZoneState::Reset) && !may_restart => {
+                return self.kill_for(index, TOO_MANY_RESTARTS, now);
+            }
+            ZoneState::Starting => {
+                // It restarted by itself; its process stays.
+                zone.restart = false;
+                process.is_ready = false;
+                process.deadline = None;
+                Status::Starting
+            }
             ZoneState::Running if stopping => Status::Stopping,
             ZoneState::Running => Status::Running,
             ZoneState::Panicked => Status::Panicked,
-            ZoneState::Failed(reason) => Status::Failed(reason.to_string()),
+            ZoneState::Failed(reason) => {
+                process.deadline = Some((
+                    now + LINGER,
+                    "its machine failed and its process did not end",
+                ));
+                Status::Failed(reason.to_string())
+            }
             // The process ends next, or says that it starts again.
             ZoneState::Off | ZoneState::Reset => {
                 process.is_ready = false;
-                process.deadline.get_or_insert((
+                let late = (
                     now + self.options.shutdown_after,
                     "its machine ended and its process did not",
-                ));
+                );
+                process.deadline.get_or_insert(late);
                 return;
             }
             _ => return,
         };
-        if status == Status::Starting {
-            process.is_ready = false;
-            process.deadline = None;
-        }
         self.set_status(index, status);
     }
 
@@ -156,6 +180,7 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
+        zone.drew = Some(now);
         let (id, generation) = (
             zone.id,
             compositor::Generation(self.surface_number(index, damage)),
@@ -243,17 +268,30 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
-        let name = zone.name();
         let Some(process) = &mut zone.process else {
             return;
         };
         let sent =
             !process.conversation.answer_stream(id) || process.send(ToZone::StreamRefuse { id });
         self.after_send(index, sent, now);
-        self.record(&Record::FlowDenied {
-            zone: name,
-            flow: format!("vsock connection to host port {port}"),
-        });
+        self.record_refusal(index, &format!("vsock connection to host port {port}"), now);
+    }
+
+    /// Records what a zone was refused; only so often, for a zone must not fill the log.
+    fn record_refusal(&mut self, index: usize, what: &str, now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        if zone.refusals.take(1, now).is_err() {
+            zone.unrecorded = zone.unrecorded.saturating_add(1);
+            return;
+        }
+        let more = match std::mem::take(&mut zone.unrecorded) {
+            0 => String::new(),
+            more => format!(" ({more} more since the last record)"),
+        };
+        let name = zone.name();
+        self.record(Record::zone(&name, "refused", &format!("{what}{more}")));
     }
 
     pub(super) fn perform(&mut self, action: Action, now: Instant) {
@@ -304,7 +342,11 @@ impl Session {
                     .map(|zone| zone.name());
                 tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
             }
-            Action::Chord(chord) => tracing::info!("{chord:?} is not available in this version"),
+            Action::Chord(chord) => {
+                tracing::info!("{chord:?} is not available in this version");
+            }
+            // Nothing asks the person anything yet, and nothing locks the screen.
+            Action::Answered(..) | Action::UnlockAttempt(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use compositor::ZoneState as Shown;
 use zone_link::{ToZone, ZoneState};
 
+use super::events::TOO_MANY_RESTARTS;
 use super::process::Process;
 use super::screen;
 use super::watch::{Source, ring};
@@ -44,10 +45,15 @@ impl Session {
     /// There is no such zone.
     pub fn kill(&mut self, name: &str, now: Instant) -> Result<(), UnknownZone> {
         let index = self.index(name)?;
-        if let Some(zone) = self.zones.get_mut(index) {
-            zone.killed_by_user = zone.process.is_some();
+        let Some(zone) = self.zones.get_mut(index) else {
+            return Ok(());
+        };
+        zone.killed_by_user = true;
+        if zone.process.is_some() {
+            self.kill_for(index, "the user killed it", now);
+        } else if zone.is_preparing {
+            self.set_status(index, Status::Off);
         }
-        self.kill_for(index, "the user killed it", now);
         Ok(())
     }
 
@@ -79,7 +85,12 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
-        if zone.process.is_some() || zone.is_preparing || self.shutting_down {
+        if zone.process.is_some() || self.shutting_down {
+            return;
+        }
+        if zone.is_preparing {
+            // It was stopped and started again while its image is still being opened.
+            self.set_status(index, Status::Starting);
             return;
         }
         zone.incarnation = zone.incarnation.wrapping_add(1);
@@ -189,11 +200,11 @@ impl Session {
             }
         }
         let name = zone.name();
-        self.record(&Record::ZoneStarted {
-            zone: name,
-            image: identity,
-            process,
-        });
+        self.record(Record::zone(
+            &name,
+            "started",
+            &format!("image sha256:{identity}, process {process}"),
+        ));
         Ok(())
     }
 
@@ -259,10 +270,7 @@ impl Session {
         if matches!(zone.status, Status::Killed(_)) {
             return;
         }
-        self.record(&Record::ZoneKilled {
-            zone: name,
-            reason: reason.to_owned(),
-        });
+        self.record(Record::zone(&name, "killed", reason));
         self.set_status(index, Status::Killed(reason.to_owned()));
         let _ = now;
     }
@@ -285,7 +293,14 @@ impl Session {
 
     /// The zone's process has ended: what it had still to say is read, then the zone is off, failed, or starts again.
     pub(super) fn process_ended(&mut self, index: usize, now: Instant) {
-        // It may have said why just before; what is in the socket is all there will ever be.
+        // It may have said why just before; what is in the socket is all there will ever be, so no budget holds it back.
+        if let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+        {
+            process.has_ended = true;
+        }
         while self
             .zones
             .get(index)
@@ -298,13 +313,15 @@ impl Session {
                 break;
             }
         }
-        while self.read_output(index) {}
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
+        let name = zone.name();
         let Some(mut process) = zone.process.take() else {
             return;
         };
+        // A pipe holds 64 KiB; should someone else still hold its other end, that is all that is read.
+        let _ = (0..64).all(|_| process.drain_output(&name));
         self.watch.remove(&process.ended);
         let exit = process.child.wait();
         let status = match (&zone.status, &process.reported) {
@@ -312,14 +329,8 @@ impl Session {
             (_, Some(ZoneState::Off)) => Status::Off,
             (Status::Panicked, _) => Status::Panicked,
             (_, Some(ZoneState::Failed(reason))) => Status::Failed(reason.to_string()),
-            (_, Some(ZoneState::Reset)) => {
-                zone.restart |= zone.may_restart(now);
-                if zone.restart {
-                    Status::Off
-                } else {
-                    Status::Failed("the guest restarts again and again".to_owned())
-                }
-            }
+            (_, Some(ZoneState::Reset)) if zone.restart => Status::Off,
+            (_, Some(ZoneState::Reset)) => Status::Failed(TOO_MANY_RESTARTS.to_owned()),
             _ => Status::Failed(how_it_ended(exit, &process)),
         };
         let restart = zone.restart && !self.shutting_down;
@@ -336,17 +347,18 @@ impl Session {
             let Some(zone) = self.zones.get_mut(index) else {
                 return;
             };
-            let (link_token, output) = (
-                zone.token(Source::Link),
-                zone.process.as_ref().is_some_and(Process::has_outbox),
-            );
+            let (link_token, output_token) = (zone.token(Source::Link), zone.token(Source::Output));
             let Some(process) = &mut zone.process else {
                 continue;
             };
             if process.paused_until.is_some_and(|until| until <= now) {
                 process.paused_until = None;
                 if let Some(link) = &process.link {
-                    self.watch.modify(link, link_token, true, output);
+                    let waiting = process.has_outbox();
+                    self.watch.modify(link, link_token, true, waiting);
+                }
+                if let Some(output) = &process.output {
+                    self.watch.modify(output, output_token, true, false);
                 }
             }
             if let Some((_, reason)) = process.deadline.take_if(|(at, _)| *at <= now) {
@@ -362,10 +374,10 @@ impl Session {
         if zone.status == status {
             return;
         }
-        let state = match status.reason() {
-            Some(reason) => format!("{}: {reason}", status.word()),
-            None => status.word().to_owned(),
-        };
+        let (word, detail) = (
+            status.word(),
+            status.reason().unwrap_or_default().to_owned(),
+        );
         zone.status = status;
         let shown = match &zone.status {
             Status::Off => Shown::Off,
@@ -377,7 +389,7 @@ impl Session {
         };
         let (id, name) = (zone.id, zone.name());
         self.scene.set_state(id, shown);
-        self.record(&Record::ZoneState { zone: name, state });
+        self.record(Record::zone(&name, word, &detail));
     }
 }
 

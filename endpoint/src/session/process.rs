@@ -13,6 +13,8 @@ use zone_link::{
     ProtocolError, Received, Size, StartConfig, Surface, SurfaceError, ToZone, ZoneState,
 };
 
+use rustix::io::Errno;
+
 use super::launch::Started;
 
 /// Messages that may wait for a zone that does not read. Beyond that it counts as broken: a live machine reads at once.
@@ -28,6 +30,8 @@ pub(super) struct Process {
     pub(super) child: Child,
     /// Readable when the process has ended.
     pub(super) ended: OwnedFd,
+    /// It has, and only its last words are left.
+    pub(super) has_ended: bool,
     /// None once the zone closed it or was killed.
     pub(super) link: Option<EndpointLink>,
     /// Standard output and error; None once closed.
@@ -91,6 +95,7 @@ impl Process {
         Self {
             child,
             ended,
+            has_ended: false,
             link: Some(link),
             output: Some(output),
             said: VecDeque::new(),
@@ -115,7 +120,9 @@ impl Process {
         let Some(link) = &self.link else {
             return Next::Closed;
         };
-        if let Err(wait) = self.messages.take(1, now) {
+        if let Err(wait) = self.messages.take(1, now)
+            && !self.has_ended
+        {
             self.paused_until = Some(now + wait.max(SHORTEST_PAUSE));
             return Next::Paused;
         }
@@ -130,7 +137,9 @@ impl Process {
             }
         };
         // Paid afterwards, as the size is known only now: what is owed delays the next message.
-        if let Err(wait) = self.bytes.take(weight(&message), now) {
+        if let Err(wait) = self.bytes.take(weight(&message), now)
+            && !self.has_ended
+        {
             self.paused_until = Some(now + wait.max(SHORTEST_PAUSE));
         }
         match self.conversation.accept(message) {
@@ -230,13 +239,23 @@ impl Process {
         }
     }
 
-    /// Reads what the process itself printed; false when it closed its output.
-    pub(super) fn read_output(&mut self, zone: &str) -> bool {
+    /// Reads what the process itself printed, if its budget allows; false when there is nothing more to read now.
+    pub(super) fn read_output(&mut self, zone: &str, now: Instant) -> bool {
+        if let Err(wait) = self.messages.take(1, now) {
+            self.paused_until = Some(now + wait.max(SHORTEST_PAUSE));
+            return false;
+        }
+        self.drain_output(zone)
+    }
+
+    /// Reads what the process itself printed; false when there is nothing more to read now.
+    pub(super) fn drain_output(&mut self, zone: &str) -> bool {
         let Some(output) = &self.output else {
             return false;
         };
         let mut bytes = [0; 1024];
         match rustix::io::read(output, &mut bytes) {
+            Err(Errno::AGAIN | Errno::INTR) => false,
             Ok(0) | Err(_) => {
                 self.output = None;
                 false

@@ -1,10 +1,12 @@
 //! One zone of the policy: what it is doing, and its process while it has one.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bulkhead_policy as policy;
 use compositor::ZoneId;
+
+use zone_link::Budget;
 
 use super::process::Process;
 use super::watch::{Source, Token};
@@ -63,8 +65,10 @@ impl Status {
 
 /// Restarts that a guest may ask for in a row.
 const RESTARTS: usize = 3;
+/// Refusals of one zone that are recorded in a minute.
+const REFUSALS: u64 = 20;
 /// Restarts longer ago than this do not count.
-const RESTART_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
 pub(super) struct Zone {
     pub(super) id: ZoneId,
@@ -79,7 +83,13 @@ pub(super) struct Zone {
     pub(super) restart: bool,
     restarts: VecDeque<Instant>,
     pub(super) killed_by_user: bool,
+    /// How often a refusal is worth a record.
+    pub(super) refusals: Budget,
+    /// Refusals that were not.
+    pub(super) unrecorded: u64,
     pub(super) console: Console,
+    /// When it last changed a pixel.
+    pub(super) drew: Option<Instant>,
 }
 
 impl Zone {
@@ -94,7 +104,10 @@ impl Zone {
             restart: false,
             restarts: VecDeque::new(),
             killed_by_user: false,
+            refusals: Budget::new(REFUSALS, RESTART_WINDOW, REFUSALS, Instant::now()),
+            unrecorded: 0,
             console: Console::default(),
+            drew: None,
         }
     }
 
@@ -158,6 +171,12 @@ impl<'a> ZoneView<'a> {
             .process
             .as_ref()
             .is_some_and(|process| process.is_ready)
+    }
+
+    /// When its guest last changed a pixel. None: it never did.
+    #[must_use]
+    pub fn drew(self) -> Option<Instant> {
+        self.0.drew
     }
 
     /// What its guest wrote to its console, this run's and earlier ones'.

@@ -1,6 +1,8 @@
 //! Zones that attack (numbers as in the catalogue of attacks): killed and recorded, or clamped, or made to wait; and each time the
 //! other zone goes on.
 
+use endpoint::audit::Event;
+
 use crate::desk::{Desk, Setting};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -43,6 +45,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "attacks::connections_to_the_host_are_denied_and_recorded",
         connections_to_the_host_are_denied_and_recorded,
+    ),
+    (
+        "attacks::a_zone_cannot_fill_the_log",
+        a_zone_cannot_fill_the_log,
     ),
     (
         "attacks::what_a_process_prints_is_bounded",
@@ -94,6 +100,7 @@ fn messages_out_of_order_kill() {
             "frame-of-nothing",
             "Frame came for a surface that was never sent",
         ),
+        ("flaps", "State came after a state that it cannot follow"),
         ("speaks-after-its-end", "State came after the last state"),
     ] {
         killed_for(behaviour, reason);
@@ -220,8 +227,17 @@ fn a_zone_that_hangs_up_is_not_left_running() {
 fn connections_to_the_host_are_denied_and_recorded() {
     let mut desk = Desk::attacked("open", "connects");
     desk.until_console("open", "refused 7");
-    let denied = |event: &endpoint::audit::Event| matches!(event, endpoint::audit::Event::FlowDenied { flow, .. } if flow.contains("443"));
+    let denied = |event: &Event| matches!(event, Event::Zone { act, detail, .. } if act == "refused" && detail.contains("443"));
     assert!(desk.records_of("open").iter().any(denied));
+    desk.assert_goes_on("corp");
+}
+
+/// 57.
+fn a_zone_cannot_fill_the_log() {
+    let mut desk = Desk::attacked("open", "connects-often");
+    desk.until_console("open", "refused 300");
+    let refused = |event: &&Event| matches!(event, Event::Zone { act, .. } if act == "refused");
+    assert_eq!(desk.records_of("open").iter().filter(refused).count(), 20);
     desk.assert_goes_on("corp");
 }
 

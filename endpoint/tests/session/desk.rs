@@ -267,7 +267,8 @@ impl Desk {
     }
 
     pub(crate) fn records_of(&self, zone: &str) -> Vec<Event> {
-        let of_zone = |event: &&Event| serde_json::to_value(event).unwrap()["zone"] == zone;
+        let of_zone =
+            |event: &&Event| matches!(event, Event::Zone { zone: name, .. } if name == zone);
         self.records
             .lock()
             .unwrap()
@@ -282,7 +283,9 @@ impl Desk {
         self.records_of(zone)
             .into_iter()
             .find_map(|event| match event {
-                Event::ZoneKilled { reason, .. } => Some(reason),
+                Event::Zone { act, detail, .. } if act == "killed" && !detail.is_empty() => {
+                    Some(detail)
+                }
                 _ => None,
             })
     }

@@ -6,7 +6,9 @@ mod attacks;
 mod command_line;
 mod desk;
 mod honest;
+mod measure;
 mod players;
+mod window;
 mod zone;
 
 use std::process::ExitCode;
@@ -21,10 +23,15 @@ fn main() -> ExitCode {
         attacks::TESTS,
         players::TESTS,
         command_line::TESTS,
+        window::TESTS,
     ];
     let tests = || tests.into_iter().flatten();
     if arguments.iter().any(|argument| argument == "--list") {
         tests().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    if arguments.iter().any(|argument| argument == "--bench") {
+        measure::main();
         return ExitCode::SUCCESS;
     }
     let filter = arguments.iter().find(|argument| !argument.starts_with('-'));

@@ -142,7 +142,15 @@ impl Fake {
                 horizontal,
             } => self.write(&format!("wheel {vertical} {horizontal}\n")),
             ToZone::Focus(focused) => self.write(&format!("focus {focused}\n")),
-            ToZone::StreamRefuse { id } => self.write(&format!("refused {}\n", id.0)),
+            ToZone::StreamRefuse { id } => {
+                self.write(&format!("refused {}\n", id.0));
+                if self.behave == "connects-often" && id.0 < 300 {
+                    self.say(FromZone::StreamRequest {
+                        id: StreamId(id.0 + 1),
+                        port: 443,
+                    });
+                }
+            }
             ToZone::Power if self.behave == "ignores-power" => self.write("power, no thanks\n"),
             ToZone::Power => {
                 self.say(FromZone::State(ZoneState::Off));
@@ -278,7 +286,8 @@ impl Fake {
                 self.write(&format!("shrunk {shrunk}, punched {punched}\n"));
                 self.say(frame(generation, &[(0, 0, 10_000, 10_000)]));
             }
-            "connects" => self.say(FromZone::StreamRequest {
+            "flaps" => self.say(FromZone::State(ZoneState::Starting)),
+            "connects" | "connects-often" => self.say(FromZone::StreamRequest {
                 id: StreamId(7),
                 port: 443,
             }),

@@ -226,9 +226,14 @@ fn assemble(
     tree::add_own_files(&root)?;
     crate::caches::make(&root, tools, progress)?;
     let files = KernelFiles::find(&work.kernel())?;
-    let boot = files.load_order(recipe::BOOT_DRIVERS, tools, progress)?;
-    let home = files.load_order(recipe::HOME_DRIVERS, tools, progress)?;
-    kernel::write_modules(&root.join("usr/lib/bulkhead/home-drivers"), &home)?;
+    let lists = [
+        recipe::ROOT_DRIVERS,
+        recipe::DEVICE_DRIVERS,
+        recipe::HOME_DRIVERS,
+    ];
+    let [root_drivers, device_drivers, home_drivers] =
+        files.load_orders(lists, tools, &work.kernel(), progress)?;
+    kernel::write_modules(&root.join("usr/lib/bulkhead/home-drivers"), &home_drivers)?;
     tree::normalise(&root)?;
 
     let image = work.image();
@@ -236,7 +241,7 @@ fn assemble(
     kernel::write_initramfs(
         &image.join(FileName::Initramfs.as_str()),
         &root.join("usr/bin/busybox"),
-        &boot,
+        &[("root", &root_drivers), ("devices", &device_drivers)],
     )?;
     tree::pack(
         tools,
@@ -275,6 +280,7 @@ fn describe(
         architecture: Architecture::Riscv64,
         name: recipe::NAME.to_owned(),
         recipe: recipe::identity(),
+        arguments: recipe::KERNEL_ARGUMENTS.to_owned(),
         files: [
             digest(FileName::Kernel)?,
             digest(FileName::Initramfs)?,

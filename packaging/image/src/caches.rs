@@ -61,8 +61,31 @@ fn schemas(root: &Path, tools: &Tools, progress: &mut dyn Progress) -> Result<()
         .map(drop)
 }
 
-/// Compiled keyboard maps for the usual layouts.
+/// Compiled keyboard maps, named by what the X server asks its compiler for.
 fn keymaps(root: &Path, tools: &Tools, progress: &mut dyn Progress) -> Result<(), Error> {
-    let _ = (root, tools, progress);
-    Ok(())
+    let directory = root.join("usr/lib/bulkhead/keymaps");
+    fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+    let source = directory.join("source");
+    for (keycodes, symbols) in recipe::KEYMAPS {
+        let text = format!(
+            "xkb_keymap \"default\" {{\n\
+             xkb_keycodes {{ include \"{keycodes}\" }};\n\
+             xkb_types {{ include \"complete\" }};\n\
+             xkb_compatibility {{ include \"complete\" }};\n\
+             xkb_symbols {{ include \"{symbols}\" }};\n\
+             xkb_geometry {{ include \"pc(pc105)\" }};\n\
+             }};\n"
+        );
+        fs::write(&source, text).map_err(Error::file("write", &source))?;
+        let mut include = std::ffi::OsString::from("-R");
+        include.push(root.join("usr/share/X11/xkb"));
+        tools
+            .program("xkbcomp", "compiling a keyboard map")
+            .args(["-w", "0", "-xkm"])
+            .arg(include)
+            .arg(&source)
+            .arg(directory.join(format!("{keycodes},{symbols}.xkm")))
+            .run(progress, |_| {})?;
+    }
+    fs::remove_file(&source).map_err(Error::file("remove", &source))
 }

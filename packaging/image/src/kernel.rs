@@ -1,7 +1,7 @@
 //! Kernel, drivers and the initramfs.
 //!
-//! Drivers are unpacked at build time and their signatures cut off: a guest that loads them would spend seconds of an interpreted
-//! CPU on checking what came from the same verified image.
+//! Drivers are unpacked at build time and stripped of symbols, type information and signatures: a guest that loads them would spend
+//! a second of an interpreted CPU on reading those and on checking what came from the same verified image.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 use crate::recipe::{self, Driver};
 use crate::tools::Tools;
 use crate::{Error, Progress, Step, cpio};
-
-/// What ends a signed module, after the signature and its 12-byte description.
-const SIGNATURE_MAGIC: &[u8] = b"~Module signature appended~\n";
 
 /// A driver, unpacked.
 pub(crate) struct Module {
@@ -69,25 +66,41 @@ impl KernelFiles {
             .map_err(Error::file("write", target))
     }
 
-    /// Unpacks `drivers` and what they depend on, in an order in which they load.
-    pub(crate) fn load_order(
+    /// Unpacks the lists of `drivers` and what they depend on, each list in an order in which it loads; what an earlier list has is
+    /// not in a later one. `scratch` is a directory for intermediate files.
+    pub(crate) fn load_orders<const N: usize>(
         &self,
-        drivers: &[Driver],
+        drivers: [&'static [Driver]; N],
         tools: &Tools,
+        scratch: &Path,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Module>, Error> {
+    ) -> Result<[Vec<Module>; N], Error> {
         let mut order = Order {
             files: self,
             tools,
-            drivers,
+            scratch,
+            options: drivers.iter().flat_map(|list| list.iter()).collect(),
             loaded: Vec::new(),
         };
-        for (number, driver) in drivers.iter().enumerate() {
-            progress.update(Step::Kernel, number as u64, drivers.len() as u64);
-            order.add(driver.name, 0, progress)?;
+        let total = order.options.len() as u64;
+        let mut done = 0;
+        let mut ends = [0; N];
+        for (list, end) in drivers.iter().zip(&mut ends) {
+            for driver in *list {
+                progress.update(Step::Kernel, done, total);
+                order.add(driver.name, 0, progress)?;
+                done += 1;
+            }
+            *end = order.loaded.len();
         }
-        progress.update(Step::Kernel, drivers.len() as u64, drivers.len() as u64);
-        Ok(order.loaded)
+        progress.update(Step::Kernel, total, total);
+        let mut modules = order.loaded.into_iter();
+        let mut start = 0;
+        Ok(ends.map(|end| {
+            let list = modules.by_ref().take(end - start).collect();
+            start = end;
+            list
+        }))
     }
 }
 
@@ -95,7 +108,8 @@ impl KernelFiles {
 struct Order<'a> {
     files: &'a KernelFiles,
     tools: &'a Tools,
-    drivers: &'a [Driver],
+    scratch: &'a Path,
+    options: Vec<&'static Driver>,
     loaded: Vec<Module>,
 }
 
@@ -118,35 +132,47 @@ impl Order<'_> {
             .ok_or_else(|| Error::Recipe {
                 what: format!("the kernel package has no driver {name} where it is looked for"),
             })?;
-        let packed = File::open(path).map_err(Error::file("open", path))?;
-        let contents = self
-            .tools
-            .program("xz", "unpacking a driver")
-            .args(["--decompress", "--stdout"])
-            .stdin(packed)
-            .run(progress, |_| {})?;
+        let contents = self.unpack(path, progress)?;
         for needed in dependencies(&contents) {
             self.add(&needed, depth + 1, progress)?;
         }
         let options = self
-            .drivers
+            .options
             .iter()
             .find(|driver| canonical(driver.name) == wanted)
             .map_or("", |driver| driver.options);
         self.loaded.push(Module {
             file_name,
             options,
-            contents: without_signature(contents),
+            contents,
         });
         Ok(())
     }
+
+    fn unpack(&self, path: &Path, progress: &mut dyn Progress) -> Result<Vec<u8>, Error> {
+        let packed = File::open(path).map_err(Error::file("open", path))?;
+        let unpacked = self
+            .tools
+            .program("xz", "unpacking a driver")
+            .args(["--decompress", "--stdout"])
+            .stdin(packed)
+            .run(progress, |_| {})?;
+        let module = self.scratch.join("module.ko");
+        fs::write(&module, unpacked).map_err(Error::file("write", &module))?;
+        self.tools
+            .program("riscv64-linux-gnu-strip", "stripping a driver")
+            .args(["--strip-unneeded", "--remove-section", ".BTF"])
+            .arg(&module)
+            .run(progress, |_| {})?;
+        fs::read(&module).map_err(Error::file("read", &module))
+    }
 }
 
-/// Writes the initramfs: busybox, our init, the drivers and the order in which to load them.
+/// Writes the initramfs: busybox, our init, the drivers, and for each list of them a file with the order in which they load.
 pub(crate) fn write_initramfs(
     target: &Path,
     busybox: &Path,
-    modules: &[Module],
+    lists: &[(&str, &[Module])],
 ) -> Result<(), Error> {
     let busybox = fs::read(busybox).map_err(Error::file("read", busybox))?;
     let file = File::create(target).map_err(Error::file("create", target))?;
@@ -161,13 +187,19 @@ pub(crate) fn write_initramfs(
         for file in recipe::INITRAMFS_FILES {
             archive.file(file.path, file.mode, file.contents.as_bytes())?;
         }
-        archive.file("modules/order", 0o644, order_file(modules).as_bytes())?;
-        for module in modules {
+        for (list, modules) in lists {
             archive.file(
-                &format!("modules/{}", module.file_name),
+                &format!("modules/{list}"),
                 0o644,
-                &module.contents,
+                order_file(modules).as_bytes(),
             )?;
+            for module in *modules {
+                archive.file(
+                    &format!("modules/{}", module.file_name),
+                    0o644,
+                    &module.contents,
+                )?;
+            }
         }
         archive.finish()?.flush()
     };
@@ -223,19 +255,6 @@ fn dependencies(module: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Cuts off an appended signature: data, signature, 12 bytes that end in the signature's length (big-endian), magic.
-fn without_signature(mut module: Vec<u8>) -> Vec<u8> {
-    let length = module.strip_suffix(SIGNATURE_MAGIC).and_then(|signed| {
-        let (rest, length) = signed.split_last_chunk::<4>()?;
-        let signature = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        rest.len().checked_sub(8)?.checked_sub(signature)
-    });
-    if let Some(length) = length {
-        module.truncate(length);
-    }
-    module
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,22 +266,6 @@ mod tests {
         assert!(dependencies(b"x\0depends=\0name=y\0").is_empty());
         assert!(dependencies(b"nothing").is_empty());
         assert_eq!(dependencies(b"\0depends=cut"), ["cut"]);
-    }
-
-    #[test]
-    fn signatures_are_cut_off_and_nothing_else() {
-        let signed = |length: u32| {
-            let mut module = b"code".to_vec();
-            module.extend([7; 20]);
-            module.extend([0; 8]);
-            module.extend(length.to_be_bytes());
-            module.extend(SIGNATURE_MAGIC);
-            module
-        };
-        assert_eq!(without_signature(signed(20)), b"code");
-        assert_eq!(without_signature(signed(u32::MAX)), signed(u32::MAX));
-        assert_eq!(without_signature(b"code".to_vec()), b"code");
-        assert_eq!(without_signature(SIGNATURE_MAGIC.to_vec()), SIGNATURE_MAGIC);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The manifest of an image: parsed from hostile bytes into a value that cannot be wrong, and written in one canonical form.
 //!
 //! Format 1 (TOML, at most 1 MiB): `format`, `architecture`, `name`, `recipe` (sha256 of everything but the packages that shaped the
-//! image), exactly one `[[file]]` (`name`, `size`, `sha256`) for each of [`FileName::ALL`], and any number of `[[package]]` (`name`,
+//! image), `arguments` (for the kernel's command line, put before the zone's own), exactly one `[[file]]` (`name`, `size`, `sha256`) for each of [`FileName::ALL`], and any number of `[[package]]` (`name`,
 //! `version`). Unknown keys, other file names, duplicates and sizes above the limits are errors.
 
 use std::fmt::{self, Write as _};
@@ -129,6 +129,7 @@ pub struct Manifest {
     pub(crate) architecture: Architecture,
     pub(crate) name: String,
     pub(crate) recipe: Sha256,
+    pub(crate) arguments: String,
     pub(crate) files: [FileEntry; 3],
     pub(crate) packages: Vec<Package>,
 }
@@ -152,6 +153,9 @@ impl Manifest {
         if !valid_name(&raw.name) {
             return Err(ManifestProblem::BadName(excerpt(&raw.name)));
         }
+        if !valid_arguments(&raw.arguments) {
+            return Err(ManifestProblem::BadArguments(excerpt(&raw.arguments)));
+        }
         if raw.package.len() > PACKAGES_LIMIT {
             return Err(ManifestProblem::TooManyPackages);
         }
@@ -172,6 +176,7 @@ impl Manifest {
             architecture,
             name: raw.name,
             recipe: parse_digest(&raw.recipe)?,
+            arguments: raw.arguments,
             files: parse_files(&raw.file)?,
             packages,
         })
@@ -180,8 +185,8 @@ impl Manifest {
     /// The one text of this manifest: equal manifests give equal bytes.
     pub fn to_toml(&self) -> String {
         let mut text = format!(
-            "format = {FORMAT}\narchitecture = \"{}\"\nname = \"{}\"\nrecipe = \"{}\"\n",
-            self.architecture, self.name, self.recipe
+            "format = {FORMAT}\narchitecture = \"{}\"\nname = \"{}\"\nrecipe = \"{}\"\narguments = \"{}\"\n",
+            self.architecture, self.name, self.recipe, self.arguments
         );
         for (name, file) in FileName::ALL.iter().zip(&self.files) {
             let _ = write!(
@@ -210,6 +215,11 @@ impl Manifest {
     /// The image's name: 1 to 64 of `a-z`, `0-9`, `-`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Kernel arguments that the image asks for: words of printable ASCII, at most 1024 bytes, none of them `bulkhead.*`.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
     }
 
     /// Size and digest of a file.
@@ -264,6 +274,11 @@ pub enum ManifestProblem {
     /// A name with other letters than allowed.
     #[error("`{0}` is no image name: 1 to 64 of a-z, 0-9 and -, the first no -")]
     BadName(String),
+    /// Kernel arguments that could be more than that.
+    #[error(
+        "`{0}` are no kernel arguments: at most 1024 bytes of printable ASCII without quotes, none of them `bulkhead.`"
+    )]
+    BadArguments(String),
     /// Not a digest.
     #[error("`{0}` is no sha256: 64 lower-case hex digits")]
     BadDigest(String),
@@ -319,6 +334,8 @@ struct RawManifest {
     architecture: String,
     name: String,
     recipe: String,
+    #[serde(default)]
+    arguments: String,
     file: Vec<RawFile>,
     #[serde(default)]
     package: Vec<RawPackage>,
@@ -384,6 +401,17 @@ pub(crate) fn valid_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// Quotes would let an argument swallow the next one, and `bulkhead.` arguments are the zone's to give.
+fn valid_arguments(arguments: &str) -> bool {
+    arguments.len() <= 1024
+        && arguments
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+        && !arguments
+            .split(' ')
+            .any(|word| word.starts_with("bulkhead.") || word == "--")
 }
 
 /// A piece of hostile text that is safe to print: printable ASCII, and not much of it.

@@ -119,6 +119,13 @@ pub(crate) fn add_own_files(root: &Path) -> Result<(), Error> {
     for (path, mode) in recipe::ROOT_DIRECTORIES {
         create_directory(&root.join(path), *mode)?;
     }
+    for (from, to) in recipe::MOVED_FILES {
+        let (from, to) = (root.join(from), root.join(to));
+        if let Some(parent) = to.parent() {
+            create_directory(parent, 0o755)?;
+        }
+        fs::rename(&from, &to).map_err(Error::file("move", &from))?;
+    }
     for file in recipe::ROOT_FILES {
         write_file(root, file)?;
     }
@@ -183,7 +190,7 @@ pub(crate) fn set_times(path: &Path) -> Result<(), Error> {
 }
 
 /// Packs `root` into the squashfs image `target`: everything belongs to root but the paths in `owned`, which belong to the
-/// guest's user. LZ4, because the guest unpacks on an interpreted CPU.
+/// guest's user.
 pub(crate) fn pack(
     tools: &Tools,
     root: &Path,
@@ -219,7 +226,9 @@ pub(crate) fn pack(
             "-mkfs-time",
             &time,
         ])
-        .args(["-comp", "lz4", "-Xhc", "-b", "64K"])
+        .args(["-comp", "zstd", "-Xcompression-level", "19", "-b", "128K"])
+        // Tables are read at each start too.
+        .args(["-noI", "-noF", "-noX", "-action", recipe::UNCOMPRESSED])
         .args(pseudo)
         .run(progress, |_| {})?;
     progress.update(Step::Root, 1, 1);

@@ -267,6 +267,20 @@ fn store_failure(path: &Path) -> impl Fn(StoreError) -> Failure + '_ {
     }
 }
 
+/// Why a store could not be opened, with what to do where there is none.
+fn no_store(path: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
+    move |source| match source.kind() {
+        std::io::ErrorKind::NotFound => Failure::Refused(format!(
+            "there is no policy store at {}; `bulkhead policy set-up` makes one, --store names another",
+            path.display()
+        )),
+        _ => Failure::Read {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SetUp {
     /// The trust store: `threshold = …` and the keys' entries
@@ -343,10 +357,7 @@ impl Install {
         } else {
             Directory::open(&self.store)
         };
-        let disk = opened.map_err(|source| Failure::Read {
-            path: self.store.clone(),
-            source,
-        })?;
+        let disk = opened.map_err(no_store(&self.store))?;
         let mut store = Store::new(disk);
         let result = if self.dry_run {
             store.check(candidate, circumstances)
@@ -392,10 +403,7 @@ pub(crate) struct StatusOf {
 
 impl StatusOf {
     pub(crate) fn run(&self, json: bool) -> Result<Outcome, Failure> {
-        let disk = Directory::open_to_read(&self.store).map_err(|source| Failure::Read {
-            path: self.store.clone(),
-            source,
-        })?;
+        let disk = Directory::open_to_read(&self.store).map_err(no_store(&self.store))?;
         let store = Store::new(disk);
         let status = store.status().map_err(store_failure(&self.store))?;
         let keys: Vec<_> = status

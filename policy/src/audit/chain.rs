@@ -329,7 +329,7 @@ pub fn verify<'a>(
                     file: file.clone(),
                     line: line_number,
                     fault,
-                })
+                });
             };
             match (&record.event, key) {
                 (Event::Checkpoint { .. }, Some(key)) => match checkpoint_is_signed(&record, key) {

@@ -21,6 +21,8 @@ pub struct Conversation {
     receive: ReceiveCredit,
     send: SendCredit,
     pending_streams: Vec<StreamId>,
+    /// The last state that the machine reported.
+    state: Option<ZoneState>,
 }
 
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -93,12 +95,7 @@ impl Conversation {
         }
         match message {
             FromZone::Hello(hello) => Ok(Event::Hello(hello)),
-            FromZone::State(state) => {
-                if state.is_final() {
-                    self.phase = Phase::Ended;
-                }
-                Ok(Event::State(state))
-            }
+            FromZone::State(state) => self.state(state),
             FromZone::Frame {
                 generation,
                 rectangles,
@@ -180,6 +177,35 @@ impl Conversation {
         let before = self.pending_streams.len();
         self.pending_streams.retain(|pending| *pending != id);
         self.pending_streams.len() < before
+    }
+
+    /// A machine starts, runs, perhaps panics, and ends; only a reset begins that anew. So no zone can flap between states, which
+    /// would be a record each time.
+    fn state(&mut self, state: ZoneState) -> Result<Event, ProtocolError> {
+        use ZoneState::{Failed, Off, Panicked, Reset, Running, Starting};
+        let follows = match (&self.state, &state) {
+            (Some(before), now) if before == now => return Ok(Event::Nothing),
+            // A guest that panics at once may be reported before the thread that started it says that it runs.
+            (Some(Panicked), Running) => return Ok(Event::Nothing),
+            (_, Failed(_))
+            | (None | Some(Reset), Starting | Off)
+            | (Some(Starting), Running | Panicked | Reset | Off)
+            | (Some(Running), Panicked | Reset | Off)
+            | (Some(Panicked), Reset | Off) => true,
+            _ => false,
+        };
+        if !follows {
+            let when = "after a state that it cannot follow";
+            return Err(ProtocolError::Order {
+                message: "State",
+                when,
+            });
+        }
+        if state.is_final() {
+            self.phase = Phase::Ended;
+        }
+        self.state = Some(state.clone());
+        Ok(Event::State(state))
     }
 
     fn frame(

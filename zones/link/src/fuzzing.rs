@@ -34,6 +34,15 @@ pub fn fuzz_decode(data: &[u8]) {
     converse(message);
 }
 
+/// True when `data`, read as [`fuzz_decode`] reads it, is a message to a zone: so a fuzzer's seeds can be held against the decoder.
+#[must_use]
+pub fn decodes(data: &[u8]) -> bool {
+    let Some((selector, message)) = data.split_first() else {
+        return false;
+    };
+    ToZone::decode(message, descriptors(*selector)).is_ok()
+}
+
 /// Plays messages, each with its 16-bit length before it.
 fn converse(mut data: &[u8]) {
     let size = Size::new(640, 480).expect("a good size");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use vm_memory::GuestMemoryMmap;
-use zone_translate::{Clock, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
 use zone_virtio::{Slot, Transport};
 
 use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
@@ -59,6 +59,7 @@ pub struct Builder {
     plic: Arc<Plic>,
     ports: Vec<Arc<HartPort>>,
     transports: Vec<Transport>,
+    code: Vec<CodeCache>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -113,6 +114,7 @@ impl Builder {
             plic,
             ports,
             transports: Vec::new(),
+            code: Vec::new(),
         })
     }
 
@@ -145,6 +147,11 @@ impl Builder {
         u32::try_from(self.transports.len()).unwrap_or(SOURCES)
     }
 
+    /// Lets the harts translate hot code, each into one of these; a hart for which there is none interprets.
+    pub fn translate(&mut self, code: Vec<CodeCache>) {
+        self.code = code;
+    }
+
     /// Loads the guest and starts the first hart.
     pub fn start(
         self,
@@ -174,9 +181,13 @@ impl Builder {
             transports: self.transports,
         });
         let clock = Clock::host();
+        let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
-            let hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
+            let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
+            if let Some(code) = code.next() {
+                hart.translate_into(code);
+            }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let thread = std::thread::Builder::new()
                 .name(format!("hart {number}"))

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 use zone_jail::{Jail, Layers};
 use zone_link::{FromZone, Hello, LayerName, MissingLayer, Text, ZoneLink, ZoneState};
+use zone_machine::machine::MAX_HARTS;
 use zone_machine::zone;
+use zone_translate::CodeCache;
 
 const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS
 Holds one zone's machine. Started by `bulkhead`, not by hand.";
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The jail forbids new executable mappings. Without code memory the harts interpret.
+    let code = (0..MAX_HARTS)
+        .map_while(|_| CodeCache::new().ok())
+        .collect();
     // Nothing has been read from anyone yet but the command line.
     let report = match Jail::new(required).keep(link.as_fd()).apply() {
         Ok(report) => report,
@@ -46,7 +52,7 @@ fn main() -> ExitCode {
     match link
         .send(&hello)
         .map_err(zone::ZoneError::from)
-        .and_then(|()| zone::run(&link))
+        .and_then(|()| zone::run(&link, code))
     {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

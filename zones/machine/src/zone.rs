@@ -19,6 +19,7 @@ use zone_link::{
     FromZone, LinkError, Sender, Size, StartConfig, StreamId, ToZone, Volume, Writes, ZoneLink,
     ZoneState,
 };
+use zone_translate::CodeCache;
 use zone_virtio::block::{Block, FileVolume, Overlay};
 use zone_virtio::console::{Console, ConsoleHandle};
 use zone_virtio::gpu::{CursorImage, Display, DisplaySink, Gpu, Rect, SharedSurface};
@@ -89,13 +90,13 @@ pub fn sentence(error: &dyn Error) -> String {
     text
 }
 
-/// Runs the zone until its machine ends or the endpoint is gone.
-pub fn run(link: &ZoneLink) -> Result<(), ZoneError> {
+/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate.
+pub fn run(link: &ZoneLink, code: Vec<CodeCache>) -> Result<(), ZoneError> {
     let Some((start, surface)) = receive_start(link)? else {
         return Ok(());
     };
     link.send(&FromZone::State(ZoneState::Starting))?;
-    let zone = Zone::start(link, *start, surface)?;
+    let zone = Zone::start(link, *start, surface, code)?;
     link.send(&FromZone::State(ZoneState::Running))?;
     while let Some(message) = link.recv()? {
         zone.handle(message)?;
@@ -152,9 +153,15 @@ struct Zone {
 }
 
 impl Zone {
-    fn start(link: &ZoneLink, config: StartConfig, surface: NewSurface) -> Result<Self, ZoneError> {
+    fn start(
+        link: &ZoneLink,
+        config: StartConfig,
+        surface: NewSurface,
+        code: Vec<CodeCache>,
+    ) -> Result<Self, ZoneError> {
         let sender = link.sender();
         let mut builder = Builder::new(config.memory_mib, config.harts.into())?;
+        builder.translate(code);
         for (volume, letter) in config.volumes.into_iter().zip('a'..) {
             let block =
                 open_volume(volume).map_err(|source| ZoneError::Volume { letter, source })?;

@@ -1,6 +1,9 @@
-/* The init of a benchmark guest: runs each piece of work for a while and prints, for each, how much of it was done per second.
- * "work NAME RATE" lines are read by the benchmark program on the host; "init" is the first line. */
+/* The init of a benchmark guest: runs each piece of work for a while and prints, for each, how much of it was done in
+ * which time. The benchmark program on the host reads "init", "begin NAME", "work NAME TURNS SECONDS" and "done". */
 #define _GNU_SOURCE
+#ifndef SECONDS
+#define SECONDS 1.0
+#endif
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
@@ -256,6 +259,7 @@ static void work(const char *name, void (*run)(void))
     if (only && strcmp(only, name))
         return;
     run();
+    printf("begin %s\n", name);
     long turns = 0;
     double start = now(), end;
     do {
@@ -263,7 +267,7 @@ static void work(const char *name, void (*run)(void))
         turns++;
         end = now();
     } while (end - start < SECONDS);
-    printf("work %s %.3f\n", name, turns / (end - start));
+    printf("work %s %ld %.6f\n", name, turns, end - start);
 }
 
 int main(int argc, char **argv)

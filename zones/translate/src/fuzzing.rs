@@ -5,8 +5,9 @@ use std::sync::Arc;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use crate::csr::status;
-use crate::hart::{Core, Pause, Privilege};
-use crate::{Bus, BusFault, Clock, Exit, Hart, HartPort, Ram};
+use crate::hart::{Core, Privilege};
+use crate::lockstep::{self, Step};
+use crate::{Bus, BusFault, Clock, CodeCache, Exit, Hart, HartPort, Ram};
 
 const BASE: u64 = 0x8000_0000;
 const PAGES: u64 = 16;
@@ -41,23 +42,44 @@ impl Echo {
 }
 
 /// Runs a machine made from `data`: its first bytes are registers and the place to start, the rest is RAM, where page tables
-/// come to lie as well. Nothing may panic, and the run ends by itself.
+/// come to lie as well. It runs twice, translated and interpreted, in step. Nothing may panic, and the runs end by themselves.
+///
+/// # Panics
+///
+/// If translated code does something else than the interpreter.
 pub fn fuzz_cpu(data: &[u8]) {
+    let (Some(mut leader), Some(mut follower)) = (machine(data), machine(data)) else {
+        return;
+    };
+    let translates = CodeCache::new().is_ok_and(|cache| leader.translate_into(cache));
+    if translates {
+        leader.translate_everything();
+    }
+    for _ in 0..SLICES {
+        match lockstep::step(&mut leader, &mut follower, 500) {
+            // A hart that waits may wait for ever.
+            Ok(Step::Waiting | Step::Exit(Exit::Stopped)) => break,
+            Ok(Step::Slice | Step::Exit(Exit::SupervisorCall)) => {}
+            Err(divergence) => panic!("{divergence}"),
+        }
+    }
+    for address in (BASE..BASE + PAGES * 4096).step_by(8) {
+        assert_eq!(
+            leader.ram().load::<u64>(address),
+            follower.ram().load::<u64>(address),
+            "memory at {address:#x}"
+        );
+    }
+}
+
+fn machine(data: &[u8]) -> Option<Hart> {
     let length = PAGES * 4096;
-    let Ok(memory) =
-        GuestMemoryMmap::from_ranges(&[(GuestAddress(BASE), usize::try_from(length).unwrap_or(0))])
-    else {
-        return;
-    };
-    let Ok(ram) = Ram::new(Arc::new(memory)) else {
-        return;
-    };
+    let memory =
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(BASE), usize::try_from(length).ok()?)])
+            .ok()?;
+    let ram = Ram::new(Arc::new(memory)).ok()?;
     let (head, body) = data.split_at(data.len().min(80));
-    for (address, byte) in (BASE..BASE + length).zip(
-        body.iter()
-            .cycle()
-            .take(usize::try_from(length).unwrap_or(0)),
-    ) {
+    for (address, byte) in (BASE..BASE + length).zip(body.iter().cycle()) {
         ram.store(address, *byte);
     }
     let mut words = head.chunks(8).map(|chunk| {
@@ -88,15 +110,7 @@ pub fn fuzz_cpu(data: &[u8]) {
         };
         hart.set_register(register, value);
     }
-    for _ in 0..SLICES {
-        // A hart that waits may wait for ever.
-        if matches!(
-            hart.run_slice(500),
-            Pause::Waiting | Pause::Exit(Exit::Stopped)
-        ) {
-            return;
-        }
-    }
+    Some(hart)
 }
 
 /// Privileged state that code would take long to find by chance.

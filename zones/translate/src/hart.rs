@@ -112,7 +112,7 @@ pub(crate) struct Core {
 /// One RISC-V hart.
 pub struct Hart {
     pub(crate) core: Core,
-    blocks: Blocks,
+    pub(crate) blocks: Blocks,
     translator: Option<Translator>,
 }
 
@@ -308,15 +308,31 @@ impl Hart {
         self.translator.is_some()
     }
 
-    /// Translates whatever is run, even once.
+    /// Translates whatever is run, even once: for tests of the translator.
+    pub(crate) fn translate_everything(&mut self) {
+        if let Some(translator) = &mut self.translator {
+            translator.heat = 0;
+        }
+    }
+
+    /// Translates into memory of its own, at once.
     #[cfg(test)]
     pub(crate) fn translate_at_once(&mut self) {
         assert!(
             self.translate_into(CodeCache::new().unwrap()),
             "this host is too old to test the translator"
         );
-        if let Some(translator) = &mut self.translator {
-            translator.heat = 0;
+        self.translate_everything();
+    }
+
+    /// The decoded block at the program counter.
+    pub(crate) fn block(&mut self) -> Result<Span, Trap> {
+        if self.core.code_may_have_changed {
+            self.see_new_code();
+        }
+        match self.blocks.jump(self.core.pc, self.core.context) {
+            Some(jump) => Ok(jump.span()),
+            None => Ok(self.find_block()?.0),
         }
     }
 
@@ -545,7 +561,7 @@ impl Core {
     /// Clock, interrupts, fences and stop requests.
     #[cold]
     #[inline(never)]
-    fn look_around(&mut self) -> Option<Exit> {
+    pub(crate) fn look_around(&mut self) -> Option<Exit> {
         self.port.take_attention();
         self.serve_fences();
         if self.port.stop_asked() {
@@ -584,7 +600,7 @@ impl Core {
     }
 
     /// `wfi`: sleeps until an interrupt is pending and enabled in `sie`, whatever `sstatus` says.
-    fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         loop {
             if self.port.stop_asked() || self.interrupts_pending() & self.sie != 0 {
                 self.set_budget(0);

@@ -30,6 +30,7 @@ mod execute;
 mod float;
 pub mod fuzzing;
 pub mod hart;
+pub mod lockstep;
 pub mod memory;
 pub mod mmu;
 pub mod op;

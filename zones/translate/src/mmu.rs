@@ -6,6 +6,7 @@
 //!
 //! Source: privileged manual, "Virtual Address Translation Process".
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
@@ -96,8 +97,8 @@ pub struct Mmu {
     view: usize,
     satp: u64,
     execute_readable: bool,
-    /// 2 MiB regions (hashed) from which a superpage's part is cached: a fence for one address in it drops all.
-    superpages: Box<[u64; 16]>,
+    /// Superpages of which a part is cached, as their address and level: a fence for one address in one drops all.
+    superpages: HashSet<u64>,
     /// Pages (hashed) that code was fetched from since the last full flush.
     fetched: Box<[u64; 64]>,
 }
@@ -105,7 +106,8 @@ pub struct Mmu {
 /// A successful walk.
 struct Leaf {
     physical: u64,
-    superpage: bool,
+    /// 0 for a page, more for superpages.
+    level: u32,
 }
 
 const PTE_VALID: u64 = 1 << 0;
@@ -130,6 +132,11 @@ fn table<E: Copy, const N: usize, const M: usize>(empty: E) -> Box<[[E; N]; M]> 
         .unwrap_or_else(|_| unreachable!("the vector has M rows"))
 }
 
+/// A superpage's address, with its level in the low bits.
+fn superpage(address: u64, level: u32) -> u64 {
+    address >> (12 + 9 * level) << (12 + 9 * level) | u64::from(level)
+}
+
 fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
     let index = hash as usize % (bits.len() * 64);
     (index / 64, 1 << (index % 64))
@@ -151,7 +158,7 @@ impl Default for Mmu {
             view: View::Supervisor as usize,
             satp: 0,
             execute_readable: false,
-            superpages: Box::new([0; 16]),
+            superpages: HashSet::new(),
             fetched: Box::new([0; 64]),
         }
     }
@@ -224,15 +231,16 @@ impl Mmu {
         for row in self.fetch.iter_mut() {
             row.fill(EMPTY_FETCH);
         }
-        self.superpages.fill(0);
+        self.superpages.clear();
         self.fetched.fill(0);
     }
 
     /// Drops the cached translations of the page at this address. Returns whether code may have been fetched there, so
     /// that blocks found by virtual address must be looked up again.
     pub(crate) fn flush_page(&mut self, address: u64) -> bool {
-        let (word, mask) = bit(&self.superpages[..], address >> 21);
-        if self.superpages[word] & mask != 0 {
+        if !self.superpages.is_empty()
+            && (1..4).any(|level| self.superpages.contains(&superpage(address, level)))
+        {
             self.flush();
             return true;
         }
@@ -314,9 +322,8 @@ impl Mmu {
     }
 
     fn remember_superpage(&mut self, leaf: &Leaf, address: u64) {
-        if leaf.superpage {
-            let (word, mask) = bit(&self.superpages[..], address >> 21);
-            self.superpages[word] |= mask;
+        if leaf.level > 0 {
+            self.superpages.insert(superpage(address, leaf.level));
         }
     }
 
@@ -331,11 +338,11 @@ impl Mmu {
         let levels: u32 = match self.satp >> 60 {
             MODE_SV39 => 3,
             MODE_SV48 => 4,
-            // Bare: the whole address space is one superpage.
+            // Bare: there is nothing to fence.
             _ => {
                 return Ok(Leaf {
                     physical: address,
-                    superpage: true,
+                    level: 0,
                 });
             }
         };
@@ -393,7 +400,7 @@ impl Mmu {
             }
             return Ok(Leaf {
                 physical: base | address & in_page,
-                superpage: level > 0,
+                level,
             });
         }
         Err(fault)

@@ -498,3 +498,67 @@ fn a_button_held_in_a_zone_that_died_is_not_released_in_the_one_started_after_it
     scene.take_actions();
     assert_eq!(button(&mut scene, false), []);
 }
+
+/// Brings a buffer up to date by its damage and compares it with one painted whole.
+fn check_up_to_date(scene: &mut Scene, pixels: &mut Vec<u32>, what: &str) {
+    paint(scene, 1, pixels);
+    let mut whole = vec![0; 800 * 600];
+    let mut target = Target {
+        pixels: &mut whole,
+        size: SIZE,
+        stride: 800,
+        age: 0,
+    };
+    scene.paint_whole(OutputId(0), &mut target, &mut Masks::default());
+    assert!(*pixels == whole, "something is out of date after {what}");
+}
+
+#[test]
+fn pages_and_workspaces_are_brought_up_to_date_by_their_damage() {
+    let mut scene = desk();
+    let mut pixels = Vec::new();
+    paint(&mut scene, 0, &mut pixels);
+    chord(&mut scene, keys::PAGE_DOWN, false);
+    check_up_to_date(&mut scene, &mut pixels, "a change of workspace");
+    chord(&mut scene, keys::PAGE_UP, false);
+    chord(&mut scene, keys::ESCAPE, false);
+    check_up_to_date(&mut scene, &mut pixels, "the attention screen came up");
+    scene.set_state(B, ZoneState::dark("crashed"));
+    check_up_to_date(
+        &mut scene,
+        &mut pixels,
+        "a zone changed behind the attention screen",
+    );
+    scene.set_weakened(A, Some("no Landlock"));
+    check_up_to_date(&mut scene, &mut pixels, "a jail was weakened");
+    tap(&mut scene, keys::ESCAPE, at(0));
+    check_up_to_date(&mut scene, &mut pixels, "the attention screen went");
+}
+
+#[test]
+fn modifiers_of_a_chord_stay_nobodys_while_they_are_held() {
+    // [34] Control and Alt are still down when the person goes back to the zone with the pointer.
+    let mut scene = desk();
+    focus(&mut scene, A);
+    for code in [keys::LEFT_CONTROL, keys::LEFT_ALT, keys::ESCAPE] {
+        key(&mut scene, code, Pressed);
+    }
+    let layout = scene.page_layout(OutputId(0)).unwrap();
+    let (back, _) = layout.controls.last().unwrap();
+    point(&mut scene, back.centre());
+    button(&mut scene, true);
+    button(&mut scene, false);
+    assert_eq!(scene.focus(), Some(A));
+    let over_a = inside(&scene, A, 5, 5);
+    point(&mut scene, over_a);
+    let mut actions = button(&mut scene, true);
+    actions.extend(key(&mut scene, LETTER, Pressed));
+    for code in [keys::ESCAPE, keys::LEFT_ALT, keys::LEFT_CONTROL] {
+        actions.extend(key(&mut scene, code, Released));
+    }
+    let keys: Vec<&Action> = actions
+        .iter()
+        .filter(|action| matches!(action, Action::SendToZone(_, ZoneInput::Key { .. })))
+        .collect();
+    assert_eq!(keys, [&pressed(A, LETTER)]);
+}

@@ -15,6 +15,7 @@ fn example() -> Manifest {
         architecture: Architecture::Riscv64,
         name: "debian-desktop".to_owned(),
         recipe: digest(9),
+        arguments: "quiet initcall_blacklist=a,b".to_owned(),
         files: [file(1, 100), file(2, 200), file(3, 4096)],
         packages: vec![
             Package::new("bash", "5.2.37-2+b5").expect("valid"),
@@ -57,6 +58,19 @@ fn each_change_is_refused_with_its_reason() {
             change("\"debian-desktop\"", &format!("\"{name}\"")),
             ManifestProblem::BadName(excerpt(name))
         );
+    }
+    for arguments in [
+        "a\\\"b",
+        "a\\nb",
+        "x bulkhead.zone=corp",
+        "-- x",
+        "ä",
+        &"x".repeat(1025),
+    ] {
+        assert!(matches!(
+            change("quiet initcall_blacklist=a,b", arguments),
+            ManifestProblem::BadArguments(_)
+        ));
     }
     for name in [
         "../kernel",

@@ -20,6 +20,7 @@ fn write_image(directory: &Path, name: &str, fill: u8) -> Image {
         architecture: Architecture::Riscv64,
         name: name.to_owned(),
         recipe: Sha256::of(b"recipe"),
+        arguments: String::new(),
         files: files.try_into().expect("three files"),
         packages: vec![Package::new("bash", "5").expect("valid")],
     };

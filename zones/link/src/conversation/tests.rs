@@ -98,7 +98,9 @@ fn no_state_follows_the_last() {
     for state in [
         ZoneState::Starting,
         ZoneState::Running,
+        ZoneState::Panicked,
         ZoneState::Reset,
+        ZoneState::Starting,
         ZoneState::Running,
         ZoneState::Off,
     ] {
@@ -117,6 +119,24 @@ fn no_state_follows_the_last() {
             .accept(FromZone::State(ZoneState::Running))
             .is_err()
     );
+}
+
+#[test]
+fn states_do_not_flap() {
+    let (mut conversation, _) = started();
+    let mut say = |state| conversation.accept(FromZone::State(state));
+    assert!(say(ZoneState::Starting).is_ok());
+    assert_eq!(say(ZoneState::Starting), Ok(Event::Nothing), "said already");
+    assert!(say(ZoneState::Running).is_ok());
+    assert!(say(ZoneState::Starting).is_err(), "only a reset leads back");
+    assert!(say(ZoneState::Panicked).is_ok());
+    assert_eq!(
+        say(ZoneState::Running),
+        Ok(Event::Nothing),
+        "late, and it changes nothing"
+    );
+    assert!(say(ZoneState::Starting).is_err());
+    assert!(say(ZoneState::Reset).is_ok() && say(ZoneState::Starting).is_ok());
 }
 
 #[test]

@@ -318,6 +318,21 @@ fn a_fence_for_one_address_drops_all_of_a_superpage() {
     }
 }
 
+#[test]
+fn a_fence_for_another_part_of_a_gigapage_drops_all_of_it() {
+    let mut world = World::new(MODE_SV39);
+    let slot = world.map(0x4000_0000, 0, 2, ALL);
+    world.ram.store(slot, 0x8000_0000 >> 12 << 10 | ALL);
+    world
+        .data(0x4000_3000, Access::Load, View::Supervisor)
+        .unwrap();
+    world.fetch(0x4000_4000, true).unwrap();
+    world.ram.store(slot, 0u64);
+    assert!(world.mmu.flush_page(0x7fff_f000), "code was fetched there");
+    assert!(world.mmu.load_hit(0x4000_3000, 8).is_none());
+    assert!(world.fetch(0x4000_4000, true).is_err());
+}
+
 /// The walk as the manual writes it, without any cache.
 fn plain_walk(world: &World, address: u64, access: Access, view: View) -> Result<u64, ()> {
     let unused = 64 - (12 + 9 * world.levels);

@@ -149,7 +149,10 @@ impl Stream {
                 let (saved, result) = (self.destination(), self.destination());
                 let (funct3, sources) = (self.random.below(3) as u32, self.random.next() as u32);
                 self.put(code, csrrs(saved, 1, 0));
-                self.put(code, r_type(0x53, funct3, 0x51, result, sources & 31, sources >> 5 & 31));
+                self.put(
+                    code,
+                    r_type(0x53, funct3, 0x51, result, sources & 31, sources >> 5 & 31),
+                );
                 self.put(code, csrrw(0, 1, saved));
                 3
             }

@@ -22,6 +22,7 @@ mod assembler;
 mod control;
 mod float;
 mod groups;
+mod loops;
 mod memory;
 
 use groups::Groups;
@@ -56,19 +57,9 @@ fn field(offset: usize) -> Place {
     Place::Memory(RBP, offset as i32 - BIAS as i32)
 }
 
-fn pinned(guest: u8) -> Option<Reg> {
-    PINNED
-        .iter()
-        .find(|(register, _)| *register == guest)
-        .map(|(_, host)| *host)
-}
-
-/// Where a guest register is; `x0` is a word in memory that stays zero.
-fn place(guest: u8) -> Place {
-    match pinned(guest) {
-        Some(host) => Place::Register(host),
-        None => Place::Memory(RBP, i32::from(guest) * 8 - 128),
-    }
+/// Where a guest register is while no code runs.
+fn home(guest: u8) -> Place {
+    Place::Memory(RBP, i32::from(guest) * 8 - 128)
 }
 
 fn float_place(register: u8) -> Place {
@@ -78,12 +69,14 @@ fn float_place(register: u8) -> Place {
 /// Code that is rarely run, put after a trace's own.
 #[derive(Clone, Copy)]
 enum Cold {
-    /// Leaves with this record.
-    Leave(Label, u32),
+    /// Leaves with this record, after putting the registers back if so marked.
+    Leave(Label, u32, bool),
     /// The interpreter does one instruction, then back, with these of [`X64::reloads`] in vector registers again.
     Site(Label, Label, u32, (usize, usize)),
     /// A branch was taken after so many instructions.
     Taken(Label, i32, u64, u64),
+    /// Looks up the page of a loop's access, then back, or to its slow way.
+    Refill(Label, Label, Label, memory::Refill),
     /// Puts a constant into a scratch register, then back.
     Constant(Label, Label, Reg, u64),
     /// Puts a constant into the first vector register, then back.
@@ -114,6 +107,8 @@ pub(super) struct X64 {
     reloads: Vec<(Reg, u8, bool)>,
     /// Values of guest registers that are known: results of instructions with constants only.
     known: [Option<u64>; 32],
+    exchanged: Vec<loops::Exchange>,
+    loop_slots: memory::LoopSlots,
 }
 
 impl X64 {
@@ -214,6 +209,9 @@ impl CodeGenerator for X64 {
         self.reloads.clear();
         self.known = [None; 32];
         self.known[0] = Some(0);
+        self.exchanged = loops::exchanges(trace);
+        self.exchange();
+        self.prepare_loop(trace);
         let head = self.assembler.label();
         self.assembler.bind(head);
         let mut index = 0;
@@ -229,6 +227,7 @@ impl CodeGenerator for X64 {
             }
             End::Interpret(pc) => {
                 let id = output.leave(Leave::Interpret { pc, retired: count });
+                self.exchange_back();
                 self.leave(id, output);
             }
         }
@@ -284,14 +283,64 @@ fn load_registers(a: &mut Assembler) {
 }
 
 impl X64 {
+    /// The host register of a guest register, in this trace.
+    fn pinned(&self, guest: u8) -> Option<Reg> {
+        for guests in &self.exchanged {
+            if guests.held == guest {
+                return Some(guests.host);
+            }
+            if guests.displaced == guest {
+                return None;
+            }
+        }
+        PINNED
+            .iter()
+            .find(|(register, _)| *register == guest)
+            .map(|(_, host)| *host)
+    }
+
+    /// Where a guest register is, in this trace; `x0` is a word in memory that stays zero.
+    fn place(&self, guest: u8) -> Place {
+        match self.pinned(guest) {
+            Some(host) => Place::Register(host),
+            None => home(guest),
+        }
+    }
+
+    /// Gives this loop's own registers their place in host registers.
+    fn exchange(&mut self) {
+        for guests in &self.exchanged {
+            self.assembler
+                .store(W64, home(guests.displaced), guests.host);
+            self.assembler.load(W64, guests.host, home(guests.held));
+        }
+    }
+
+    /// Puts things back as all traces expect them; keeps the scratch registers and the flags.
+    fn exchange_back(&mut self) {
+        for guests in &self.exchanged {
+            self.assembler.store(W64, home(guests.held), guests.host);
+            self.assembler
+                .load(W64, guests.host, home(guests.displaced));
+        }
+    }
+
     fn leave(&mut self, id: u32, output: &Output<'_>) {
         self.assembler.constant(RAX, id.into());
         self.assembler.jump_to(output.stubs.leave);
     }
 
+    /// A way out to code that puts the registers back and leaves.
     fn cold_leave(&mut self, id: u32) -> Label {
         let label = self.assembler.label();
-        self.cold.push(Cold::Leave(label, id));
+        self.cold.push(Cold::Leave(label, id, true));
+        label
+    }
+
+    /// The same, after [`X64::exchange_back`].
+    fn cold_leave_as_is(&mut self, id: u32) -> Label {
+        let label = self.assembler.label();
+        self.cold.push(Cold::Leave(label, id, false));
         label
     }
 
@@ -329,21 +378,31 @@ impl X64 {
             pc: step.pc,
             before: index as u32,
         });
+        self.call_site(id, output);
+        self.floats.clear();
+    }
+
+    fn call_site(&mut self, id: u32, output: &Output<'_>) {
+        self.exchange_back();
         self.assembler.constant(RAX, id.into());
         self.assembler.call_to(output.stubs.site);
-        self.floats.clear();
+        for guests in &self.exchanged {
+            self.assembler.load(W64, guests.host, home(guests.held));
+        }
     }
 
     fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
         match self.cold[index] {
-            Cold::Leave(label, id) => {
+            Cold::Leave(label, id, exchanged) => {
                 self.assembler.bind(label);
+                if exchanged {
+                    self.exchange_back();
+                }
                 self.leave(id, output);
             }
             Cold::Site(label, back, id, (first, last)) => {
                 self.assembler.bind(label);
-                self.assembler.constant(RAX, id.into());
-                self.assembler.call_to(output.stubs.site);
+                self.call_site(id, output);
                 for reload in first..last {
                     let (vector, register, double) = self.reloads[reload];
                     self.assembler
@@ -354,6 +413,11 @@ impl X64 {
             Cold::Taken(label, count, from, target) => {
                 self.assembler.bind(label);
                 self.go_to(from, target, count, trace, head, output);
+            }
+            Cold::Refill(label, back, slow, refill) => {
+                self.assembler.bind(label);
+                self.refill(refill, slow);
+                self.assembler.jump(back);
             }
             Cold::Constant(label, back, reg, value) => {
                 self.assembler.bind(label);
@@ -385,13 +449,13 @@ impl X64 {
 
     /// A guest register's value in a host register: its own, or the scratch register.
     fn value(&mut self, guest: u8, scratch: Reg) -> Reg {
-        match pinned(guest) {
+        match self.pinned(guest) {
             Some(host) => host,
             None => {
                 if guest == 0 {
                     self.assembler.constant(scratch, 0);
                 } else {
-                    self.assembler.load(W64, scratch, place(guest));
+                    self.assembler.load(W64, scratch, self.place(guest));
                 }
                 scratch
             }
@@ -400,27 +464,27 @@ impl X64 {
 
     /// Where to make a result: the guest register's host register, or `rax`.
     fn result(&self, rd: u8) -> Reg {
-        pinned(rd).unwrap_or(RAX)
+        self.pinned(rd).unwrap_or(RAX)
     }
 
     /// Writes a guest register.
     fn put(&mut self, rd: u8, from: Reg) {
-        match pinned(rd) {
+        match self.pinned(rd) {
             Some(host) => self.assembler.mov(host, Place::Register(from)),
             None if rd == SINK => {}
-            None => self.assembler.store(W64, place(rd), from),
+            None => self.assembler.store(W64, self.place(rd), from),
         }
     }
 
     fn put_constant(&mut self, rd: u8, value: u64) {
-        match pinned(rd) {
+        match self.pinned(rd) {
             Some(host) => self.assembler.constant(host, value),
             None if rd == SINK => {}
             None => match i32::try_from(value.cast_signed()) {
-                Ok(value) => self.assembler.store_constant(place(rd), value),
+                Ok(value) => self.assembler.store_constant(self.place(rd), value),
                 Err(_) => {
                     self.assembler.constant(RAX, value);
-                    self.assembler.store(W64, place(rd), RAX);
+                    self.assembler.store(W64, self.place(rd), RAX);
                 }
             },
         }

@@ -69,10 +69,16 @@ impl X64 {
             Srlw => self.shift_variable(Shift::Shr, W32, op),
             Sraw => self.shift_variable(Shift::Sar, W32, op),
             Addiw => {
-                match pinned(op.rs1) {
+                match self.pinned(op.rs1) {
+                    Some(host) if op.imm == 0 => {
+                        let to = self.result(op.rd);
+                        self.assembler.extend_signed(4, to, Place::Register(host));
+                        self.put(op.rd, to);
+                        return true;
+                    }
                     Some(host) => self.assembler.lea(RAX, Place::Memory(host, op.imm)),
                     None => {
-                        self.assembler.load(W32, RAX, place(op.rs1));
+                        self.assembler.load(W32, RAX, self.place(op.rs1));
                         if op.imm != 0 {
                             self.assembler.alu_immediate(
                                 Alu::Add,
@@ -86,34 +92,54 @@ impl X64 {
                 self.put_word(op.rd);
             }
             Addw | Subw => {
-                self.assembler.load(W32, RAX, place(op.rs1));
                 let alu = if op.kind == Addw { Alu::Add } else { Alu::Sub };
-                self.assembler.alu(alu, W32, RAX, place(op.rs2));
-                self.put_word(op.rd);
+                let second = self.place(op.rs2);
+                match self.pinned(op.rd).filter(|_| op.rd == op.rs1) {
+                    Some(to) => {
+                        self.assembler.alu(alu, W32, to, second);
+                        self.assembler.extend_signed(4, to, Place::Register(to));
+                    }
+                    None => {
+                        let first = self.place(op.rs1);
+                        self.assembler.load(W32, RAX, first);
+                        self.assembler.alu(alu, W32, RAX, second);
+                        self.put_word(op.rd);
+                    }
+                }
             }
-            Mul => {
-                self.assembler.load(W64, RAX, place(op.rs1));
-                self.assembler.multiply(W64, RAX, place(op.rs2));
-                self.put(op.rd, RAX);
-            }
-            Mulw => {
-                self.assembler.load(W32, RAX, place(op.rs1));
-                self.assembler.multiply(W32, RAX, place(op.rs2));
-                self.put_word(op.rd);
+            Mul | Mulw => {
+                let width = if op.kind == Mul { W64 } else { W32 };
+                let second = self.place(op.rs2);
+                let to = self
+                    .pinned(op.rd)
+                    .filter(|_| op.rd == op.rs1)
+                    .unwrap_or(RAX);
+                if to == RAX {
+                    let first = self.place(op.rs1);
+                    self.assembler.load(width, RAX, first);
+                }
+                self.assembler.multiply(width, to, second);
+                if width == W32 {
+                    let result = self.result(op.rd);
+                    self.assembler.extend_signed(4, result, Place::Register(to));
+                    self.put(op.rd, result);
+                } else {
+                    self.put(op.rd, to);
+                }
             }
             Mulh | Mulhu => {
-                self.assembler.load(W64, RAX, place(op.rs1));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
                 self.assembler
-                    .unary(if op.kind == Mulh { 5 } else { 4 }, W64, place(op.rs2));
+                    .unary(if op.kind == Mulh { 5 } else { 4 }, W64, self.place(op.rs2));
                 self.put(op.rd, RDX);
             }
             Mulhsu => {
-                self.assembler.load(W64, RAX, place(op.rs1));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
                 self.assembler.load(W64, RCX, Place::Register(RAX));
-                self.assembler.unary(4, W64, place(op.rs2));
+                self.assembler.unary(4, W64, self.place(op.rs2));
                 self.assembler
                     .shift_immediate(Shift::Sar, W64, Place::Register(RCX), 63);
-                self.assembler.alu(Alu::And, W64, RCX, place(op.rs2));
+                self.assembler.alu(Alu::And, W64, RCX, self.place(op.rs2));
                 self.assembler.alu(Alu::Sub, W64, RDX, Place::Register(RCX));
                 self.put(op.rd, RDX);
             }
@@ -133,7 +159,7 @@ impl X64 {
             Sh2addUw => self.shifted_sum(op, W32, 2),
             Sh3addUw => self.shifted_sum(op, W32, 3),
             SlliUw => {
-                self.assembler.load(W32, RAX, place(op.rs1));
+                self.assembler.load(W32, RAX, self.place(op.rs1));
                 self.assembler
                     .shift_immediate(Shift::Shl, W64, Place::Register(RAX), shamt);
                 self.put(op.rd, RAX);
@@ -141,14 +167,14 @@ impl X64 {
             Andn => {
                 let inverted = self.value(op.rs2, RCX);
                 let to = self.result(op.rd);
-                self.assembler.and_not(to, inverted, place(op.rs1));
+                self.assembler.and_not(to, inverted, self.place(op.rs1));
                 self.put(op.rd, to);
             }
             Orn | Xnor => {
-                self.assembler.load(W64, RAX, place(op.rs2));
+                self.assembler.load(W64, RAX, self.place(op.rs2));
                 self.assembler.unary(2, W64, Place::Register(RAX));
                 let alu = if op.kind == Orn { Alu::Or } else { Alu::Xor };
-                self.assembler.alu(alu, W64, RAX, place(op.rs1));
+                self.assembler.alu(alu, W64, RAX, self.place(op.rs1));
                 self.put(op.rd, RAX);
             }
             Clz => self.count(LEADING, W64, op),
@@ -166,13 +192,13 @@ impl X64 {
                 self.assembler.extend_signed(
                     if op.kind == SextB { 1 } else { 2 },
                     to,
-                    place(op.rs1),
+                    self.place(op.rs1),
                 );
                 self.put(op.rd, to);
             }
             ZextH => {
                 let to = self.result(op.rd);
-                self.assembler.extend_zero(2, to, place(op.rs1));
+                self.assembler.extend_zero(2, to, self.place(op.rs1));
                 self.put(op.rd, to);
             }
             Rol => self.rotate(Shift::Rol, W64, op),
@@ -190,7 +216,7 @@ impl X64 {
                 self.put(op.rd, RAX);
             }
             Rev8 => {
-                self.assembler.load(W64, RAX, place(op.rs1));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
                 self.assembler.byte_swap(RAX);
                 self.put(op.rd, RAX);
             }
@@ -203,13 +229,13 @@ impl X64 {
             Bext => {
                 let count = self.value(op.rs2, RCX);
                 self.assembler
-                    .shift_by(Shift::Shr, W64, RAX, place(op.rs1), count);
+                    .shift_by(Shift::Shr, W64, RAX, self.place(op.rs1), count);
                 self.assembler
                     .alu_immediate(Alu::And, W32, Place::Register(RAX), 1);
                 self.put(op.rd, RAX);
             }
             Bexti => {
-                self.assembler.load(W64, RAX, place(op.rs1));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
                 self.assembler
                     .shift_immediate(Shift::Shr, W64, Place::Register(RAX), shamt);
                 self.assembler
@@ -217,8 +243,8 @@ impl X64 {
                 self.put(op.rd, RAX);
             }
             CzeroEqz | CzeroNez => {
-                self.assembler.load(W64, RCX, place(op.rs2));
-                self.assembler.load(W64, RAX, place(op.rs1));
+                self.assembler.load(W64, RCX, self.place(op.rs2));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
                 self.assembler.constant(RDX, 0);
                 self.assembler.test(W64, RCX, RCX);
                 let zero = if op.kind == CzeroEqz {
@@ -251,14 +277,14 @@ impl X64 {
 
     fn compare_places(&mut self, first: u8, second: u8) {
         let first = self.value(first, RAX);
-        self.assembler.alu(Alu::Cmp, W64, first, place(second));
+        self.assembler.alu(Alu::Cmp, W64, first, self.place(second));
     }
 
     fn add_immediate(&mut self, op: &Op) {
-        match (pinned(op.rd), pinned(op.rs1)) {
+        match (self.pinned(op.rd), self.pinned(op.rs1)) {
             (_, _) if op.rd == op.rs1 => {
                 self.assembler
-                    .alu_immediate(Alu::Add, W64, place(op.rd), op.imm)
+                    .alu_immediate(Alu::Add, W64, self.place(op.rd), op.imm)
             }
             (Some(to), Some(from)) => self.assembler.lea(to, Place::Memory(from, op.imm)),
             (None, Some(from)) => {
@@ -267,7 +293,7 @@ impl X64 {
             }
             (_, None) => {
                 let to = self.result(op.rd);
-                self.assembler.load(W64, to, place(op.rs1));
+                self.assembler.load(W64, to, self.place(op.rs1));
                 self.assembler
                     .alu_immediate(Alu::Add, W64, Place::Register(to), op.imm);
                 self.put(op.rd, to);
@@ -277,38 +303,40 @@ impl X64 {
 
     fn immediate(&mut self, alu: Alu, op: &Op) {
         if op.rd == op.rs1 {
-            self.assembler.alu_immediate(alu, W64, place(op.rd), op.imm);
+            self.assembler
+                .alu_immediate(alu, W64, self.place(op.rd), op.imm);
             return;
         }
         let to = self.result(op.rd);
-        self.assembler.mov(to, place(op.rs1));
+        self.assembler.mov(to, self.place(op.rs1));
         self.assembler
             .alu_immediate(alu, W64, Place::Register(to), op.imm);
         self.put(op.rd, to);
     }
 
     fn binary(&mut self, alu: Alu, commutes: bool, op: &Op) {
-        match pinned(op.rd) {
-            Some(to) if op.rd == op.rs1 => self.assembler.alu(alu, W64, to, place(op.rs2)),
+        match self.pinned(op.rd) {
+            Some(to) if op.rd == op.rs1 => self.assembler.alu(alu, W64, to, self.place(op.rs2)),
             Some(to) if op.rd == op.rs2 && commutes => {
-                self.assembler.alu(alu, W64, to, place(op.rs1))
+                self.assembler.alu(alu, W64, to, self.place(op.rs1))
             }
             Some(to) if op.rd != op.rs2 => {
-                if let (Alu::Add, Some(first), Some(second)) = (alu, pinned(op.rs1), pinned(op.rs2))
+                if let (Alu::Add, Some(first), Some(second)) =
+                    (alu, self.pinned(op.rs1), self.pinned(op.rs2))
                 {
                     self.assembler.lea(to, Place::Indexed(first, second, 0));
                 } else {
-                    self.assembler.mov(to, place(op.rs1));
-                    self.assembler.alu(alu, W64, to, place(op.rs2));
+                    self.assembler.mov(to, self.place(op.rs1));
+                    self.assembler.alu(alu, W64, to, self.place(op.rs2));
                 }
             }
             None if op.rd == op.rs1 => {
                 let second = self.value(op.rs2, RAX);
-                self.assembler.alu_to(alu, W64, place(op.rd), second);
+                self.assembler.alu_to(alu, W64, self.place(op.rd), second);
             }
             _ => {
-                self.assembler.load(W64, RAX, place(op.rs1));
-                self.assembler.alu(alu, W64, RAX, place(op.rs2));
+                self.assembler.load(W64, RAX, self.place(op.rs1));
+                self.assembler.alu(alu, W64, RAX, self.place(op.rs2));
                 self.put(op.rd, RAX);
             }
         }
@@ -316,7 +344,7 @@ impl X64 {
 
     fn shift_constant(&mut self, shift: Shift, width: Width, op: &Op, count: u8) {
         if width == W32 {
-            self.assembler.load(W32, RAX, place(op.rs1));
+            self.assembler.load(W32, RAX, self.place(op.rs1));
             if count != 0 {
                 self.assembler
                     .shift_immediate(shift, W32, Place::Register(RAX), count);
@@ -324,10 +352,10 @@ impl X64 {
             self.put_word(op.rd);
         } else if op.rd == op.rs1 {
             self.assembler
-                .shift_immediate(shift, W64, place(op.rd), count);
+                .shift_immediate(shift, W64, self.place(op.rd), count);
         } else {
             let to = self.result(op.rd);
-            self.assembler.mov(to, place(op.rs1));
+            self.assembler.mov(to, self.place(op.rs1));
             self.assembler
                 .shift_immediate(shift, W64, Place::Register(to), count);
             self.put(op.rd, to);
@@ -338,19 +366,19 @@ impl X64 {
         let count = self.value(op.rs2, RCX);
         if width == W32 {
             self.assembler
-                .shift_by(shift, W32, RAX, place(op.rs1), count);
+                .shift_by(shift, W32, RAX, self.place(op.rs1), count);
             self.put_word(op.rd);
         } else {
             let to = self.result(op.rd);
             self.assembler
-                .shift_by(shift, W64, to, place(op.rs1), count);
+                .shift_by(shift, W64, to, self.place(op.rs1), count);
             self.put(op.rd, to);
         }
     }
 
     fn rotate(&mut self, shift: Shift, width: Width, op: &Op) {
-        self.assembler.load(W64, RCX, place(op.rs2));
-        self.assembler.load(W64, RAX, place(op.rs1));
+        self.assembler.load(W64, RCX, self.place(op.rs2));
+        self.assembler.load(W64, RAX, self.place(op.rs1));
         self.assembler
             .shift_by_cl(shift, width, Place::Register(RAX));
         if width == W32 {
@@ -361,46 +389,47 @@ impl X64 {
     }
 
     fn shifted_sum(&mut self, op: &Op, width: Width, shift: u8) {
-        self.assembler.load(width, RAX, place(op.rs1));
+        self.assembler.load(width, RAX, self.place(op.rs1));
         if shift != 0 {
             self.assembler
                 .shift_immediate(Shift::Shl, W64, Place::Register(RAX), shift);
         }
-        self.assembler.alu(Alu::Add, W64, RAX, place(op.rs2));
+        self.assembler.alu(Alu::Add, W64, RAX, self.place(op.rs2));
         self.put(op.rd, RAX);
     }
 
     fn count(&mut self, opcode: u8, width: Width, op: &Op) {
         let to = self.result(op.rd);
-        self.assembler.count_bits(opcode, width, to, place(op.rs1));
+        self.assembler
+            .count_bits(opcode, width, to, self.place(op.rs1));
         self.put(op.rd, to);
     }
 
     /// The second source instead of the first if the first compares so to it.
     fn choose(&mut self, condition: Condition, op: &Op) {
-        self.assembler.load(W64, RAX, place(op.rs1));
-        self.assembler.alu(Alu::Cmp, W64, RAX, place(op.rs2));
+        self.assembler.load(W64, RAX, self.place(op.rs1));
+        self.assembler.alu(Alu::Cmp, W64, RAX, self.place(op.rs2));
         self.assembler
-            .conditional_move(condition, RAX, place(op.rs2));
+            .conditional_move(condition, RAX, self.place(op.rs2));
         self.put(op.rd, RAX);
     }
 
     fn bit(&mut self, opcode: u8, op: &Op) {
         let number = self.value(op.rs2, RCX);
-        self.assembler.load(W64, RAX, place(op.rs1));
+        self.assembler.load(W64, RAX, self.place(op.rs1));
         self.assembler.bit(opcode, RAX, number);
         self.put(op.rd, RAX);
     }
 
     fn bit_constant(&mut self, bit: u8, op: &Op, number: u8) {
-        self.assembler.load(W64, RAX, place(op.rs1));
+        self.assembler.load(W64, RAX, self.place(op.rs1));
         self.assembler.bit_immediate(bit, RAX, number);
         self.put(op.rd, RAX);
     }
 
     fn divide(&mut self, op: &Op, width: Width, signed: bool, remainder: bool) {
-        self.assembler.load(width, RCX, place(op.rs2));
-        self.assembler.load(width, RAX, place(op.rs1));
+        self.assembler.load(width, RCX, self.place(op.rs2));
+        self.assembler.load(width, RAX, self.place(op.rs1));
         let done = self.assembler.label();
         let zero = self.assembler.label();
         self.assembler.test(width, RCX, RCX);

@@ -347,6 +347,12 @@ impl Assembler {
         self.vex(2, prefix, width == W64, count, 0xf7, to, from);
     }
 
+    /// BMI2's `rorx`: rotates a copy of 32 bits, flags untouched.
+    pub(super) fn rotated(&mut self, to: Reg, from: Place, count: u8) {
+        self.vex(3, 3, false, Reg(0), 0xf0, to, from);
+        self.byte(count);
+    }
+
     /// BMI1's `andn`: `to = !inverted & other`.
     pub(super) fn and_not(&mut self, to: Reg, inverted: Reg, other: Place) {
         self.vex(2, 0, true, inverted, 0xf2, to, other);

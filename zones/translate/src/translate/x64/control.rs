@@ -19,6 +19,11 @@ impl X64 {
             {
                 3
             }
+            [first, second, ..] if self.skipped_one(first, second) => {
+                // Which of two values it has is not known.
+                self.known[usize::from(second.op.rd & 31)] = None;
+                return 2;
+            }
             [step, ..] => {
                 self.step(trace, index, step, head, output);
                 1
@@ -74,8 +79,58 @@ impl X64 {
         };
         self.in_rax = None;
         let to = self.result(first.rd);
-        self.assembler.extend_zero(bytes, to, place(first.rs1));
+        self.assembler.extend_zero(bytes, to, self.place(first.rs1));
         self.put(first.rd, to);
+        true
+    }
+
+    /// A branch over one simple instruction: its result is taken or not, without a jump that could be foretold wrongly.
+    fn skipped_one(&mut self, branch: &Step, step: &Step) -> bool {
+        use Kind::*;
+        let op = &step.op;
+        let Some(condition) = condition(branch.op.kind) else {
+            return false;
+        };
+        if branch.target() != step.following() || op.rd == SINK {
+            return false;
+        }
+        let alu = match op.kind {
+            Mv | Li | Lui => None,
+            Add | Addi => Some(Alu::Add),
+            Sub => Some(Alu::Sub),
+            Xor | Xori => Some(Alu::Xor),
+            Or | Ori => Some(Alu::Or),
+            And | Andi => Some(Alu::And),
+            _ => return false,
+        };
+        self.in_rax = None;
+        if matches!(op.kind, Li | Lui) {
+            self.assembler
+                .constant(RAX, i64::from(op.imm).cast_unsigned());
+        } else {
+            let from = self.place(op.rs1);
+            self.assembler.load(W64, RAX, from);
+        }
+        match (alu, op.kind) {
+            (None, _) => {}
+            (Some(alu), Addi | Xori | Ori | Andi) => {
+                self.assembler
+                    .alu_immediate(alu, W64, Place::Register(RAX), op.imm);
+            }
+            (Some(alu), _) => {
+                let second = self.place(op.rs2);
+                self.assembler.alu(alu, W64, RAX, second);
+            }
+        }
+        self.compare(&branch.op, RCX);
+        // If the branch is taken, the register stays and one instruction less is counted.
+        let old = self.place(op.rd);
+        self.assembler.conditional_move(condition, RAX, old);
+        self.assembler.set(condition, RCX);
+        self.assembler.extend_zero(1, RCX, Place::Register(RCX));
+        self.assembler
+            .alu(Alu::Add, W64, BUDGET, Place::Register(RCX));
+        self.put(op.rd, RAX);
         true
     }
 
@@ -159,12 +214,12 @@ impl X64 {
         }
         self.assembler
             .alu_immediate(Alu::And, W64, Place::Register(RAX), -2);
-        match pinned(op.rd) {
+        match self.pinned(op.rd) {
             Some(host) => self.assembler.constant(host, step.following()),
             None if op.rd == SINK => {}
             None => {
                 self.assembler.constant(RCX, step.following());
-                self.assembler.store(W64, place(op.rd), RCX);
+                self.assembler.store(W64, self.place(op.rd), RCX);
             }
         }
         self.go_to_rax(count, output);
@@ -178,16 +233,8 @@ impl X64 {
         head: Label,
         output: &mut Output<'_>,
     ) {
-        use Kind::*;
         let op = &step.op;
-        let condition = match op.kind {
-            Beq => Condition::Equal,
-            Bne => Condition::NotEqual,
-            Blt => Condition::Less,
-            Bge => Condition::GreaterEqual,
-            Bltu => Condition::Below,
-            _ => Condition::AboveEqual,
-        };
+        let condition = condition(op.kind).unwrap_or(Condition::AboveEqual);
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             // A loop: counted before the comparison, which can then jump straight to the head.
@@ -199,12 +246,12 @@ impl X64 {
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
-            self.compare(op);
+            self.compare(op, RAX);
             self.assembler.jump_if(condition, head);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
-        self.compare(op);
+        self.compare(op, RAX);
         let taken = self.assembler.label();
         self.assembler.jump_if(condition, taken);
         self.cold
@@ -221,13 +268,14 @@ impl X64 {
         }
     }
 
-    /// Compares the two sources.
-    fn compare(&mut self, op: &Op) {
-        let first = self.value(op.rs1, RAX);
+    /// Compares the two sources; the scratch register is for the first.
+    fn compare(&mut self, op: &Op, scratch: Reg) {
+        let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
             self.assembler.test(W64, first, first);
         } else {
-            self.assembler.alu(Alu::Cmp, W64, first, place(op.rs2));
+            let second = self.place(op.rs2);
+            self.assembler.alu(Alu::Cmp, W64, first, second);
         }
     }
 
@@ -243,18 +291,25 @@ impl X64 {
     ) {
         let page = |address: u64| address & !(PAGE_SIZE - 1);
         let near = page(target) == page(trace.start);
+        if near && target == trace.start {
+            self.assembler
+                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
+            let out = output.leave(Leave::Plain { pc: target });
+            let exhausted = self.cold_leave(out);
+            self.assembler.jump_if(Condition::LessEqual, exhausted);
+            return self.assembler.jump(head);
+        }
+        self.exchange_back();
         self.assembler
             .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
         if !near || target <= from {
             let out = output.leave(Leave::Plain { pc: target });
-            let exhausted = self.cold_leave(out);
+            let exhausted = self.cold_leave_as_is(out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
         }
-        if near && target == trace.start {
-            self.assembler.jump(head);
-        } else if near {
+        if near {
             let id = output.next_leave();
-            let unlinked = self.cold_leave(id);
+            let unlinked = self.cold_leave_as_is(id);
             self.assembler.jump(unlinked);
             let at = self.assembler.offset() - 4;
             output.leave(Leave::Link {
@@ -271,7 +326,7 @@ impl X64 {
                 pc: target,
                 patch: Patch::Slot(slot),
             });
-            let unlinked = self.cold_leave(id);
+            let unlinked = self.cold_leave_as_is(id);
             let a = &mut self.assembler;
             a.load(W64, RAX, field(offset_of!(Core, context)));
             a.alu(Alu::Cmp, W64, RAX, Place::Code(slot * SLOT_BYTES));
@@ -282,6 +337,7 @@ impl X64 {
 
     /// Goes on at the address in `rax`.
     fn go_to_rax(&mut self, count: i32, output: &Output<'_>) {
+        self.exchange_back();
         let a = &mut self.assembler;
         let miss = a.label();
         a.alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
@@ -304,4 +360,18 @@ impl X64 {
         a.bind(miss);
         a.jump_to(output.stubs.untranslated);
     }
+}
+
+/// When a branch is taken.
+fn condition(kind: Kind) -> Option<Condition> {
+    use Kind::*;
+    Some(match kind {
+        Beq => Condition::Equal,
+        Bne => Condition::NotEqual,
+        Blt => Condition::Less,
+        Bge => Condition::GreaterEqual,
+        Bltu => Condition::Below,
+        Bgeu => Condition::AboveEqual,
+        _ => return None,
+    })
 }

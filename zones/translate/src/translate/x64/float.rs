@@ -233,7 +233,7 @@ impl X64 {
                 self.floats.forget(op.rd);
             }
             FmvWX => {
-                self.assembler.load(W32, RCX, place(op.rs1));
+                self.assembler.load(W32, RCX, self.place(op.rs1));
                 self.put_single(op.rd);
                 self.floats.forget(op.rd);
             }
@@ -242,7 +242,7 @@ impl X64 {
             FcvtSW if nearest => self.from_integer(false, W32, op),
             FcvtSL if nearest => self.from_integer(false, W64, op),
             FcvtDWu => {
-                self.assembler.load(W32, RAX, place(op.rs1));
+                self.assembler.load(W32, RAX, self.place(op.rs1));
                 self.assembler.vector(0xef, XMM0, XMM0);
                 self.assembler
                     .scalar_wide(true, FROM_INTEGER, XMM0, Place::Register(RAX));
@@ -439,10 +439,10 @@ impl X64 {
         self.assembler.vector(0xef, XMM0, XMM0);
         if width == W64 {
             self.assembler
-                .scalar_wide(double, FROM_INTEGER, XMM0, place(op.rs1));
+                .scalar_wide(double, FROM_INTEGER, XMM0, self.place(op.rs1));
         } else {
             self.assembler
-                .scalar(double, FROM_INTEGER, XMM0, place(op.rs1));
+                .scalar(double, FROM_INTEGER, XMM0, self.place(op.rs1));
         }
         self.write_float(double, op.rd);
     }

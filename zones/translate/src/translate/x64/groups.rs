@@ -133,6 +133,11 @@ impl Groups {
         }
     }
 
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     pub(super) fn role(&self, index: usize) -> Role {
         match self.of_step.get(index).copied().flatten() {
             None => Role::Alone,

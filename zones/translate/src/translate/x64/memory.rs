@@ -3,42 +3,68 @@
 use super::groups::{Role, access};
 use super::*;
 
+/// An access of a loop that remembers its last page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refill {
+    address: Reg,
+    size: i32,
+    store: bool,
+    slot: usize,
+}
+
+/// Pairs of slots that are still free.
+#[derive(Debug, Default)]
+pub(super) struct LoopSlots {
+    next: usize,
+    end: usize,
+}
+
+impl LoopSlots {
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.next;
+        self.next += 2;
+        (slot < self.end).then_some(slot)
+    }
+}
+
 impl X64 {
-    /// The guest address of an access into `rax`.
-    fn address(&mut self, base: u8, offset: i32) {
-        match pinned(base) {
+    /// A register with the guest address of an access: `rax`, or the base itself if there is no offset.
+    fn address(&mut self, base: u8, offset: i32) -> Reg {
+        match self.pinned(base) {
+            Some(host) if offset == 0 => return host,
             Some(host) => self.assembler.lea(RAX, Place::Memory(host, offset)),
             None if base == 0 => self
                 .assembler
                 .constant(RAX, i64::from(offset).cast_unsigned()),
             None => {
-                self.assembler.load(W64, RAX, place(base));
+                let from = self.place(base);
+                self.assembler.load(W64, RAX, from);
                 if offset != 0 {
                     self.assembler
                         .alu_immediate(Alu::Add, W64, Place::Register(RAX), offset);
                 }
             }
         }
+        RAX
     }
 
-    /// Goes to `miss` unless the translation for the guest address in `rax` is cached and the address is a multiple of the
-    /// size. Leaves the offset of the entry in `rcx`; changes `rdx`.
-    fn check(&mut self, size: i32, store: bool, miss: Label) {
+    /// Goes to `miss` unless the translation for this guest address is cached and the address is a multiple of the size.
+    /// Leaves the offset of the entry in `rcx`; changes `rdx`.
+    fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
         let a = &mut self.assembler;
-        a.load(W32, RCX, Place::Register(RAX));
-        a.load(W64, RDX, Place::Register(RAX));
-        a.shift_immediate(Shift::Shr, W32, Place::Register(RCX), 12 - mmu::ENTRY_SHIFT);
-        a.alu_immediate(
-            Alu::And,
-            W64,
-            Place::Register(RDX),
-            -(PAGE_SIZE as i32) | (size - 1),
-        );
+        a.rotated(RCX, Place::Register(address), 12 - mmu::ENTRY_SHIFT);
+        a.load(W64, RDX, Place::Register(address));
         a.alu_immediate(
             Alu::And,
             W32,
             Place::Register(RCX),
             (mmu::WAYS as i32 - 1) << mmu::ENTRY_SHIFT,
+        );
+        a.alu_immediate(
+            Alu::And,
+            W64,
+            Place::Register(RDX),
+            -(PAGE_SIZE as i32) | (size - 1),
         );
         a.alu(
             Alu::Cmp,
@@ -49,14 +75,116 @@ impl X64 {
         a.jump_if(Condition::NotEqual, miss);
     }
 
-    /// From the guest address in `rax` to the host's.
-    fn add_host(&mut self, store: bool) {
-        self.assembler.alu(
-            Alu::Add,
+    /// From the guest address to the host's, in `rax`, after [`X64::check`].
+    fn add_host(&mut self, address: Reg, store: bool) {
+        let host = Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST);
+        if address == RAX {
+            self.assembler.alu(Alu::Add, W64, RAX, host);
+        } else {
+            self.assembler.load(W64, RAX, host);
+            self.assembler
+                .alu(Alu::Add, W64, RAX, Place::Register(address));
+        }
+    }
+
+    /// The same, as a place.
+    fn host_place(&mut self, address: Reg, store: bool) -> Place {
+        if address == RAX {
+            self.add_host(address, store);
+            return Place::Memory(RAX, 0);
+        }
+        self.assembler.load(
             W64,
             RAX,
             Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
         );
+        Place::Indexed(RAX, address, 0)
+    }
+
+    /// In a loop: the page of an access's last turn is remembered in two slots of the stack frame, its address and what
+    /// leads to the host's.
+    fn check_last_page(
+        &mut self,
+        address: Reg,
+        size: i32,
+        store: bool,
+        slow: Label,
+        slot: usize,
+    ) -> Place {
+        let (refill, hit) = (self.assembler.label(), self.assembler.label());
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(address));
+        a.alu_immediate(
+            Alu::And,
+            W64,
+            Place::Register(RDX),
+            -(PAGE_SIZE as i32) | (size - 1),
+        );
+        a.alu(Alu::Cmp, W64, RDX, group_slot(slot));
+        a.jump_if(Condition::NotEqual, refill);
+        self.cold.push(Cold::Refill(
+            refill,
+            hit,
+            slow,
+            Refill {
+                address,
+                size,
+                store,
+                slot,
+            },
+        ));
+        a.bind(hit);
+        if address == RAX {
+            a.alu(Alu::Add, W64, RAX, group_slot(slot + 1));
+            return Place::Memory(RAX, 0);
+        }
+        a.load(W64, RAX, group_slot(slot + 1));
+        Place::Indexed(RAX, address, 0)
+    }
+
+    /// The part of it that is run when the page is another.
+    pub(super) fn refill(&mut self, refill: Refill, slow: Label) {
+        let Refill {
+            address,
+            size,
+            store,
+            slot,
+        } = refill;
+        self.check(address, size, store, slow);
+        let a = &mut self.assembler;
+        a.store(W64, group_slot(slot), RDX);
+        a.load(
+            W64,
+            RCX,
+            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
+        );
+        a.store(W64, group_slot(slot + 1), RCX);
+    }
+
+    /// Reserves slots for the accesses of a loop that stand alone, and marks them as empty.
+    pub(super) fn prepare_loop(&mut self, trace: &Trace) {
+        self.loop_slots = LoopSlots::default();
+        let is_plain =
+            |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
+        if !loops::is_loop(trace) || !trace.steps.iter().all(is_plain) {
+            return;
+        }
+        let first = self.groups.len();
+        let alone = (0..trace.steps.len())
+            .filter(|index| {
+                access(trace.steps[*index].op.kind).is_some()
+                    && self.groups.role(*index) == Role::Alone
+            })
+            .count();
+        let count = alone.min((GROUP_SLOTS - first) / 2);
+        self.loop_slots = LoopSlots {
+            next: first,
+            end: first + 2 * count,
+        };
+        for slot in (first..first + 2 * count).step_by(2) {
+            // No page's address.
+            self.assembler.store_constant(group_slot(slot), -1);
+        }
     }
 
     /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
@@ -68,10 +196,10 @@ impl X64 {
         });
         let misfit = self.cold_leave(misfit);
         let g = self.groups.group(group).clone();
-        self.address(g.base, g.anchor);
-        self.check(g.size, g.store, misfit);
+        let address = self.address(g.base, g.anchor);
+        self.check(address, g.size, g.store, misfit);
         let a = &mut self.assembler;
-        a.load(W32, RDX, Place::Register(RAX));
+        a.load(W32, RDX, Place::Register(address));
         a.alu_immediate(Alu::And, W32, Place::Register(RDX), PAGE_SIZE as i32 - 1);
         if g.low != g.anchor {
             a.alu_immediate(Alu::Add, W32, Place::Register(RDX), g.low - g.anchor);
@@ -83,7 +211,7 @@ impl X64 {
             PAGE_SIZE as i32 - (g.high - g.low),
         );
         a.jump_if(Condition::Above, misfit);
-        self.add_host(g.store);
+        self.add_host(address, g.store);
         if g.anchor != 0 {
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(RAX), g.anchor);
@@ -104,10 +232,15 @@ impl X64 {
             Role::Alone => {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
-                self.address(op.rs1, op.imm);
-                self.check(size, store, slow);
-                self.add_host(store);
-                return (Place::Memory(RAX, 0), Some(back));
+                let address = self.address(op.rs1, op.imm);
+                let Some(slot) = self.loop_slots.next() else {
+                    self.check(address, size, store, slow);
+                    return (self.host_place(address, store), Some(back));
+                };
+                return (
+                    self.check_last_page(address, size, store, slow, slot),
+                    Some(back),
+                );
             }
             Role::First(group) => {
                 self.check_group(group, index, step, output);
@@ -137,7 +270,7 @@ impl X64 {
             self.check_float(index, step, output);
         }
         let (from, back) = self.reach(index, step, in_rax, output);
-        let to = pinned(op.rd).unwrap_or(RCX);
+        let to = self.pinned(op.rd).unwrap_or(RCX);
         let a = &mut self.assembler;
         match op.kind {
             Lb => a.extend_signed(1, to, from),
@@ -216,11 +349,12 @@ impl X64 {
             _ => return self.site(index, step, output),
         };
         let (slow, back) = self.cold_site(index, step, output);
-        self.address(op.rs1, 0);
-        self.check(if width == W32 { 4 } else { 8 }, true, slow);
-        self.add_host(true);
+        let address = self.address(op.rs1, 0);
+        self.check(address, if width == W32 { 4 } else { 8 }, true, slow);
+        self.add_host(address, true);
+        let operand = self.place(op.rs2);
         let a = &mut self.assembler;
-        a.load(W64, RCX, place(op.rs2));
+        a.load(W64, RCX, operand);
         if matches!(op.kind, AmoaddW | AmoaddD) {
             a.locked_add(width, Place::Memory(RAX, 0), RCX);
         } else {

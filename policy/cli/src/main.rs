@@ -1,5 +1,7 @@
 //! The commands `policy` and `audit` alone, without the endpoint: for machines on which policies are written and signed.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use bulkhead_policy_cli::{AuditCommand, PolicyCommand};

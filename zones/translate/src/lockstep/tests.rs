@@ -1,0 +1,162 @@
+//! Random instruction streams under page tables, at page edges, with faults and interrupts all the time.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::memory::Ram;
+use crate::port::HartPort;
+use crate::testing::assemble::*;
+use crate::testing::random::Random;
+use crate::testing::stream::{Extras, Stream};
+use crate::testing::{Device, TRANSLATE, fill, hart_with, place, ram, read};
+
+const BASE: u64 = 0x8000_0000;
+const LENGTH: usize = 2 << 20;
+const TABLES: u64 = BASE + 0x1_0000;
+const HANDLER: u64 = BASE + 0x2_0000;
+/// Frames of code and data, and where they appear: the first two GiB of addresses, so that constants are short.
+const CODE: u64 = BASE + 0x4_0000;
+const DATA: u64 = BASE + 0x10_0000;
+const CODE_AT: u64 = 0x1_0000;
+const DATA_AT: u64 = 0x8_0000;
+const DATA_PAGES: u64 = 8;
+
+struct Side {
+    ram: Ram,
+    hart: Hart,
+    port: Arc<HartPort>,
+}
+
+impl Side {
+    fn new(translate: bool) -> Self {
+        let (ram, port) = (ram(BASE, LENGTH), Arc::<HartPort>::default());
+        TRANSLATE.set(translate);
+        let hart = hart_with(&ram, Arc::<Device>::default(), Arc::clone(&port));
+        Self { ram, hart, port }
+    }
+
+    /// An entry of the one table of 4 KiB pages.
+    fn map(&self, address: u64, physical: u64, flags: u64) {
+        self.ram.store(
+            TABLES + 0x2000 + (address >> 12 & 511) * 8,
+            physical >> 12 << 10 | flags,
+        );
+    }
+
+    fn prepare(&mut self, code: &[u8]) {
+        self.ram.store(TABLES, (TABLES + 0x1000) >> 12 << 10 | 1);
+        self.ram.store(TABLES + 2 * 8, BASE >> 12 << 10 | 0xcf);
+        self.ram
+            .store(TABLES + 0x1000, (TABLES + 0x2000) >> 12 << 10 | 1);
+        self.map(0, DATA + 0x2_0000, 0xc7);
+        // Frames in reverse order: neighbours by address are none in memory.
+        let pages = code.len() as u64 / 4096 + 1;
+        for page in 0..pages {
+            let frame = CODE + (pages - 1 - page) * 4096;
+            self.map(CODE_AT + page * 4096, frame, 0xcb);
+            let start = (page * 4096) as usize;
+            fill(&self.ram, frame, &code[start..code.len().min(start + 4096)]);
+        }
+        // Interrupts set the timer anew; what faulted is skipped.
+        let handler = [
+            sd(29, 0, 0x100),
+            sd(30, 0, 0x108),
+            csrrs(29, 0x142, 0),
+            branch(5, 29, 0, 20),
+            csrrs(30, 0xc01, 0),
+            addi(30, 30, 300),
+            csrrw(0, 0x14d, 30),
+            jal(0, 36),
+            csrrs(29, 0x141, 0),
+            i_type(0x03, 5, 30, 29, 0),
+            i_type(0x13, 7, 30, 30, 3),
+            i_type(0x13, 3, 30, 30, 3),
+            i_type(0x13, 1, 30, 30, 1),
+            r_type(0x33, 0, 0x20, 29, 29, 30),
+            addi(29, 29, 4),
+            csrrw(0, 0x141, 29),
+            ld(29, 0, 0x100),
+            ld(30, 0, 0x108),
+            SRET,
+        ];
+        place(&self.ram, HANDLER, &handler);
+        let core = &mut self.hart.core;
+        core.mmu.set_satp(8 << 60 | TABLES >> 12);
+        core.stvec = HANDLER;
+        core.sie = crate::port::STIP;
+        core.stimecmp = 500;
+        core.status = crate::csr::status::FS | crate::csr::status::SIE;
+        core.status_changed();
+        core.change_context();
+    }
+}
+
+#[test]
+fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
+    let (mut instructions, mut traps) = (0, 0);
+    for seed in 0..24 {
+        let mut stream = Stream::new(seed, Extras { conditional: true });
+        let mut code = stream.code(2500);
+        code.extend(ECALL.to_le_bytes());
+        let mut random = Random::new(seed ^ 0x5eed);
+        let mut sides = [Side::new(true), Side::new(false)];
+        for side in &mut sides {
+            side.prepare(&code);
+        }
+        for _ in 0..24 {
+            // Other rights for some pages, other registers; pointers near page edges.
+            for _ in 0..3 {
+                let (page, frame) = (random.below(DATA_PAGES), random.below(DATA_PAGES));
+                let flags = random.pick(&[0xc7, 0xc7, 0xc7, 0x07, 0x43, 0xc3, 0, 0xd7]);
+                for side in &sides {
+                    side.map(DATA_AT + page * 4096, DATA + frame * 4096, flags);
+                }
+            }
+            let mut state = [0; 32];
+            for register in &mut state {
+                *register = random.integer();
+            }
+            for pointer in [2, 8, 31] {
+                let edge = DATA_AT + random.below(DATA_PAGES - 2) * 4096 + 4096;
+                state[pointer] =
+                    (edge + random.below(4096) - 2048) & !random.pick(&[0, 1, 7, 7, 63]);
+            }
+            state[31] &= !7;
+            for side in &mut sides {
+                side.port.ask_fence();
+                for (register, value) in state.iter().enumerate().skip(1) {
+                    side.hart.set_register(register, *value);
+                }
+                side.hart.core.pc = CODE_AT;
+            }
+            let [leader, follower] = &mut sides;
+            // No stream runs this long.
+            let end = leader.hart.retired() + 500_000;
+            loop {
+                assert!(
+                    leader.hart.retired() < end,
+                    "seed {seed}: lost at {:#x}",
+                    leader.hart.pc()
+                );
+                let slice = random.pick(&[1, 7, 60, 1000, 20_000]);
+                match step(&mut leader.hart, &mut follower.hart, slice) {
+                    Ok(Step::Slice) => {}
+                    Ok(Step::Exit(Exit::SupervisorCall)) => break,
+                    Ok(other) => panic!("{other:?}"),
+                    Err(divergence) => panic!("seed {seed}: {divergence}"),
+                }
+            }
+        }
+        let [leader, follower] = &sides;
+        assert!(
+            read(&leader.ram, BASE, LENGTH as u64) == read(&follower.ram, BASE, LENGTH as u64),
+            "seed {seed}: memory"
+        );
+        instructions += leader.hart.retired();
+        traps += leader.hart.core.traps;
+    }
+    assert!(
+        instructions > 2_000_000 && traps > 50_000,
+        "{instructions} instructions, {traps} traps"
+    );
+}
