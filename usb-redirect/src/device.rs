@@ -131,8 +131,8 @@ impl Description {
         setting.class.is_hid().then(|| report.layout.clone())
     }
 
-    /// How many transfers a polling thread keeps in flight: enough that the device is polled for 50 ms while the thread does not run,
-    /// because a device itself holds a single report. At least 4, at most 64.
+    /// How many transfers a polling thread keeps in flight: enough that the device is polled for 100 ms while the thread does not run,
+    /// because a device itself holds a single report. At least 4, at most 128.
     #[must_use]
     pub fn transfers_in_flight(&self, endpoint: EndpointAddress) -> usize {
         let interval = self
@@ -141,9 +141,9 @@ impl Description {
             .map_or(1000, |(_, endpoint)| {
                 self.speed.interval_micros(endpoint.interval)
             });
-        usize::try_from(50_000 / interval.max(1))
-            .unwrap_or(64)
-            .clamp(4, 64)
+        usize::try_from(100_000 / interval.max(1))
+            .unwrap_or(128)
+            .clamp(4, 128)
     }
 
     /// What a person would call it.

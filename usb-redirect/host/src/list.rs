@@ -8,7 +8,7 @@ use hidapi::HidApi;
 use rusb::UsbContext;
 use usb_redirect::descriptor::{ClassTriple, Speed};
 use usb_redirect::device::clean_name;
-use usb_redirect::report::{MAX_DESCRIPTOR_BYTES, Usage};
+use usb_redirect::report::{MAX_DESCRIPTOR_BYTES, ReportDescriptor, Usage};
 
 use crate::HostError;
 use crate::device::{MAX_DESCRIPTORS, speed, split_descriptors};
@@ -111,6 +111,11 @@ fn describe(device: &rusb::Device<rusb::Context>, hid: Option<&HidApi>) -> Optio
                 .iter()
                 .filter(|info| info.interface_number() == i32::from(number))
                 .collect();
+            let report = hid.and_then(|hid| report_descriptor(hid, mine.first()?));
+            // hidapi names inner collections too; only the outermost say what may pass.
+            let parsed = report
+                .as_deref()
+                .and_then(|report| ReportDescriptor::parse(report).ok());
             ListedInterface {
                 number,
                 class: ClassTriple {
@@ -118,11 +123,19 @@ fn describe(device: &rusb::Device<rusb::Context>, hid: Option<&HidApi>) -> Optio
                     subclass: setting.sub_class_code(),
                     protocol: setting.protocol_code(),
                 },
-                usages: mine
-                    .iter()
-                    .map(|info| Usage::new(info.usage_page(), info.usage()))
-                    .collect(),
-                report: hid.and_then(|hid| report_descriptor(hid, mine.first()?)),
+                usages: parsed.map_or_else(
+                    || {
+                        let usage = |info: &&&hidapi::DeviceInfo| {
+                            Usage::new(info.usage_page(), info.usage())
+                        };
+                        mine.iter().map(usage).collect()
+                    },
+                    |report| {
+                        let applications = report.applications().iter();
+                        applications.map(|application| application.usage).collect()
+                    },
+                ),
+                report,
             }
         })
         .collect();

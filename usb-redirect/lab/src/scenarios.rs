@@ -11,7 +11,8 @@ use usb_redirect::desktop::{self, Vhci};
 use usb_redirect::device::{DescriptionFile, Device, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::setup::EndpointAddress;
-use usb_redirect_host::{DeviceNode, UsbDevice};
+use usb_redirect::stream::Outcome;
+use usb_redirect_host::{DeviceNode, HidrawDevice, UsbDevice};
 
 use crate::evdev::{self, Input, KEY, LED, RELATIVE};
 use crate::gadget::{Function, Gadget, usb_node, wait};
@@ -148,6 +149,25 @@ pub fn gadget() -> Result<()> {
     let own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)?;
     println!("LAB the kernel has the gadget as {}", own.path.display());
 
+    let listed = usb_redirect_host::list()?;
+    let mine = listed
+        .iter()
+        .find(|device| device.node == node)
+        .context("the list has no gadget")?;
+    let usages: Vec<String> = mine
+        .interfaces
+        .iter()
+        .flat_map(|interface| &interface.usages)
+        .map(ToString::to_string)
+        .collect();
+    ensure!(usages == ["0001:0006", "0001:0002"], "usages {usages:?}");
+    ensure!(
+        mine.title == "Bulkhead Gadget" && mine.serial == "0002",
+        "{mine:?}"
+    );
+    println!("LAB listed {} at {} with {usages:?}", mine.title, mine.port);
+    from_hidraw(&mut gadget)?;
+
     let device = Arc::new(UsbDevice::open(DeviceNode::open(&node)?, "1-1")?);
     println!("LAB took {} by libusb", device.description().title());
     wait(PATIENCE, || own.is_gone().then_some(()))
@@ -201,6 +221,27 @@ pub fn gadget() -> Result<()> {
         .context("the keyboard stayed after unplugging")?;
     ensure!(redirection.end()? == End::Unplugged);
     println!("LAB unplugged");
+    Ok(())
+}
+
+/// The gadget's mouse by hidraw, which leaves it with the kernel.
+fn from_hidraw(gadget: &mut Gadget) -> Result<()> {
+    let device = HidrawDevice::open(c"/dev/hidraw1")?;
+    let mut poller = device
+        .poller(EndpointAddress(0x81))
+        .map_err(|outcome| anyhow::anyhow!("no poller: {outcome:?}"))?;
+    let mut report = [0; 8];
+    for step in 1..20 {
+        gadget.send(1, &[0, step, 0, 0])?;
+        let got = poller.poll(&mut report, true);
+        ensure!(
+            got == Ok(4) && report[1] == step,
+            "hidraw: {got:?} {report:?}"
+        );
+    }
+    poller.interrupter().interrupt();
+    ensure!(poller.poll(&mut report, true) == Err(Outcome::Cancelled));
+    println!("LAB 19 reports came by hidraw");
     Ok(())
 }
 

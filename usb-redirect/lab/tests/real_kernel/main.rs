@@ -41,6 +41,8 @@ fn a_device_of_the_kernels_own_stack_is_taken_and_redirected() {
     let mut machine = Machine::start("gadget", &modules, &[]);
     machine.finish();
     for line in [
+        "listed Bulkhead Gadget at",
+        "19 reports came by hidraw",
         "took Bulkhead Gadget by libusb",
         "100 keys went down and up in order",
         "500 motions in order",
