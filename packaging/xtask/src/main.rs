@@ -28,13 +28,87 @@ cargo xtask COMMAND
 
 /// A benchmark by its name: the package that holds it, and its arguments to cargo.
 const BENCHES: &[(&str, &[&str])] = &[
-    ("compositor", &["bench", "--package", "compositor", "--bench", "compositor", "--"]),
-    ("policy", &["run", "--release", "--package", "policy-oracle", "--bin", "policy-bench", "--"]),
-    ("softfloat", &["bench", "--package", "zone-softfloat", "--bench", "operations", "--"]),
-    ("translate", &["run", "--release", "--package", "zone-machine", "--example", "translate_bench", "--"]),
-    ("usb", &["run", "--release", "--package", "usb-lab", "--bin", "usb-bench", "--"]),
-    ("virtio", &["bench", "--package", "zone-virtio", "--bench", "devices", "--"]),
-    ("zones", &["run", "--release", "--package", "e2e", "--bin", "measure", "--"]),
+    (
+        "compositor",
+        &[
+            "bench",
+            "--package",
+            "compositor",
+            "--bench",
+            "compositor",
+            "--",
+        ],
+    ),
+    (
+        "policy",
+        &[
+            "run",
+            "--release",
+            "--package",
+            "policy-oracle",
+            "--bin",
+            "policy-bench",
+            "--",
+        ],
+    ),
+    (
+        "softfloat",
+        &[
+            "bench",
+            "--package",
+            "zone-softfloat",
+            "--bench",
+            "operations",
+            "--",
+        ],
+    ),
+    (
+        "translate",
+        &[
+            "run",
+            "--release",
+            "--package",
+            "zone-machine",
+            "--example",
+            "translate_bench",
+            "--",
+        ],
+    ),
+    (
+        "usb",
+        &[
+            "run",
+            "--release",
+            "--package",
+            "usb-lab",
+            "--bin",
+            "usb-bench",
+            "--",
+        ],
+    ),
+    (
+        "virtio",
+        &[
+            "bench",
+            "--package",
+            "zone-virtio",
+            "--bench",
+            "devices",
+            "--",
+        ],
+    ),
+    (
+        "zones",
+        &[
+            "run",
+            "--release",
+            "--package",
+            "e2e",
+            "--bin",
+            "measure",
+            "--",
+        ],
+    ),
 ];
 
 fn main() -> ExitCode {

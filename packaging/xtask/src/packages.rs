@@ -81,7 +81,11 @@ pub const TEST: &[Package] = &[
 ];
 
 /// Needed by benchmarks beyond that.
-pub const BENCH: &[Package] = &[package("libpixman-1-0", "/usr/lib/x86_64-linux-gnu/libpixman-1.so.0", "the compositor's peer")];
+pub const BENCH: &[Package] = &[package(
+    "libpixman-1-0",
+    "/usr/lib/x86_64-linux-gnu/libpixman-1.so.0",
+    "the compositor's peer",
+)];
 
 /// Installs what is missing, saying what and why.
 pub fn install(packages: &[Package]) -> Result<()> {
