@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::tools::Tools;
-use crate::{Error, Progress, Step, recipe, tree};
+use crate::{Error, Progress, Step, keymap, recipe, tree};
 
 type Maker = fn(&Path, &Tools, &mut dyn Progress) -> Result<(), Error>;
 
@@ -73,9 +73,9 @@ fn keymaps(root: &Path, tools: &Tools, progress: &mut dyn Progress) -> Result<()
              xkb_types {{ include \"complete\" }};\n\
              xkb_compatibility {{ include \"complete\" }};\n\
              xkb_symbols {{ include \"{symbols}\" }};\n\
-             xkb_geometry {{ include \"pc(pc105)\" }};\n\
              }};\n"
         );
+        let map = directory.join(format!("{keycodes},{symbols}.xkm"));
         fs::write(&source, text).map_err(Error::file("write", &source))?;
         let mut include = std::ffi::OsString::from("-R");
         include.push(root.join("usr/share/X11/xkb"));
@@ -84,8 +84,13 @@ fn keymaps(root: &Path, tools: &Tools, progress: &mut dyn Progress) -> Result<()
             .args(["-w", "0", "-xkm"])
             .arg(include)
             .arg(&source)
-            .arg(directory.join(format!("{keycodes},{symbols}.xkm")))
+            .arg(&map)
             .run(progress, |_| {})?;
+        let mut bytes = fs::read(&map).map_err(Error::file("read", &map))?;
+        keymap::zero_padding(&mut bytes).ok_or_else(|| Error::Recipe {
+            what: format!("the compiled keyboard map {symbols} has an unknown form"),
+        })?;
+        fs::write(&map, bytes).map_err(Error::file("write", &map))?;
     }
     fs::remove_file(&source).map_err(Error::file("remove", &source))
 }

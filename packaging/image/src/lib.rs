@@ -16,6 +16,7 @@ mod digest;
 mod error;
 mod image;
 mod kernel;
+mod keymap;
 mod manifest;
 mod process;
 mod progress;

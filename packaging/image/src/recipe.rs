@@ -7,7 +7,7 @@ use crate::Sha256;
 use crate::digest::of_parts;
 
 /// Raised by hand when the builder changes what it makes of the same packages and files.
-const BUILDER_REVISION: &str = "1";
+const BUILDER_REVISION: &str = "2";
 
 /// Name of the image.
 pub(crate) const NAME: &str = "debian-desktop";
