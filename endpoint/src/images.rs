@@ -10,6 +10,8 @@ use guest_image::{Sha256, Store};
 pub struct OpenImage {
     /// What identifies the image in the audit log: the SHA-256 of its manifest.
     pub identity: String,
+    /// Kernel arguments that the image asks for; those of the zone come after them.
+    pub arguments: String,
     /// The kernel.
     pub kernel: File,
     /// The initial RAM file system.
@@ -87,6 +89,7 @@ impl ImageSource for StoreImages {
         let identity: Sha256 = image.id();
         Ok(OpenImage {
             identity: identity.to_string(),
+            arguments: image.manifest().arguments().to_owned(),
             kernel: files.kernel,
             initramfs: files.initramfs,
             root: files.root,

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -61,10 +61,24 @@ impl Desktop {
     /// # Panics
     /// When the program cannot be started.
     pub fn play(&self, script: &str) -> Played {
-        let at = |name: &str| self.directory.path().join(name);
-        fs::write(at("policy.toml"), self.policy()).expect("the policy is written");
-        fs::write(at("script.txt"), script).expect("the script is written");
-        let output = Command::new(directory(BIN_DIR).join("bulkhead"))
+        let output = self
+            .start(script)
+            .wait_with_output()
+            .expect("bulkhead is waited for");
+        Played {
+            directory: self.directory.path().to_owned(),
+            output,
+        }
+    }
+
+    /// Starts a desktop that plays a script.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start(&self, script: &str) -> Child {
+        fs::write(self.file("policy.toml"), self.policy()).expect("the policy is written");
+        fs::write(self.file("script.txt"), script).expect("the script is written");
+        Command::new(directory(BIN_DIR).join("bulkhead"))
             .args([
                 "run",
                 "--policy",
@@ -79,12 +93,15 @@ impl Desktop {
             .arg(directory(IMAGE_STORE))
             .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
             .current_dir(self.directory.path())
-            .output()
-            .expect("bulkhead starts");
-        Played {
-            directory: self.directory.path().to_owned(),
-            output,
-        }
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bulkhead starts")
+    }
+
+    /// A file in the desktop's directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     fn policy(&self) -> String {

@@ -91,8 +91,8 @@ pub(super) fn machine(
         memory_mib: zone.memory_mib,
         harts: zone.cpus.into(),
         command_line: format!(
-            "console=hvc0 bulkhead.zone={} bulkhead.layout={}",
-            zone.name, zone.keyboard_layout
+            "console=hvc0 {} bulkhead.zone={} bulkhead.layout={}",
+            image.arguments, zone.name, zone.keyboard_layout
         ),
         kernel: image.kernel.into(),
         initramfs: image.initramfs.into(),
