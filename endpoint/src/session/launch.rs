@@ -90,12 +90,24 @@ pub(super) fn machine(
         zone: name,
         memory_mib: zone.memory_mib,
         harts: zone.cpus.into(),
-        command_line: format!(
-            "console=hvc0 {} bulkhead.zone={} bulkhead.layout={}",
-            image.arguments, zone.name, zone.keyboard_layout
-        ),
+        command_line: command_line(&image.arguments, zone),
         kernel: image.kernel.into(),
         initramfs: image.initramfs.into(),
         volumes,
     }))
+}
+
+/// What the image asks for, then what the zone is: the kernel takes the last of two that disagree.
+fn command_line(image: &str, zone: &policy::Zone) -> String {
+    let zone = [
+        format!("bulkhead.zone={}", zone.name),
+        format!("bulkhead.layout={}", zone.keyboard_layout),
+    ];
+    let words = ["console=hvc0", image]
+        .into_iter()
+        .chain(zone.iter().map(String::as_str));
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

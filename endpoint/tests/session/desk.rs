@@ -79,7 +79,7 @@ impl ImageSource for AnyImage {
         let file = || File::open(std::env::current_exe().unwrap()).unwrap();
         Ok(OpenImage {
             identity: "0".repeat(64),
-            arguments: String::new(),
+            arguments: "image.argument=1".to_owned(),
             kernel: file(),
             initramfs: file(),
             root: file(),

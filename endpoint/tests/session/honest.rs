@@ -87,7 +87,7 @@ fn two_zones_start_and_show() {
                 .contains(&format!("start {zone} 256 MiB 2 harts 1 volumes"))
         );
         assert!(desk.console(zone).contains(&format!(
-            "command line: console=hvc0 bulkhead.zone={zone} bulkhead.layout=us\n"
+            "command line: console=hvc0 image.argument=1 bulkhead.zone={zone} bulkhead.layout=us\n"
         )));
     }
     desk.focus("open");
