@@ -65,11 +65,12 @@ fn watch(command: &mut Command, sum: &mut Sum) -> Result<bool> {
 }
 
 impl Sum {
-    /// Adds a closing line such as `test result: ok. 3 passed; 1 failed; 0 ignored; ...`.
+    /// Adds a closing line such as `test result: ok. 3 passed; 1 failed; 0 ignored; ...`, or one that begins with the counts.
     fn add(&mut self, line: &str) {
-        let Some(rest) = line.strip_prefix("test result: ") else {
+        let rest = line.strip_prefix("test result: ").unwrap_or(line);
+        if rest == line && !line.starts_with(|first: char| first.is_ascii_digit()) {
             return;
-        };
+        }
         for part in rest.split(['.', ';']) {
             match part.split_whitespace().collect::<Vec<_>>().as_slice() {
                 [count, "passed"] => self.passed += count.parse::<u64>().unwrap_or(0),
