@@ -12,7 +12,7 @@ pub struct Project {
     root: PathBuf,
 }
 
-/// The name that the image gets in the store.
+/// The checkout's own image store.
 pub const IMAGE_STORE: &str = "out/images";
 
 impl Project {
@@ -69,6 +69,13 @@ impl Project {
     /// Builds the guest image and puts it into the checkout's own store.
     pub fn image(&self) -> Result<()> {
         step("building the guest image from Debian packages");
+        // Only the newest: the demo's policy names the image, and two of one name are refused.
+        match std::fs::remove_dir_all(self.path(IMAGE_STORE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context("the old image store cannot be removed");
+            }
+            _ => {}
+        }
         run(Command::new(self.bulkhead())
             .args(["image", "build", "--import", "--out"])
             .arg(self.path("out/image"))
