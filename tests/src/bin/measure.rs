@@ -170,7 +170,8 @@ fn wake_ups(process: u32) -> Result<u64, String> {
     Ok(sum)
 }
 
-/// Resident bytes of a process, without mappings of at least `but` bytes (guest RAM) unless that is 0.
+/// Memory of a process, without mappings of at least `but` bytes (guest RAM) unless that is 0. A page that is mapped in several
+/// places, as generated code is, counts once in all.
 fn resident(process: u32, but: u64) -> Result<u64, String> {
     let maps = read(format!("/proc/{process}/smaps"))?;
     let kib = |line: &str, name: &str| {
@@ -185,7 +186,7 @@ fn resident(process: u32, but: u64) -> Result<u64, String> {
     for line in maps.lines() {
         if let Some(value) = kib(line, "Size:") {
             size = value * 1024;
-        } else if let Some(value) = kib(line, "Rss:")
+        } else if let Some(value) = kib(line, "Pss:")
             && (but == 0 || size < but)
         {
             sum += value * 1024;
