@@ -168,7 +168,7 @@ impl Scene {
                             words: self.settings.language.words(),
                             workspace: self.workspace,
                             occupied: self.occupied_workspaces(),
-                            status: &self.status,
+                            status: self.status_line(),
                         };
                         panel::paint(&mut canvas, masks, &palette, &metrics, local(panel), &look);
                     }
