@@ -12,6 +12,7 @@ pub mod check_host;
 mod clock;
 pub mod console;
 pub mod images;
+pub mod look;
 pub mod passphrase;
 pub mod policy_source;
 pub mod present;

@@ -19,6 +19,8 @@
 //! | `wait-state ZONE STATE` | waits for a state: off, starting, running, stopping, panicked, failed, killed |
 //! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
 //! | `type TEXT` | types the rest of the line on a US keyboard |
+//! | `press NAME` | clicks the control of this name on the page that is up or in the panel, as a screen reader would say it |
+//! | `wait-shown TEXT` | waits until the trusted UI shows this text in one piece, or says it to a screen reader |
 //! | `key CHORD` | presses keys together, such as `ctrl+alt+Right` or `Return` |
 //! | `move X Y` | moves the pointer to a pixel of the desktop |
 //! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
@@ -75,6 +77,11 @@ enum Command {
     Focus(String),
     Type(Vec<keyboard::Stroke>),
     Key(Vec<u16>),
+    Press(String),
+    Shown {
+        text: String,
+        timeout: Duration,
+    },
     Move(i32, i32),
     Click {
         button: u16,

@@ -11,6 +11,7 @@ mod jail;
 mod launch;
 mod lifecycle;
 mod lock;
+mod pages;
 mod policy;
 mod process;
 mod screen;
@@ -62,6 +63,8 @@ pub struct Options {
     pub settings: Settings,
     /// How long a zone may take to shut down before it is killed.
     pub shutdown_after: Duration,
+    /// Whether the panel has a clock, which wakes the endpoint once a minute.
+    pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             scale: Scale::ONE,
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
+            clock: false,
             log_consoles: false,
         }
     }
@@ -152,6 +156,9 @@ pub struct Session {
     /// Words for the panel, and until when they stand there.
     notice: Option<(String, Instant)>,
     lock: Lock,
+    reading: pages::Reading,
+    /// When the panel's clock moves on.
+    clock_due: Option<Instant>,
     /// Who had the keyboard last, and until when; no end while it has it.
     keyboard: Option<(ZoneId, Option<Instant>)>,
     /// What a person copied last.
@@ -163,6 +170,7 @@ pub struct Session {
 enum Finished {
     Image(Prepared),
     Unlock(lock::Attempt),
+    Log(pages::Found),
 }
 
 /// What a thread found when it opened an image.
@@ -207,6 +215,8 @@ impl Session {
             seen: clock::timestamp(),
             notice: None,
             lock: Lock::new(now),
+            reading: pages::Reading::default(),
+            clock_due: None,
             keyboard: None,
             clip: None,
             transfer: None,
@@ -264,6 +274,7 @@ impl Session {
         }
         self.keep_deadlines(now);
         self.keep_time(now);
+        self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
         self.sync_records(now);
@@ -292,6 +303,7 @@ impl Session {
         let others = [
             self.sync_due,
             self.standing_due,
+            self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
             self.transfer.as_ref().map(Transfer::deadline),

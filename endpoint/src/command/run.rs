@@ -55,10 +55,10 @@ pub(super) struct Arguments {
     /// The key that makes chords; no zone ever sees it.
     #[arg(long, value_enum, default_value = "super")]
     host_key: HostKeyChoice,
-    /// Colours of frames and panel.
-    #[arg(long, value_enum, default_value = "dark")]
-    theme: ThemeChoice,
-    /// Larger text in frames and panel.
+    /// Colours of frames, panel and pages [default: as chosen on the settings page].
+    #[arg(long, value_enum)]
+    theme: Option<ThemeChoice>,
+    /// Larger text in frames, panel and pages, whatever was chosen there.
     #[arg(long)]
     large_text: bool,
     /// How many seconds zones may take to shut down before they are killed.
@@ -125,6 +125,9 @@ fn open_session(
         .clone()
         .unwrap_or_else(StateDirectory::usual_place);
     let state = StateDirectory::open(place).map_err(|error| general(&error))?;
+    let chosen = state
+        .look()
+        .map_or_else(Settings::default, |look| look.apply(Settings::default()));
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
@@ -139,19 +142,20 @@ fn open_session(
         HostKeyChoice::Super => HostKey::Super,
         HostKeyChoice::RightControl => HostKey::RightControl,
     };
-    let theme = match arguments.theme {
+    let theme = arguments.theme.map(|theme| match theme {
         ThemeChoice::Dark => Theme::Dark,
         ThemeChoice::Light => Theme::Light,
         ThemeChoice::HighContrast => Theme::HighContrast,
-    };
+    });
     let options = Options {
         size: arguments.size,
         settings: Settings {
-            theme,
-            large_text: arguments.large_text,
+            theme: theme.unwrap_or(chosen.theme),
+            large_text: arguments.large_text || chosen.large_text,
             host_key,
-            ..Settings::default()
+            ..chosen
         },
+        clock: !arguments.headless,
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
         ..Options::default()

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use compositor::accesskit;
 use compositor::keys::{LEFT_SUPER, RIGHT_CONTROL, TAB};
 use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
@@ -135,20 +136,33 @@ impl Player {
             Command::Focus(zone) => focus(zone, session, now)?,
             Command::Type(strokes) => return self.type_on(strokes, session, now),
             Command::Key(codes) => press(codes, session, now),
+            Command::Press(name) => {
+                let at = control(name, session)?;
+                session.input(InputEvent::PointerMoved(at), now);
+                click(0x110, session, now);
+            }
+            Command::Shown { text, timeout } => {
+                let tree = session.scene().accessible_tree();
+                let mut said = tree
+                    .nodes
+                    .iter()
+                    .flat_map(|(_, node)| [node.label(), node.value()])
+                    .flatten();
+                if said.any(|said| said.contains(text)) {
+                    return Ok(Done::Yes);
+                }
+                let end = since + *timeout;
+                if end <= now {
+                    return Err(format!("`{text}` was not shown in {} s", timeout.as_secs()));
+                }
+                return Ok(Done::Not(end.min(now + LOOK)));
+            }
             Command::Move(x, y) => session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now),
             Command::Click { button, at } => {
                 if let Some((x, y)) = at {
                     session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now);
                 }
-                for pressed in [true, false] {
-                    session.input(
-                        InputEvent::Button {
-                            button: *button,
-                            pressed,
-                        },
-                        now,
-                    );
-                }
+                click(*button, session, now);
             }
             Command::Wheel(notches) => {
                 session.input(
@@ -353,6 +367,30 @@ fn press(codes: &[u16], session: &mut Session, now: Instant) {
 }
 
 /// The host key and the zone's digit, or host key and Tab until it is there.
+fn click(button: u16, session: &mut Session, now: Instant) {
+    for pressed in [true, false] {
+        session.input(InputEvent::Button { button, pressed }, now);
+    }
+}
+
+/// The middle of the control of this name.
+fn control(name: &str, session: &Session) -> Result<Point, String> {
+    let tree = session.scene().accessible_tree();
+    let mut controls = tree
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.supports_action(accesskit::Action::Focus));
+    let found = controls.find(|(_, node)| node.label() == Some(name));
+    let Some(bounds) = found.and_then(|(_, node)| node.bounds()) else {
+        return Err(format!("no control that is shown is called `{name}`"));
+    };
+    let whole = |value: f64| format!("{value:.0}").parse().unwrap_or(0);
+    Ok(Point::new(
+        whole(f64::midpoint(bounds.x0, bounds.x1)),
+        whole(f64::midpoint(bounds.y0, bounds.y1)),
+    ))
+}
+
 fn focus(zone: &str, session: &mut Session, now: Instant) -> Result<(), String> {
     let view = session.zone(zone).map_err(|error| error.to_string())?;
     let (id, place) = (

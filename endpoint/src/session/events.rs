@@ -349,6 +349,9 @@ impl Session {
                 // The scene has opened the page already, or does all of it itself.
                 _ => {}
             },
+            Action::Query(query) => self.query(query),
+            Action::Usb(device, command) => self.usb_asked(device, command, now),
+            Action::SettingsChanged(settings) => self.settings_changed(settings, now),
             Action::Answered(prompt, answer) => self.answered(prompt, answer, now),
             Action::UnlockAttempt(passphrase) => self.try_unlock(passphrase, now),
         }
