@@ -21,6 +21,6 @@ mod session;
 pub mod state_directory;
 
 pub use session::{
-    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,
-    installed_zone_program, required_layers,
+    DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
+    UnknownZone, ZoneView, installed_zone_program, required_layers,
 };

@@ -26,7 +26,7 @@
 //! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
 //! | `wheel N` | turns the wheel by N notches, up or (negative) down |
 //! | `sleep SECONDS` | waits |
-//! | `latency ZONE COUNT` | types so many keys, prints how long each took until the zone's pixels changed |
+//! | `latency ZONE COUNT` | types so many keys, prints how long they took until the changed pixels were shown, and where the time went |
 //! | `screenshot FILE` | saves a picture of the desktop |
 //! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
 //! | `quit` | shuts all zones down and ends |
@@ -34,6 +34,7 @@
 //! Waits give up after 300 seconds, or after those named at the end of the line (`timeout SECONDS`).
 
 pub mod keyboard;
+mod latency;
 mod parse;
 mod player;
 

@@ -11,6 +11,7 @@ mod jail;
 mod launch;
 mod lifecycle;
 mod lock;
+mod meter;
 mod pages;
 mod policy;
 mod process;
@@ -40,6 +41,7 @@ use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use meter::{STAGES, Stages};
 pub use zone::{Status, ZoneView};
 
 /// The one output that a presenter shows.
@@ -157,6 +159,8 @@ pub struct Session {
     notice: Option<(String, Instant)>,
     lock: Lock,
     reading: pages::Reading,
+    /// The key whose way is measured.
+    meter: Option<meter::Meter>,
     /// When the panel's clock moves on.
     clock_due: Option<Instant>,
     /// Who had the keyboard last, and until when; no end while it has it.
@@ -216,6 +220,7 @@ impl Session {
             notice: None,
             lock: Lock::new(now),
             reading: pages::Reading::default(),
+            meter: None,
             clock_due: None,
             keyboard: None,
             clip: None,
@@ -321,7 +326,10 @@ impl Session {
     /// Brings a buffer up to date; gives what changed since the last frame.
     pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(DESKTOP, target)
+        self.paint_begins();
+        self.scene.render(DESKTOP, target);
+        self.paint_ends();
+        self.scene.presented(DESKTOP)
     }
 
     /// Takes what a person did.

@@ -85,31 +85,50 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let source = match &arguments.policy {
-        Some(file) => PolicySource::File(file.clone()),
-        None => PolicySource::Store(arguments.policy_store.clone()),
-    };
-    let policy = source.load();
-    let policy = policy
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
-        .policy;
+    let (source, policy) = arguments.policy()?;
     let player = arguments
         .script
         .as_deref()
         .map(read_script)
         .transpose()?
         .map(Player::new);
-    let images = find_images(arguments, &policy)?;
-    rehearse_jail(&policy)?;
-    let session = open_session(arguments, policy, source, images, verbose)?;
-    let ending = Ending {
-        after: arguments.duration,
-        with_script: arguments.headless && arguments.duration.is_none(),
-        picture: arguments.screenshot.clone(),
-    };
-    let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
-    show.session.start_automatic_zones();
-    present(arguments, show).map_err(failed)
+    arguments.show(source, policy, player, verbose)
+}
+
+impl Arguments {
+    /// The policy that was named, and whence it comes.
+    pub(super) fn policy(&self) -> Result<(PolicySource, Policy), Failure> {
+        let source = match &self.policy {
+            Some(file) => PolicySource::File(file.clone()),
+            None => PolicySource::Store(self.policy_store.clone()),
+        };
+        let policy = source
+            .load()
+            .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+            .policy;
+        Ok((source, policy))
+    }
+
+    /// Shows the policy's desktop to its end, with a script's player where there is one.
+    pub(super) fn show(
+        &self,
+        source: PolicySource,
+        policy: Policy,
+        player: Option<Player>,
+        verbose: u8,
+    ) -> Result<(), Failure> {
+        let images = find_images(self, &policy)?;
+        rehearse_jail(&policy)?;
+        let session = open_session(self, policy, source, images, verbose)?;
+        let ending = Ending {
+            after: self.duration,
+            with_script: self.headless && self.duration.is_none(),
+            picture: self.screenshot.clone(),
+        };
+        let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
+        show.session.start_automatic_zones();
+        present(self, show).map_err(failed)
+    }
 }
 
 fn open_session(

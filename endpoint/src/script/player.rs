@@ -8,9 +8,10 @@ use compositor::keys::{LEFT_SUPER, RIGHT_CONTROL, TAB};
 use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
 use super::keyboard::{SHIFT, Stroke};
+use super::latency;
 use super::{Command, Condition, Script, ScriptError};
-use crate::Session;
 use crate::present::picture::Camera;
+use crate::{Session, Stages};
 
 /// Between two typed characters: a guest on an interpreted CPU drops keys that come faster than it can take them.
 const BETWEEN_STROKES: Duration = Duration::from_millis(20);
@@ -49,7 +50,9 @@ pub struct Player {
     places: Vec<(String, u64)>,
     /// The key of the current measurement, and the results so far.
     pressed: Option<Instant>,
-    latencies: Vec<Duration>,
+    latencies: Vec<Stages>,
+    /// Whether figures are printed for programs.
+    json: bool,
 }
 
 /// What became of one command.
@@ -72,7 +75,15 @@ impl Player {
             places: Vec::new(),
             pressed: None,
             latencies: Vec::new(),
+            json: false,
         }
+    }
+
+    /// Prints figures as JSON, for programs.
+    #[must_use]
+    pub fn with_json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
     }
 
     /// When to come back though nothing happens.
@@ -271,38 +282,28 @@ impl Player {
                 "zone {zone} has not the keyboard; write `focus {zone}` first"
             ));
         }
-        let drew = view.drew();
-        match (self.pressed, drew) {
-            (Some(pressed), Some(drew)) if drew > pressed => {
-                self.latencies.push(drew - pressed);
+        let (id, drew) = (view.id(), view.drew());
+        if let Some(pressed) = self.pressed {
+            if let Some(stages) = session.take_followed() {
+                self.latencies.push(stages);
                 self.pressed = None;
-            }
-            (Some(pressed), _) if now.saturating_duration_since(pressed) > NO_ANSWER => {
+            } else if now.saturating_duration_since(pressed) > NO_ANSWER {
                 return Err(format!(
                     "zone {zone} showed nothing of a key for {} s",
                     NO_ANSWER.as_secs()
                 ));
+            } else {
+                return Ok(Done::Not(now + LOOK));
             }
-            (Some(_), _) => return Ok(Done::Not(now + LOOK)),
-            (None, _) => {}
         }
         if self.latencies.len() >= count {
-            let mut times = std::mem::take(&mut self.latencies);
-            times.sort();
-            let at = |share: usize| {
-                times
-                    .get((times.len() - 1) * share / 100)
-                    .copied()
-                    .unwrap_or_default()
-                    .as_secs_f64()
-                    * 1e3
-            };
+            let latencies = latency::Latencies::of(zone, std::mem::take(&mut self.latencies));
             // A script's answer, for whoever runs it.
-            println!(
-                "latency {zone}: {count} keys, median {:.1} ms, 99 % under {:.1} ms",
-                at(50),
-                at(99)
-            );
+            if self.json {
+                println!("{}", latencies.json());
+            } else {
+                print!("{latencies}");
+            }
             return Ok(Done::Yes);
         }
         match drew
@@ -311,6 +312,7 @@ impl Player {
         {
             Some(settled) => Ok(Done::Not(settled)),
             None => {
+                session.follow_key(id);
                 press(&[LATENCY_KEYS[self.latencies.len() % 2]], session, now);
                 self.pressed = Some(now);
                 Ok(Done::Not(now + LOOK))
@@ -366,7 +368,6 @@ fn press(codes: &[u16], session: &mut Session, now: Instant) {
     }
 }
 
-/// The host key and the zone's digit, or host key and Tab until it is there.
 fn click(button: u16, session: &mut Session, now: Instant) {
     for pressed in [true, false] {
         session.input(InputEvent::Button { button, pressed }, now);
@@ -391,6 +392,7 @@ fn control(name: &str, session: &Session) -> Result<Point, String> {
     ))
 }
 
+/// The host key and the zone's digit, or host key and Tab until it is there.
 fn focus(zone: &str, session: &mut Session, now: Instant) -> Result<(), String> {
     let view = session.zone(zone).map_err(|error| error.to_string())?;
     let (id, place) = (

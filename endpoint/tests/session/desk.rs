@@ -39,7 +39,7 @@ pub(crate) struct Desk {
     pub(crate) session: Session,
     pub(crate) records: Arc<Mutex<Vec<Event>>>,
     pub(crate) canvas: Canvas,
-    _state: tempfile::TempDir,
+    pub(crate) state: tempfile::TempDir,
 }
 
 /// How a desk is set up.
@@ -145,7 +145,7 @@ impl Desk {
             session,
             records,
             canvas: Canvas::default(),
-            _state: state,
+            state,
         }
     }
 

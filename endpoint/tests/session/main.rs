@@ -7,6 +7,7 @@ mod command_line;
 mod desk;
 mod honest;
 mod measure;
+mod pages;
 mod players;
 mod window;
 mod zone;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let tests = [
         honest::TESTS,
         attacks::TESTS,
+        pages::TESTS,
         players::TESTS,
         command_line::TESTS,
         window::TESTS,
