@@ -4,6 +4,7 @@ mod bench;
 mod image;
 mod logging;
 mod run;
+mod secret;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -49,6 +50,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Set what unlocks the desktop.
+    #[command(subcommand)]
+    Passphrase(secret::Passphrase),
+    /// Set the phrase by which you know the attention screen.
+    #[command(subcommand)]
+    Phrase(secret::Phrase),
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
@@ -114,6 +121,8 @@ pub fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Passphrase(command) => secret::passphrase(&command),
+        Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),

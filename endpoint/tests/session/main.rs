@@ -3,9 +3,12 @@
 //! The zone process is this very program, started again with `--link-fd`; so the tests have a `main` of their own.
 
 mod attacks;
+mod clips;
 mod command_line;
 mod desk;
 mod honest;
+mod live_policy;
+mod locking;
 mod measure;
 mod pages;
 mod players;
@@ -22,6 +25,9 @@ fn main() -> ExitCode {
     let tests = [
         honest::TESTS,
         attacks::TESTS,
+        live_policy::TESTS,
+        clips::TESTS,
+        locking::TESTS,
         pages::TESTS,
         players::TESTS,
         command_line::TESTS,
