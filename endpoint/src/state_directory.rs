@@ -72,6 +72,18 @@ impl StateDirectory {
         self.path.join(format!("{zone}.console.log"))
     }
 
+    /// An empty file without a name, whose room is given back when the last process that holds it ends.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> Result<OwnedFd, StateError> {
+        let told = |source| StateError {
+            path: self.path.clone(),
+            source,
+        };
+        Ok(tempfile::tempfile_in(&self.path).map_err(told)?.into())
+    }
+
     /// The home volume of a persistent zone: an overlay that is kept, over `bytes` of nothing.
     ///
     /// # Errors
