@@ -34,7 +34,7 @@ pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
 pub use zone::{Status, ZoneView};
 
-/// The one output that a presenter shows.
+/// The first screen, which there always is: pictures are taken of it.
 pub const DESKTOP: OutputId = OutputId(0);
 
 /// The shortest time between two frames.
@@ -116,6 +116,8 @@ pub struct Session {
     services: Services,
     required: Layers,
     options: Options,
+    /// So many outputs the scene has, numbered from [`DESKTOP`] on.
+    screens: u32,
     /// The compositor counts time from here.
     began: Instant,
     last_frame: Option<Instant>,
@@ -173,6 +175,7 @@ impl Session {
             services,
             required,
             options,
+            screens: 1,
             began: Instant::now(),
             last_frame: None,
             prepared,
@@ -237,28 +240,37 @@ impl Session {
     /// When [`Session::dispatch`] or a frame is due though nothing else happens. None: nothing is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_step().into_iter().chain(self.next_frame()).min()
+    }
+
+    /// When [`Session::dispatch`] is due: for a presenter that cannot take a frame now.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Instant> {
         let zones = self.zones.iter().filter_map(Zone::deadline);
         let scene = self
             .scene
             .next_wake()
             .and_then(|due| self.began.checked_add(due));
-        let frame = self
-            .scene
-            .needs_render(DESKTOP)
-            .then(|| self.earliest_frame());
-        zones.chain(scene).chain(frame).chain(self.sync_due).min()
+        zones.chain(scene).chain(self.sync_due).min()
+    }
+
+    /// When a frame is due. None: nothing has changed.
+    #[must_use]
+    pub fn next_frame(&self) -> Option<Instant> {
+        let changed = (0..self.screens).any(|screen| self.scene.needs_render(OutputId(screen)));
+        changed.then(|| self.earliest_frame())
     }
 
     /// True when the desktop has changed and the last frame is long enough ago.
     #[must_use]
     pub fn frame_due(&self, now: Instant) -> bool {
-        self.scene.needs_render(DESKTOP) && self.earliest_frame() <= now
+        self.next_frame().is_some_and(|due| due <= now)
     }
 
-    /// Brings a buffer up to date; gives what changed since the last frame.
-    pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
+    /// Brings a buffer of a screen up to date; gives what changed since its last frame.
+    pub fn render(&mut self, screen: OutputId, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(DESKTOP, target)
+        self.scene.render(screen, target)
     }
 
     /// Takes what a person did.
@@ -271,10 +283,30 @@ impl Session {
         self.settle(now);
     }
 
-    /// The desktop has another size or scale now.
+    /// The one screen has another size or scale now.
     pub fn resize(&mut self, size: Size, scale: Scale, now: Instant) {
-        self.options.size = size;
-        self.scene.set_output(DESKTOP, Rect::of_size(size), scale);
+        self.set_screens(&[(size, scale)], now);
+    }
+
+    /// The desktop is shown on these screens now, from left to right, numbered from [`DESKTOP`] on. Where none is left it stays as it
+    /// was on the first one, for the screen that comes next.
+    pub fn set_screens(&mut self, screens: &[(Size, Scale)], now: Instant) {
+        let Some((first, _)) = screens.first() else {
+            return;
+        };
+        self.options.size = *first;
+        let mut left = 0;
+        let mut count = 0;
+        for (size, scale) in screens {
+            let area = Rect::new(left, 0, size.width, size.height);
+            self.scene.set_output(OutputId(count), area, *scale);
+            left = area.right();
+            count = count.saturating_add(1);
+        }
+        for surplus in count..self.screens {
+            self.scene.remove_output(OutputId(surplus));
+        }
+        self.screens = count;
         self.settle(now);
     }
 

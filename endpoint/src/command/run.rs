@@ -27,6 +27,10 @@ pub(super) struct Arguments {
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
+    /// Take the machine's screens, keyboards and pointers, with neither X nor Wayland [default: where neither is there, but a graphics card].
+    #[cfg(feature = "kms")]
+    #[arg(long, conflicts_with = "headless")]
+    kms: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -147,24 +151,28 @@ fn open_session(
         .map_err(|error| Failure::from_error(Failure::POLICY, &error))
 }
 
-#[cfg(feature = "window")]
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
     if arguments.headless {
-        headless::run(show)
-    } else {
-        endpoint::present::window::run(show, arguments.size)
+        return headless::run(show);
     }
+    #[cfg(feature = "kms")]
+    if arguments.kms || !has_window_system() && endpoint::present::kms::has_card() {
+        return endpoint::present::kms::run(show);
+    }
+    #[cfg(feature = "window")]
+    return endpoint::present::window::run(show, arguments.size);
+    #[cfg(not(feature = "window"))]
+    return Err(ShowError::NoDisplay(
+        "this program was built without windows".into(),
+    ));
 }
 
-#[cfg(not(feature = "window"))]
-fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
-    if arguments.headless {
-        headless::run(show)
-    } else {
-        Err(ShowError::NoDisplay(
-            "this program was built without windows".into(),
-        ))
-    }
+/// Whether this program was started from a desktop.
+#[cfg(feature = "kms")]
+fn has_window_system() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The script's own file and line lead its message.
@@ -172,6 +180,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "kms")]
+        ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,
     };
     Failure::from_error(code, &error)
