@@ -127,7 +127,7 @@ impl Kiosk {
         let expected = headless(&installed);
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let kernel = Kernel::stock(&target.join("debian-amd64-kernel")).expect("Debian's kernel");
-        let drivers = [&["evdev", "virtio-pci", "atkbd"], drivers].concat();
+        let drivers = [&["atkbd", "button", "evdev", "virtio-pci"], drivers].concat();
         let recipe = Recipe {
             kernel: &kernel,
             drivers: &drivers,

@@ -22,6 +22,7 @@ pub const DRIVERS: &[&str] = &[
     "ast",
     "atkbd",
     "bochs",
+    "button",
     "cirrus-qemu",
     "ehci-pci",
     "evdev",

@@ -189,8 +189,8 @@ fn scale((width, _): (u16, u16), millimetres: Option<(u32, u32)>) -> Scale {
         return Scale::ONE;
     }
     // 25.4 mm are an inch; a quarter of 96 dots per inch is 24.
-    let quarters = u32::from(width) * 254 / (across * 240);
-    Scale::from_120ths(quarters.clamp(4, 12) * 30)
+    let quarters = u64::from(width) * 254 / (u64::from(across) * 240);
+    Scale::from_120ths(u32::try_from(quarters.clamp(4, 12) * 30).unwrap_or(120))
 }
 
 #[cfg(test)]
