@@ -44,16 +44,16 @@ const STAGES: &[Stage] = &[
         },
     },
     Stage {
-        name: "a chord moves its window",
-        script: "key super+up\nwait-console corp surface timeout 20\nkey super+down\nkey super+shift+right\n",
+        name: "a chord makes its window larger",
+        script: "key super+up\nwait-console corp surface timeout 20\n",
+        hands: |qemu| qemu.chord(&["meta_l", "up"]),
+    },
+    Stage {
+        name: "others make it small again and move it",
+        script: "key super+down\nwait-console corp surface timeout 20\nkey super+shift+right\n",
         hands: |qemu| {
-            for keys in [
-                &["meta_l", "up"][..],
-                &["meta_l", "down"],
-                &["meta_l", "shift", "right"],
-            ] {
-                qemu.chord(keys);
-            }
+            qemu.chord(&["meta_l", "down"]);
+            qemu.chord(&["meta_l", "shift", "right"]);
         },
     },
     Stage {

@@ -4,28 +4,24 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 /// The group of messages that come from the kernel itself.
 const FROM_THE_KERNEL: u32 = 1;
 /// Messages read in one turn; the rest wait for the next.
 const MOST: usize = 256;
-/// The clocks that differ by the time slept are not read at once.
-const JITTER: Duration = Duration::from_millis(100);
 
 pub(super) struct KernelEvents {
     uevents: OwnedFd,
-    /// Readable when the clock was set, which waking up does.
+    /// Readable when the clock was set, which waking up does: the session then sees that the machine slept.
     clock_set: OwnedFd,
-    slept: Duration,
 }
 
 /// What may have changed.
@@ -33,8 +29,6 @@ pub(super) struct KernelEvents {
 pub(super) struct Happened {
     pub(super) screens: bool,
     pub(super) devices: bool,
-    /// The machine was asleep.
-    pub(super) slept: bool,
 }
 
 impl KernelEvents {
@@ -50,11 +44,7 @@ impl KernelEvents {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let clock_set = timerfd_create(TimerfdClockId::Realtime, flags)?;
         arm(&clock_set)?;
-        Ok(Self {
-            uevents,
-            clock_set,
-            slept: slept(),
-        })
+        Ok(Self { uevents, clock_set })
     }
 
     pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
@@ -62,7 +52,7 @@ impl KernelEvents {
     }
 
     /// What happened since the last time.
-    pub(super) fn take(&mut self) -> Happened {
+    pub(super) fn take(&self) -> Happened {
         let mut happened = Happened::default();
         for _ in 0..MOST {
             let mut message = [0u8; 8192];
@@ -81,9 +71,6 @@ impl KernelEvents {
         {
             tracing::warn!("sleep will not be noticed any more: {error}");
         }
-        let slept = slept();
-        happened.slept = slept > self.slept + JITTER;
-        self.slept = slept;
         happened
     }
 }
@@ -98,7 +85,6 @@ fn message_of(message: &[u8]) -> Happened {
     Happened {
         screens: is_about(b"drm"),
         devices: is_about(b"input"),
-        slept: false,
     }
 }
 
@@ -106,7 +92,6 @@ impl Happened {
     fn add(&mut self, other: Self) {
         self.screens |= other.screens;
         self.devices |= other.devices;
-        self.slept |= other.slept;
     }
 }
 
@@ -122,13 +107,6 @@ fn arm(timer: &OwnedFd) -> io::Result<()> {
     let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
     timerfd_settime(timer, flags, &never)?;
     Ok(())
-}
-
-/// How long this machine has slept since it was started.
-fn slept() -> Duration {
-    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
-    let awake = read(ClockId::Monotonic);
-    read(ClockId::Boottime).saturating_sub(awake)
 }
 
 #[cfg(test)]
@@ -152,8 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_machine_tells_nothing() {
-        let mut events = KernelEvents::listen().unwrap();
-        assert!(!events.take().slept);
+    fn a_quiet_machine_wakes_nobody() {
+        let events = KernelEvents::listen().unwrap();
+        let [_, clock_set] = events.descriptors();
+        let mut count = [0; 8];
+        let read = rustix::io::read(clock_set, &mut count);
+        assert_eq!(read, Err(Errno::AGAIN));
     }
 }
