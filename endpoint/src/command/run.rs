@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use compositor::{HostKey, Settings, Size, Theme};
 use endpoint::audit::AuditLog;
 use endpoint::images::{ImageSource, StoreImages};
+use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
@@ -21,12 +22,19 @@ use super::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The policy: zones, their images, and what may cross between them.
+    /// A policy file that nobody needs to have signed, in place of the one that is installed.
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
+    /// Where the installed policy is: zones, their images, and what may cross between them.
+    #[arg(long, value_name = "DIR", default_value = bulkhead_policy_cli::STORE, conflicts_with = "policy")]
+    policy_store: PathBuf,
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
+    /// Take the machine's screens, keyboards and pointers, with neither X nor Wayland [default: where neither is there, but a graphics card].
+    #[cfg(feature = "kms")]
+    #[arg(long, conflicts_with = "headless")]
+    kms: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -81,7 +89,14 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let policy = read_policy(&arguments.policy)?;
+    let source = match &arguments.policy {
+        Some(file) => PolicySource::File(file.clone()),
+        None => PolicySource::Store(arguments.policy_store.clone()),
+    };
+    let policy = source.load();
+    let policy = policy
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+        .policy;
     let player = arguments
         .script
         .as_deref()
@@ -90,7 +105,7 @@ pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
         .map(Player::new);
     let images = find_images(arguments, &policy)?;
     rehearse_jail(&policy)?;
-    let session = open_session(arguments, &policy, images, verbose)?;
+    let session = open_session(arguments, policy, source, images, verbose)?;
     let ending = Ending {
         after: arguments.duration,
         with_script: arguments.headless && arguments.duration.is_none(),
@@ -103,7 +118,8 @@ pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
 
 fn open_session(
     arguments: &Arguments,
-    policy: &Policy,
+    policy: Policy,
+    source: PolicySource,
     images: StoreImages,
     verbose: u8,
 ) -> Result<Session, Failure> {
@@ -121,6 +137,7 @@ fn open_session(
         audit: Box::new(audit),
         launcher: Box::new(move |_| Process::new(&program)),
         state,
+        policy: source,
     };
     let host_key = match arguments.host_key {
         HostKeyChoice::Super => HostKey::Super,
@@ -147,24 +164,28 @@ fn open_session(
         .map_err(|error| Failure::from_error(Failure::POLICY, &error))
 }
 
-#[cfg(feature = "window")]
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
     if arguments.headless {
-        headless::run(show)
-    } else {
-        endpoint::present::window::run(show, arguments.size)
+        return headless::run(show);
     }
+    #[cfg(feature = "kms")]
+    if arguments.kms || !has_window_system() && endpoint::present::kms::has_card() {
+        return endpoint::present::kms::run(show);
+    }
+    #[cfg(feature = "window")]
+    return endpoint::present::window::run(show, arguments.size);
+    #[cfg(not(feature = "window"))]
+    return Err(ShowError::NoDisplay(
+        "this program was built without windows".into(),
+    ));
 }
 
-#[cfg(not(feature = "window"))]
-fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
-    if arguments.headless {
-        headless::run(show)
-    } else {
-        Err(ShowError::NoDisplay(
-            "this program was built without windows".into(),
-        ))
-    }
+/// Whether this program was started from a desktop.
+#[cfg(feature = "kms")]
+fn has_window_system() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The script's own file and line lead its message.
@@ -172,6 +193,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "kms")]
+        ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,
     };
     Failure::from_error(code, &error)
@@ -277,29 +300,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "write a number of seconds".to_owned())
-}
-
-/// Reads a policy file.
-fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    let name = path.display().to_string();
-    let bytes = read_bounded(path).map_err(|error| {
-        Failure::new(
-            Failure::POLICY,
-            format!("the policy {name} cannot be read: {error}"),
-        )
-    })?;
-    Policy::parse(&name, &bytes).map_err(|errors| Failure::new(Failure::POLICY, errors))
-}
-
-/// One byte more than a policy may have is enough to say that it is too large.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let most = u64::try_from(bulkhead_policy::LIMITS.bytes)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -6,6 +6,7 @@ mod attacks;
 mod command_line;
 mod desk;
 mod honest;
+mod kms;
 mod measure;
 mod players;
 mod window;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         attacks::TESTS,
         players::TESTS,
         command_line::TESTS,
+        kms::TESTS,
         window::TESTS,
     ];
     let tests = || tests.into_iter().flatten();
