@@ -6,13 +6,16 @@
 mod attach;
 mod list;
 
+pub use attach::grant_arguments;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use usb_redirect::identity::Judge;
+use usb_redirect::plugged::{self, Plugged};
 
 /// What the endpoint does for these commands.
 pub trait Desk {
@@ -36,7 +39,11 @@ pub trait Desk {
 #[derive(Debug, Subcommand)]
 pub enum UsbCommand {
     /// Show what is plugged in, what it is, and which zone may have it by which rule.
-    List,
+    List {
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Give a device to a zone, or to a program at a socket.
     Attach(Attach),
     /// Take a device back.
@@ -112,13 +119,18 @@ pub struct Socket {
     pub agent: Option<PathBuf>,
 }
 
+fn plugged() -> Result<Vec<Plugged>> {
+    plugged::list(Path::new(plugged::DEVICES)).context("look at what is plugged in")
+}
+
 /// Runs a command; what it shows goes to `out`.
 ///
 /// # Errors
 /// With the sentence to show.
 pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     match command {
-        UsbCommand::List => list::list(desk.judge(), &usb_redirect_host::list()?, out),
+        UsbCommand::List { json: false } => list::list(desk.judge(), &plugged()?, out),
+        UsbCommand::List { json: true } => list::list_json(desk.judge(), &plugged()?, out),
         UsbCommand::Attach(attach) => attach::attach(&attach, desk, out),
         UsbCommand::Detach { device, .. } => desk.detach(device.as_deref()),
         UsbCommand::Watch { every, times } => list::watch(Duration::from_millis(every), times, out),
