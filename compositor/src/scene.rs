@@ -297,6 +297,24 @@ impl Scene {
         Ok(())
     }
 
+    /// Gives a zone another look: a new policy says so. What is said of its jail stays.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn set_identity(&mut self, identity: ZoneIdentity) -> Result<(), SceneError> {
+        let id = identity.id;
+        let zone = self.zone_mut(id).ok_or(SceneError::Unknown(id))?;
+        let weakened = zone.identity.weakened.take();
+        zone.identity = ZoneIdentity {
+            weakened,
+            ..identity
+        };
+        self.damage_window(id);
+        self.damage_panels();
+        self.damage_page();
+        Ok(())
+    }
+
     /// Takes a zone and its window away.
     pub fn remove_zone(&mut self, id: ZoneId) {
         self.damage_window(id);

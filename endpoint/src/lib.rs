@@ -9,8 +9,11 @@
 
 pub mod audit;
 pub mod check_host;
+mod clock;
 pub mod console;
 pub mod images;
+pub mod passphrase;
+pub mod policy_source;
 pub mod present;
 pub mod script;
 mod session;

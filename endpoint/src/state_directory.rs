@@ -1,12 +1,17 @@
 //! Where the endpoint keeps what outlives it: the audit log, console logs, and the home volumes of persistent zones.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use zone_link::{Volume, Writes};
+
+use crate::passphrase::{PassphraseFile, write_private};
+
+/// A phrase of 64 characters, and some room.
+const SECRET_PHRASE_MOST: u64 = 1024;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -64,6 +69,37 @@ impl StateDirectory {
     #[must_use]
     pub fn audit_key(&self) -> PathBuf {
         self.path.join("audit.key")
+    }
+
+    /// The passphrase of the lock screen.
+    #[must_use]
+    pub fn passphrase(&self) -> PassphraseFile {
+        PassphraseFile::new(self.path.join("passphrase"))
+    }
+
+    /// The phrase that the attention screen shows and no zone can know. None: none is set.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not text.
+    pub fn secret_phrase(&self) -> Result<Option<String>, StateError> {
+        let path = self.path.join("phrase");
+        let mut text = String::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(SECRET_PHRASE_MOST).read_to_string(&mut text));
+        match read {
+            Ok(_) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError { path, source }),
+        }
+    }
+
+    /// Sets that phrase.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_secret_phrase(&self, phrase: &str) -> Result<(), StateError> {
+        let path = self.path.join("phrase");
+        write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
     /// The file for a zone's console output. Zone names have no character that means anything in a path.

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use compositor::{HostKey, Settings, Size, Theme};
 use endpoint::audit::AuditLog;
 use endpoint::images::{ImageSource, StoreImages};
+use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
@@ -21,9 +22,12 @@ use super::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The policy: zones, their images, and what may cross between them.
+    /// A policy file that nobody needs to have signed, in place of the one that is installed.
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
+    /// Where the installed policy is: zones, their images, and what may cross between them.
+    #[arg(long, value_name = "DIR", default_value = bulkhead_policy_cli::STORE, conflicts_with = "policy")]
+    policy_store: PathBuf,
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
@@ -81,7 +85,14 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let policy = read_policy(&arguments.policy)?;
+    let source = match &arguments.policy {
+        Some(file) => PolicySource::File(file.clone()),
+        None => PolicySource::Store(arguments.policy_store.clone()),
+    };
+    let policy = source.load();
+    let policy = policy
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+        .policy;
     let player = arguments
         .script
         .as_deref()
@@ -90,7 +101,7 @@ pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
         .map(Player::new);
     let images = find_images(arguments, &policy)?;
     rehearse_jail(&policy)?;
-    let session = open_session(arguments, &policy, images, verbose)?;
+    let session = open_session(arguments, policy, source, images, verbose)?;
     let ending = Ending {
         after: arguments.duration,
         with_script: arguments.headless && arguments.duration.is_none(),
@@ -103,7 +114,8 @@ pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
 
 fn open_session(
     arguments: &Arguments,
-    policy: &Policy,
+    policy: Policy,
+    source: PolicySource,
     images: StoreImages,
     verbose: u8,
 ) -> Result<Session, Failure> {
@@ -121,6 +133,7 @@ fn open_session(
         audit: Box::new(audit),
         launcher: Box::new(move |_| Process::new(&program)),
         state,
+        policy: source,
     };
     let host_key = match arguments.host_key {
         HostKeyChoice::Super => HostKey::Super,
@@ -277,29 +290,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "write a number of seconds".to_owned())
-}
-
-/// Reads a policy file.
-fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    let name = path.display().to_string();
-    let bytes = read_bounded(path).map_err(|error| {
-        Failure::new(
-            Failure::POLICY,
-            format!("the policy {name} cannot be read: {error}"),
-        )
-    })?;
-    Policy::parse(&name, &bytes).map_err(|errors| Failure::new(Failure::POLICY, errors))
-}
-
-/// One byte more than a policy may have is enough to say that it is too large.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let most = u64::try_from(bulkhead_policy::LIMITS.bytes)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

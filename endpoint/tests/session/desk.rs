@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bulkhead_policy::{Image, Policy};
+use bulkhead_policy::Image;
 use compositor::{InputEvent, KeyMovement, Point};
 use endpoint::audit::{AuditMemory, Event};
 use endpoint::images::{ImageError, ImageSource, OpenImage};
+use endpoint::policy_source::PolicySource;
 use endpoint::present::picture::Canvas;
 use endpoint::state_directory::StateDirectory;
 use endpoint::{Options, Services, Session, Status};
@@ -106,9 +107,13 @@ impl Desk {
     }
 
     pub(crate) fn with_policy(text: &str, setting: &Setting<'_>) -> Self {
-        let policy =
-            Policy::parse("test.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
         let state = tempfile::tempdir().unwrap();
+        let source = PolicySource::File(state.path().join("policy.toml"));
+        std::fs::write(source.path(), text).unwrap();
+        let policy = source
+            .load()
+            .unwrap_or_else(|error| panic!("{error}"))
+            .policy;
         let audit = AuditMemory::default();
         let records = Arc::clone(&audit.events);
         let behaviours: HashMap<String, String> = setting
@@ -127,13 +132,14 @@ impl Desk {
                 command
             }),
             state: StateDirectory::open(state.path()).unwrap(),
+            policy: source,
         };
         let options = Options {
             shutdown_after: setting.shutdown_after,
             log_consoles: true,
             ..Options::default()
         };
-        let mut session = Session::new(&policy, services, options).unwrap();
+        let mut session = Session::new(policy, services, options).unwrap();
         session.start_automatic_zones();
         Self {
             session,
