@@ -46,9 +46,9 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
     hold(program, path)
 }
 
-pub(crate) fn simulate(simulate: &Simulate, out: &mut dyn Write) -> Result<()> {
+pub(crate) fn simulate(simulate: Simulate, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     let Some((front, path)) = peer(&simulate.socket) else {
-        bail!("say where the device goes: --usbredir, --usbip or --agent");
+        return desk.simulate(simulate.descriptors, simulate.script);
     };
     let mut program = program(front)?;
     program.arg("--simulate").arg(&simulate.descriptors);

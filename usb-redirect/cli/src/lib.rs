@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use anyhow;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use usb_redirect::identity::Judge;
@@ -33,6 +34,12 @@ pub trait Desk {
     /// # Errors
     /// With the sentence to show.
     fn detach(&self, device: Option<&str>) -> Result<()>;
+
+    /// Plugs a device that exists in memory into the running desktop.
+    ///
+    /// # Errors
+    /// With the sentence to show.
+    fn simulate(&self, descriptors: PathBuf, script: Option<PathBuf>) -> Result<()>;
 }
 
 /// USB devices and the zones they may go to.
@@ -66,7 +73,8 @@ pub enum UsbCommand {
     },
     /// Show the policy's rules about USB.
     Rules,
-    /// Make a device that exists in memory, from a file of descriptors, and give it to a program at a socket.
+    /// Make a device that exists in memory, from a file of descriptors: plug it into the running desktop, or give it to a program at a
+    /// socket.
     Simulate(Simulate),
     /// Measure plain USB/IP, usbredir and ours side by side.
     Bench {
@@ -77,6 +85,18 @@ pub enum UsbCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl UsbCommand {
+    /// Whether it asks the [`Judge`].
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Rules => true,
+            Self::Attach(attach) => attach.socket.is_named(),
+            _ => false,
+        }
+    }
 }
 
 /// `attach`.
@@ -123,6 +143,12 @@ fn plugged() -> Result<Vec<Plugged>> {
     plugged::list(Path::new(plugged::DEVICES)).context("look at what is plugged in")
 }
 
+impl Socket {
+    fn is_named(&self) -> bool {
+        self.usbredir.is_some() || self.usbip.is_some() || self.agent.is_some()
+    }
+}
+
 /// Runs a command; what it shows goes to `out`.
 ///
 /// # Errors
@@ -140,7 +166,7 @@ pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<
             }
             Ok(())
         }
-        UsbCommand::Simulate(simulate) => attach::simulate(&simulate, out),
+        UsbCommand::Simulate(simulate) => attach::simulate(simulate, desk, out),
         UsbCommand::Bench { seconds, json } => {
             let mut words = vec!["--seconds".to_owned(), seconds.to_string()];
             words.extend(json.then(|| "--json".to_owned()));
