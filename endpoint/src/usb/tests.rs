@@ -18,7 +18,7 @@ const ZONES: &str = "[zone.work]\ncolour = \"#1565c0\"\nimage = \"x\"\n[zone.ope
 
 fn flow(verdict: &str, usb: &str, more: &str) -> String {
     format!(
-        "[[flow]]\nname = \"{verdict} {usb}\"\nkind = \"usb\"\nto = \"work\"\nverdict = \"{verdict}\"\nwhen = {{ usb = \"{usb}\" }}\n{more}\n"
+        "[[flow]]\nname = \"devices\"\nkind = \"usb\"\nto = \"work\"\nverdict = \"{verdict}\"\nwhen = {{ usb = \"{usb}\" }}\n{more}\n"
     )
 }
 
@@ -222,7 +222,7 @@ fn a_person_is_asked_once_for_a_dock() {
     assert!(desk.held().is_empty());
     assert_eq!(
         desk.answer(1, true),
-        ["allow yes", "dial work", "allow yes", "dial work"]
+        ["ask yes", "dial work", "ask yes", "dial work"]
     );
     assert_eq!(desk.held().len(), 2);
     // Pulled out and in again it is asked about again: it may be another one.
