@@ -3,6 +3,7 @@
 mod image;
 mod logging;
 mod run;
+mod usb;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
     Audit(AuditCommand),
+    /// Show USB devices, and give them to zones or take them back.
+    Usb(Box<usb::Arguments>),
 }
 
 /// Why a command failed, and the exit code for it.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
             Ok(())
         }
         Command::Image(command) => image::run(&command),
+        Command::Usb(arguments) => usb::run(*arguments),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

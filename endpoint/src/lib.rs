@@ -18,6 +18,7 @@ pub mod present;
 pub mod script;
 mod session;
 pub mod state_directory;
+pub mod usb;
 
 pub use session::{
     DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,

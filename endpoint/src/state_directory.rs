@@ -102,6 +102,18 @@ impl StateDirectory {
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
+    /// The socket on which the running desktop takes orders about USB devices.
+    #[must_use]
+    pub fn usb_door(&self) -> PathBuf {
+        Self::usb_door_in(&self.path)
+    }
+
+    /// The same of a state directory that a running desktop may have made at `path`.
+    #[must_use]
+    pub fn usb_door_in(path: &Path) -> PathBuf {
+        path.join("usb")
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {

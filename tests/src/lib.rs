@@ -21,6 +21,8 @@ const TITLE: u32 = 40;
 pub const BIN_DIR: &str = "BULKHEAD_BIN_DIR";
 /// The image store with the guest image.
 pub const IMAGE_STORE: &str = "BULKHEAD_IMAGE_STORE";
+/// The desktop's state directory, in its own directory.
+const STATE: &str = "state";
 /// The guest image's name in the store.
 const IMAGE: &str = "debian-desktop";
 
@@ -41,6 +43,7 @@ pub struct Desktop {
     directory: TempDir,
     size: (u32, u32),
     zones: Vec<String>,
+    rules: String,
 }
 
 impl Desktop {
@@ -53,7 +56,14 @@ impl Desktop {
             directory: tempfile::tempdir().expect("a temporary directory"),
             size,
             zones: zones.iter().map(ToString::to_string).collect(),
+            rules: String::new(),
         }
+    }
+
+    /// The same with rules of flow.
+    pub fn with_rules(mut self, rules: &str) -> Self {
+        rules.clone_into(&mut self.rules);
+        self
     }
 
     /// Plays a script to its end; relative names in it are in the desktop's directory.
@@ -87,7 +97,7 @@ impl Desktop {
                 "--script",
                 "script.txt",
                 "--state-dir",
-                "state",
+                STATE,
             ])
             .arg("--image-store")
             .arg(directory(IMAGE_STORE))
@@ -96,6 +106,19 @@ impl Desktop {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
+            .expect("bulkhead starts")
+    }
+
+    /// Runs `bulkhead usb` with these words for the running desktop.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn usb(&self, words: &[&str]) -> Output {
+        Command::new(directory(BIN_DIR).join("bulkhead"))
+            .args(["usb", "--state-dir", STATE, "--policy", "policy.toml"])
+            .args(words)
+            .current_dir(self.directory.path())
+            .output()
             .expect("bulkhead starts")
     }
 
@@ -115,7 +138,8 @@ impl Desktop {
                 "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {IMAGE:?}\nautostart = true\n"
             )
         };
-        self.zones.iter().zip(&LOOKS).map(zone).collect()
+        let zones: String = self.zones.iter().zip(&LOOKS).map(zone).collect();
+        zones + &self.rules
     }
 }
 

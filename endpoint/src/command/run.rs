@@ -14,6 +14,7 @@ use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
+use endpoint::usb::{Places, Usb};
 use endpoint::{Options, Services, Session, required_layers};
 use guest_image::Store;
 use zone_jail::{Jail, Layers};
@@ -132,6 +133,7 @@ fn open_session(
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
+    let devices = state.clone();
     let services = Services {
         images: Arc::new(images),
         audit: Box::new(audit),
@@ -160,8 +162,20 @@ fn open_session(
         log_consoles: verbose > 0,
         ..Options::default()
     };
-    Session::new(policy, services, options)
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))
+    let mut session = Session::new(policy, services, options)
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
+    add_devices(devices, &mut session);
+    Ok(session)
+}
+
+/// A desktop without USB devices is a desktop all the same.
+fn add_devices(state: StateDirectory, session: &mut Session) {
+    let added = Places::usual(state.usb_door())
+        .and_then(Usb::new)
+        .and_then(|usb| session.add_devices(usb));
+    if let Err(error) = added {
+        tracing::warn!("no USB device can be given to a zone: {error}");
+    }
 }
 
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {

@@ -62,6 +62,8 @@ impl Project {
             "bulkhead",
             "--package",
             "zone-machine",
+            "--package",
+            "usb-redirect-host",
             "--bins",
         ]))
     }
