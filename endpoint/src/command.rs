@@ -3,6 +3,7 @@
 mod image;
 mod logging;
 mod run;
+mod secret;
 mod usb;
 
 use std::fmt::Display;
@@ -46,6 +47,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Set what unlocks the desktop.
+    #[command(subcommand)]
+    Passphrase(secret::Passphrase),
+    /// Set the phrase by which you know the attention screen.
+    #[command(subcommand)]
+    Phrase(secret::Phrase),
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
@@ -112,6 +119,8 @@ pub fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Passphrase(command) => secret::passphrase(&command),
+        Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Usb(arguments) => usb::run(*arguments),
         Command::Policy(command) => return ExitCode::from(command.run()),

@@ -17,6 +17,11 @@
 //! | `wait-console ZONE TEXT` | waits for text on the zone's console, after the text that the last such wait found |
 //! | `wait-still ZONE SECONDS` | waits until the zone has not changed a pixel for so long |
 //! | `wait-state ZONE STATE` | waits for a state: off, starting, running, stopping, panicked, failed, killed |
+//! | `wait-agent ZONE` | waits until clips can be brought to and from the zone |
+//! | `wait-policy VERSION` | waits until the policy of this version is at work |
+//! | `wait-locked`, `wait-unlocked` | waits until the desktop is locked, or is not |
+//! | `answer NUMBER` | waits for a question and gives an answer: 0 is no, 1 the first yes, and so on |
+//! | `unlock TEXT` | types the rest of the line at the lock screen |
 //! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
 //! | `type TEXT` | types the rest of the line on a US keyboard |
 //! | `key CHORD` | presses keys together, such as `ctrl+alt+Right` or `Return` |
@@ -72,6 +77,16 @@ enum Command {
         condition: Condition,
         timeout: Duration,
     },
+    /// For the desktop, where a `Wait` is for a zone.
+    WaitFor {
+        condition: DesktopCondition,
+        timeout: Duration,
+    },
+    Answer {
+        choice: usize,
+        timeout: Duration,
+    },
+    Unlock(Vec<keyboard::Stroke>),
     Focus(String),
     Type(Vec<keyboard::Stroke>),
     Key(Vec<u16>),
@@ -99,6 +114,13 @@ enum Condition {
     Console(String),
     State(&'static str),
     Still(Duration),
+    Agent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum DesktopCondition {
+    Policy(u64),
+    Locked(bool),
 }
 
 impl Script {

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use compositor::keys::{LEFT_SUPER, RIGHT_CONTROL, TAB};
+use compositor::keys::{ENTER, LEFT_SUPER, RIGHT_CONTROL, TAB};
 use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
 use super::keyboard::{SHIFT, Stroke};
-use super::{Command, Condition, Script, ScriptError};
+use super::{Command, Condition, DesktopCondition, Script, ScriptError};
 use crate::Session;
 use crate::present::picture::Camera;
 
@@ -132,8 +132,29 @@ impl Player {
                 condition,
                 timeout,
             } => return self.wait(zone, condition, *timeout, session, since, now),
+            Command::WaitFor { condition, timeout } => {
+                return wait_for(*condition, *timeout, session, since, now);
+            }
+            Command::Answer { choice, timeout } => {
+                return answer(*choice, *timeout, session, since, now);
+            }
+            Command::Unlock(strokes) => {
+                if self.typed == 0 && !session.is_locked() {
+                    return Err("the desktop is not locked".to_owned());
+                }
+                let done = self.type_on(strokes, session, now);
+                if matches!(done, Done::Yes) {
+                    press(&[ENTER], session, now);
+                }
+                return Ok(done);
+            }
             Command::Focus(zone) => focus(zone, session, now)?,
-            Command::Type(strokes) => return self.type_on(strokes, session, now),
+            Command::Type(strokes) => {
+                if session.scene().focus().is_none() {
+                    return Err("no zone has the keyboard; write `focus ZONE` first".to_owned());
+                }
+                return Ok(self.type_on(strokes, session, now));
+            }
             Command::Key(codes) => press(codes, session, now),
             Command::Move(x, y) => session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now),
             Command::Click { button, at } => {
@@ -189,6 +210,7 @@ impl Player {
         let view = session.zone(zone).map_err(|error| error.to_string())?;
         let met = match condition {
             Condition::Ready => view.is_ready(),
+            Condition::Agent => view.has_agent(),
             Condition::State(word) => view.status().word() == *word,
             Condition::Still(duration) => {
                 let end = view.drew().map_or(since, |drew| drew.max(since)) + *duration;
@@ -220,8 +242,10 @@ impl Player {
             None => format!("it is {}", view.status().word()),
         };
         // A zone that has failed will not become ready by waiting.
-        if matches!(condition, Condition::Ready | Condition::Console(_))
-            && view.status().reason().is_some()
+        if matches!(
+            condition,
+            Condition::Ready | Condition::Console(_) | Condition::Agent
+        ) && view.status().reason().is_some()
         {
             return Err(format!("zone {zone} cannot get there any more: {state}"));
         }
@@ -231,6 +255,7 @@ impl Player {
         }
         let wanted = match condition {
             Condition::Ready => "did not become ready".to_owned(),
+            Condition::Agent => "started no clipboard agent".to_owned(),
             Condition::State(word) => format!("did not become {word}"),
             Condition::Still(_) => "did not stop drawing".to_owned(),
             Condition::Console(text) => format!("did not write `{text}` to its console"),
@@ -304,20 +329,12 @@ impl Player {
         }
     }
 
-    fn type_on(
-        &mut self,
-        strokes: &[Stroke],
-        session: &mut Session,
-        now: Instant,
-    ) -> Result<Done, String> {
-        if session.scene().focus().is_none() {
-            return Err("no zone has the keyboard; write `focus ZONE` first".to_owned());
-        }
+    fn type_on(&mut self, strokes: &[Stroke], session: &mut Session, now: Instant) -> Done {
         let Some(stroke) = strokes.get(self.typed) else {
-            return Ok(Done::Yes);
+            return Done::Yes;
         };
-        if self.deadline.is_some_and(|deadline| deadline > now) {
-            return Ok(Done::Not(self.deadline.unwrap_or(now)));
+        if let Some(deadline) = self.deadline.filter(|deadline| *deadline > now) {
+            return Done::Not(deadline);
         }
         let keys: &[u16] = if stroke.shift {
             &[SHIFT, stroke.code]
@@ -326,8 +343,66 @@ impl Player {
         };
         press(keys, session, now);
         self.typed = self.typed.saturating_add(1);
-        Ok(Done::Not(now + BETWEEN_STROKES))
+        Done::Not(now + BETWEEN_STROKES)
     }
+}
+
+fn wait_for(
+    condition: DesktopCondition,
+    timeout: Duration,
+    session: &Session,
+    since: Instant,
+    now: Instant,
+) -> Result<Done, String> {
+    let version = session
+        .policy()
+        .header
+        .as_ref()
+        .map(|header| header.version);
+    let (met, wanted) = match condition {
+        DesktopCondition::Policy(wanted) => (
+            version == Some(wanted),
+            format!("policy version {wanted} is not at work"),
+        ),
+        DesktopCondition::Locked(true) => {
+            (session.is_locked(), "the desktop is not locked".to_owned())
+        }
+        DesktopCondition::Locked(false) => {
+            (!session.is_locked(), "the desktop is locked".to_owned())
+        }
+    };
+    let end = since + timeout;
+    match met {
+        true => Ok(Done::Yes),
+        false if end > now => Ok(Done::Not(end)),
+        false => Err(format!("{wanted} after {} s", timeout.as_secs())),
+    }
+}
+
+/// Chooses an answer as a person does by the keyboard: the first control is No.
+fn answer(
+    choice: usize,
+    timeout: Duration,
+    session: &mut Session,
+    since: Instant,
+    now: Instant,
+) -> Result<Done, String> {
+    let Some(question) = session.scene().answerable() else {
+        let end = since + timeout;
+        return if end > now {
+            Ok(Done::Not(end))
+        } else {
+            Err(format!("nothing was asked within {} s", timeout.as_secs()))
+        };
+    };
+    for _ in 0..choice {
+        press(&[TAB], session, now);
+    }
+    press(&[ENTER], session, now);
+    if session.scene().answerable() == Some(question) {
+        return Err(format!("the question has no answer {choice}"));
+    }
+    Ok(Done::Yes)
 }
 
 /// Presses keys one after the other and releases them in the opposite order.
@@ -358,8 +433,9 @@ fn focus(zone: &str, session: &mut Session, now: Instant) -> Result<(), String> 
     let (id, place) = (
         view.id(),
         session
+            .scene()
             .zones()
-            .position(|other| other.name() == zone)
+            .position(|other| other.id == view.id())
             .unwrap_or(0),
     );
     let host = match session.host_key() {
