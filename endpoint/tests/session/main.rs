@@ -11,6 +11,7 @@ mod kms;
 mod live_policy;
 mod locking;
 mod measure;
+mod pages;
 mod players;
 mod window;
 mod zone;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         live_policy::TESTS,
         clips::TESTS,
         locking::TESTS,
+        pages::TESTS,
         players::TESTS,
         command_line::TESTS,
         kms::TESTS,
