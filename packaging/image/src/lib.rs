@@ -11,7 +11,7 @@
 mod archive;
 mod build;
 mod caches;
-mod cpio;
+pub mod cpio;
 mod digest;
 mod error;
 mod image;
