@@ -95,7 +95,7 @@ impl Side {
 fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
     let (mut instructions, mut traps) = (0, 0);
     for seed in 0..120 {
-        let mut stream = Stream::new(seed, Extras { conditional: true });
+        let mut stream = Stream::new(seed, Extras { beyond_peer: true });
         let mut code = stream.code(2500);
         code.extend(ECALL.to_le_bytes());
         let mut random = Random::new(seed ^ 0x5eed);
