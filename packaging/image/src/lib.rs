@@ -21,6 +21,7 @@ mod manifest;
 mod process;
 mod progress;
 mod recipe;
+pub mod root;
 mod sources;
 mod store;
 mod tools;

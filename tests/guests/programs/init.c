@@ -3,6 +3,8 @@
  *     said NAME LINE
  *     ended NAME exit|signal|time NUMBER
  *     all programs ran
+ * With "volume" on the kernel's command line, all of it happens in the file system of the first volume, whose drivers are
+ * in /modules.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -17,14 +19,13 @@
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Seconds that a program may take. */
-#ifndef LIMIT
-#define LIMIT 120
-#endif
+enum { LIMIT = 240 };
 
 static int kernel_log;
 
@@ -57,7 +58,7 @@ static void run(const char *name)
         setsid();
         dup2(output[1], 1);
         dup2(output[1], 2);
-        execl(path, name, NULL);
+        execl(path, name, (char *)NULL);
         printf("%s cannot be run: %s\n", path, strerror(errno));
         exit(127);
     }
@@ -103,12 +104,13 @@ static void run(const char *name)
     say("ended", name, text);
 }
 
+/* Files with a dot in their names are not programs but what programs read. */
 static int chosen(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.';
+    return strchr(entry->d_name, '.') == NULL;
 }
 
-int main(void)
+static void file_systems(void)
 {
     mkdir("/dev", 0755);
     mkdir("/proc", 0755);
@@ -116,7 +118,62 @@ int main(void)
     mount("dev", "/dev", "devtmpfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("tmp", "/tmp", "tmpfs", 0, NULL);
+}
+
+static void must(int result, const char *what)
+{
+    if (result == 0)
+        return;
+    say("init:", what, strerror(errno));
+    sync();
+    reboot(RB_POWER_OFF);
+}
+
+/* Goes on in the first volume's file system, with a layer over it that can be written to. */
+static void into_the_volume(void)
+{
+    char line[200];
+    FILE *order = fopen("/modules/root", "re");
+    must(order == NULL, "no list of drivers");
+    while (fgets(line, sizeof line, order)) {
+        char path[250], *options = line + strcspn(line, " \n");
+        if (*options)
+            *options++ = 0;
+        options[strcspn(options, "\n")] = 0;
+        snprintf(path, sizeof path, "/modules/%s", line);
+        int module = open(path, O_RDONLY | O_CLOEXEC);
+        must(syscall(SYS_finit_module, module, options, 0), path);
+        close(module);
+    }
+    fclose(order);
+    mkdir("/base", 0755);
+    mkdir("/scratch", 0755);
+    mkdir("/root", 0755);
+    must(mount("/dev/vda", "/base", "squashfs", MS_RDONLY, NULL), "the volume");
+    must(mount("scratch", "/scratch", "tmpfs", 0, NULL), "a layer");
+    mkdir("/scratch/upper", 0755);
+    mkdir("/scratch/work", 0755);
+    must(mount("root", "/root", "overlay", 0, "lowerdir=/base,upperdir=/scratch/upper,workdir=/scratch/work"), "the layers");
+    mkdir("/root/programs", 0755);
+    must(mount("/programs", "/root/programs", NULL, MS_BIND, NULL), "the programs");
+    must(chdir("/root"), "the root");
+    must(chroot("."), "the root");
+    file_systems();
+    /* No package's scripts ran, so that nobody chose a shell. */
+    if (symlink("busybox", "/usr/bin/sh") && errno != EEXIST)
+        must(1, "a shell");
+    setenv("PATH", "/usr/bin:/usr/sbin", 1);
+    setenv("HOME", "/tmp", 1);
+    must(chdir("/tmp"), "/tmp");
+}
+
+int main(void)
+{
+    file_systems();
     kernel_log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    /* The kernel hands on what it does not know. */
+    if (getenv("volume"))
+        into_the_volume();
     int nothing = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3; i++)
         dup2(nothing, i);

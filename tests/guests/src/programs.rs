@@ -54,24 +54,26 @@ pub fn compile(name: &str, folder: &Path) -> PathBuf {
     program
 }
 
-/// Packs compiled programs, and the init that runs them, into an initramfs in `folder`.
+/// Packs programs, which keep their names, and the init that runs them into an initramfs in `folder`. It is put onto
+/// `drivers`, the initramfs of an image, for a guest that works in its first volume.
 ///
 /// # Panics
-/// When the host cannot write it.
-pub fn initramfs(programs: &[PathBuf], folder: &Path) -> PathBuf {
-    let archive = folder.join("initramfs");
-    let mut writer = cpio::Writer::new(Vec::new());
-    let init = fs::read(compile(INIT, folder)).expect("init");
+/// When the host cannot read or write.
+pub fn initramfs(programs: &[PathBuf], drivers: Option<&Path>, folder: &Path) -> PathBuf {
+    let read =
+        |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    // The kernel takes archives that follow each other, and what comes later replaces what was there.
+    let mut writer = cpio::Writer::new(drivers.map(read).unwrap_or_default());
+    let init = read(&compile(INIT, folder));
     writer.file("init", 0o755, &init).expect("written");
     writer.directory("programs").expect("written");
     for program in programs {
         let name = program.file_name().and_then(|name| name.to_str());
         let name = format!("programs/{}", name.expect("a name"));
-        let content = fs::read(program).expect("a program");
-        writer.file(&name, 0o755, &content).expect("written");
+        writer.file(&name, 0o755, &read(program)).expect("written");
     }
-    let bytes = writer.finish().expect("written");
-    fs::write(&archive, bytes).expect("an archive");
+    let archive = folder.join("initramfs");
+    fs::write(&archive, writer.finish().expect("written")).expect("an archive");
     archive
 }
 

@@ -58,7 +58,7 @@ fn run(harts: u32) {
         harts,
         memory_mib: 512,
         arguments: "",
-        initramfs: &initramfs(&COMPILED.1, folder.path()),
+        initramfs: &initramfs(&COMPILED.1, None, folder.path()),
         volume: None,
         limit: BOOT_LIMIT,
     }
