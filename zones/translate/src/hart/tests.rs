@@ -794,6 +794,26 @@ fn conditional_zeros_of_zicond() {
 }
 
 #[test]
+fn zeros_of_words_are_counted_in_the_low_half_alone() {
+    let mut m = Machine::new();
+    for (value, leading, trailing) in [
+        (1 << 63, 32, 32),
+        (0, 32, 32),
+        (1 << 33 | 1 << 4, 27, 4),
+        (u64::MAX, 0, 0),
+    ] {
+        m.set(5, value);
+        m.run(&[
+            i_type(0x1b, 1, 7, 5, 0x600),
+            i_type(0x1b, 1, 8, 5, 0x601),
+            ECALL,
+        ]);
+        let found = (m.hart.register(7), m.hart.register(8));
+        assert_eq!(found, (leading, trailing), "{value:#x}");
+    }
+}
+
+#[test]
 fn x0_stays_zero_whoever_writes_it() {
     let mut m = Machine::new();
     m.set(5, DATA);
@@ -853,6 +873,7 @@ translated_too! {
     changed_code_runs_after_its_fence
     a_block_of_zeros_is_a_page
     conditional_zeros_of_zicond
+    zeros_of_words_are_counted_in_the_low_half_alone
     x0_stays_zero_whoever_writes_it
     a_hart_starts_as_firmware_leaves_it
 }

@@ -94,8 +94,8 @@ impl Side {
 #[test]
 fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
     let (mut instructions, mut traps) = (0, 0);
-    for seed in 0..24 {
-        let mut stream = Stream::new(seed, Extras { conditional: true });
+    for seed in 0..120 {
+        let mut stream = Stream::new(seed, Extras { beyond_peer: true });
         let mut code = stream.code(2500);
         code.extend(ECALL.to_le_bytes());
         let mut random = Random::new(seed ^ 0x5eed);
@@ -156,7 +156,7 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
         traps += leader.hart.core.traps;
     }
     assert!(
-        instructions > 2_000_000 && traps > 50_000,
+        instructions > 10_000_000 && traps > 250_000,
         "{instructions} instructions, {traps} traps"
     );
 }
