@@ -204,6 +204,7 @@ impl X64 {
                 self.check_float(index, step, output);
                 self.read_flags(op.rd);
             }
+            Pause => self.site(index, step, output),
             Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci => {
                 self.site(index, step, output);
                 self.float_checked = false;
