@@ -174,7 +174,7 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         env!("CARGO_MANIFEST_DIR"),
         "/../usb-redirect/descriptors/composite.txt"
     );
-    let rules = "[[flow]]\nname = \"keyboards\"\nkind = \"usb\"\nto = \"corp\"\nverdict = \"ask\"\nwhen = { usb = \"*:*\" }\n";
+    let rules = "[[flow]]\nname = \"keyboards\"\nkind = \"usb\"\nto = \"corp\"\nverdict = \"ask\"\nwhen = { usb = \"class=hid\" }\n";
     let text = format!("{}{rules}", policy_text("\"seccomp\", \"user\"", ""));
     let mut desk = Desk::with_policy(&text, &Setting::default());
     open(&mut desk, "USB");
@@ -203,10 +203,10 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         shown.contains("keyboards") && shown.contains("Used by no zone"),
         "{shown}"
     );
-    let give = shown.lines().find(|line| line.ends_with("\u{2192} corp"));
+    let give = shown.lines().find(|line| line.ends_with("\u{2192} CORP"));
     let give = give.unwrap_or_else(|| panic!("{shown}")).to_owned();
     assert!(
-        !shown.contains("\u{2192} open"),
+        !shown.contains("\u{2192} OPEN"),
         "no rule lets open have it"
     );
     press(&mut desk, &give);
@@ -223,7 +223,7 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
     desk.until("the device to be given", held);
     open(&mut desk, "USB");
     let shown = said(&desk.session);
-    assert!(shown.contains("Used by corp"), "{shown}");
+    assert!(shown.contains("Used by CORP"), "{shown}");
     let back = shown.lines().find(|line| line.starts_with("Take back: "));
     press(&mut desk, &back.unwrap().to_owned());
     desk.until("the device to be taken back", |session| !held(session));
