@@ -20,6 +20,6 @@ mod session;
 pub mod state_directory;
 
 pub use session::{
-    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,
-    installed_zone_program, required_layers,
+    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone,
+    WantedPicture, ZoneView, installed_zone_program, required_layers,
 };

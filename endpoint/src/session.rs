@@ -14,6 +14,7 @@ mod lock;
 mod policy;
 mod process;
 mod screen;
+mod screenshot;
 mod transfer;
 mod watch;
 mod zone;
@@ -33,12 +34,14 @@ use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
 use lock::{Hold, Lock};
+use screenshot::Screenshot;
 use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
 use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
 /// The one output that a presenter shows.
@@ -157,6 +160,9 @@ pub struct Session {
     /// What a person copied last.
     clip: Option<Clip>,
     transfer: Option<Transfer>,
+    /// A picture while it is decided who is in it, and one that is to be taken.
+    screenshot: Option<Screenshot>,
+    wanted_picture: Option<WantedPicture>,
 }
 
 /// What a thread of the session did.
@@ -210,6 +216,8 @@ impl Session {
             keyboard: None,
             clip: None,
             transfer: None,
+            screenshot: None,
+            wanted_picture: None,
         };
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);

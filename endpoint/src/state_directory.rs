@@ -102,6 +102,12 @@ impl StateDirectory {
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
+    /// The file for a picture that a person took.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> PathBuf {
+        self.path.join("pictures").join(name)
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
