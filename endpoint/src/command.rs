@@ -1,5 +1,6 @@
 //! The command line: what was asked, and with which exit code it ended.
 
+mod bench;
 mod image;
 mod logging;
 mod run;
@@ -40,6 +41,9 @@ struct Arguments {
 enum Command {
     /// Open the desktop that a policy describes.
     Run(Box<run::Arguments>),
+    /// Take figures of a real desktop.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Show in one table what this machine offers.
     CheckHost {
         /// As JSON, for programs.
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
     logging::start(arguments.verbose);
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, arguments.verbose),
+        Command::Bench(bench) => bench::bench(&bench, arguments.verbose),
         Command::CheckHost { json } => {
             let report = check_host::Report::collect();
             match json {

@@ -24,12 +24,14 @@
 //! | `unlock TEXT` | types the rest of the line at the lock screen |
 //! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
 //! | `type TEXT` | types the rest of the line on a US keyboard |
+//! | `press NAME` | clicks the control of this name on the page that is up or in the panel, as a screen reader would say it |
+//! | `wait-shown TEXT` | waits until the trusted UI shows this text in one piece, or says it to a screen reader |
 //! | `key CHORD` | presses keys together, such as `ctrl+alt+Right` or `Return` |
 //! | `move X Y` | moves the pointer to a pixel of the desktop |
 //! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
 //! | `wheel N` | turns the wheel by N notches, up or (negative) down |
 //! | `sleep SECONDS` | waits |
-//! | `latency ZONE COUNT` | types so many keys, prints how long each took until the zone's pixels changed |
+//! | `latency ZONE COUNT` | types so many keys, prints how long they took until the changed pixels were shown, and where the time went |
 //! | `screenshot FILE` | saves a picture of the desktop |
 //! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
 //! | `quit` | shuts all zones down and ends |
@@ -37,6 +39,7 @@
 //! Waits give up after 300 seconds, or after those named at the end of the line (`timeout SECONDS`).
 
 pub mod keyboard;
+mod latency;
 mod parse;
 mod player;
 
@@ -90,6 +93,11 @@ enum Command {
     Focus(String),
     Type(Vec<keyboard::Stroke>),
     Key(Vec<u16>),
+    Press(String),
+    Shown {
+        text: String,
+        timeout: Duration,
+    },
     Move(i32, i32),
     Click {
         button: u16,

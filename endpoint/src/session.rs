@@ -11,6 +11,8 @@ mod jail;
 mod launch;
 mod lifecycle;
 mod lock;
+mod meter;
+mod pages;
 mod policy;
 mod process;
 mod screen;
@@ -41,6 +43,7 @@ use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use meter::{STAGES, Stages};
 pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
@@ -65,6 +68,8 @@ pub struct Options {
     pub settings: Settings,
     /// How long a zone may take to shut down before it is killed.
     pub shutdown_after: Duration,
+    /// Whether the panel has a clock, which wakes the endpoint once a minute.
+    pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
 }
@@ -76,6 +81,7 @@ impl Default for Options {
             scale: Scale::ONE,
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
+            clock: false,
             log_consoles: false,
         }
     }
@@ -155,6 +161,11 @@ pub struct Session {
     /// Words for the panel, and until when they stand there.
     notice: Option<(String, Instant)>,
     lock: Lock,
+    reading: pages::Reading,
+    /// The key whose way is measured.
+    meter: Option<meter::Meter>,
+    /// When the panel's clock moves on.
+    clock_due: Option<Instant>,
     /// Who had the keyboard last, and until when; no end while it has it.
     keyboard: Option<(ZoneId, Option<Instant>)>,
     /// What a person copied last.
@@ -169,6 +180,7 @@ pub struct Session {
 enum Finished {
     Image(Prepared),
     Unlock(lock::Attempt),
+    Log(pages::Found),
 }
 
 /// What a thread found when it opened an image.
@@ -213,6 +225,9 @@ impl Session {
             seen: clock::timestamp(),
             notice: None,
             lock: Lock::new(now),
+            reading: pages::Reading::default(),
+            meter: None,
+            clock_due: None,
             keyboard: None,
             clip: None,
             transfer: None,
@@ -272,6 +287,7 @@ impl Session {
         }
         self.keep_deadlines(now);
         self.keep_time(now);
+        self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
         self.sync_records(now);
@@ -300,6 +316,7 @@ impl Session {
         let others = [
             self.sync_due,
             self.standing_due,
+            self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
             self.transfer.as_ref().map(Transfer::deadline),
@@ -317,7 +334,10 @@ impl Session {
     /// Brings a buffer up to date; gives what changed since the last frame.
     pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(DESKTOP, target)
+        self.paint_begins();
+        self.scene.render(DESKTOP, target);
+        self.paint_ends();
+        self.scene.presented(DESKTOP)
     }
 
     /// Takes what a person did.

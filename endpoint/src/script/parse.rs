@@ -14,7 +14,7 @@ const LONGEST: f64 = 86_400.0;
 const FURTHEST: i32 = 1 << 20;
 
 const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, wait-agent, wait-policy, wait-locked, wait-unlocked, answer, unlock, latency, \
-                        focus, type, key, move, click, wheel, sleep, screenshot, start, power, kill, quit";
+                        focus, type, key, press, wait-shown, move, click, wheel, sleep, screenshot, start, power, kill, quit";
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Script, ScriptError> {
     let mut steps = Vec::new();
@@ -132,6 +132,18 @@ fn command(content: &str) -> Result<Command, String> {
         "power" => zone_name(rest).map(Command::Power),
         "kill" => zone_name(rest).map(Command::Kill),
         "key" => chord(rest),
+        "press" if rest.is_empty() => Err("write the name of a control".to_owned()),
+        "press" => Ok(Command::Press(rest.to_owned())),
+        "wait-shown" => {
+            let (text, timeout) = with_timeout(rest)?;
+            if text.is_empty() {
+                return Err("write the text to wait for".to_owned());
+            }
+            Ok(Command::Shown {
+                text: text.to_owned(),
+                timeout,
+            })
+        }
         "move" => {
             let [x, y] = words(rest)?;
             Ok(Command::Move(coordinate(x)?, coordinate(y)?))
@@ -362,6 +374,14 @@ mod tests {
             Command::Type(vec![stroke(57, false), stroke(30, true), stroke(57, false)])
         );
         assert_eq!(one("key ctrl+alt+Right"), Command::Key(vec![29, 56, 106]));
+        assert_eq!(one("press Take back"), Command::Press("Take back".into()));
+        assert_eq!(
+            one("wait-shown corp, running timeout 3"),
+            Command::Shown {
+                text: "corp, running".into(),
+                timeout: Duration::from_secs(3)
+            }
+        );
         assert_eq!(one("move 3 -4"), Command::Move(3, -4));
         assert_eq!(
             one("click"),
@@ -415,6 +435,8 @@ mod tests {
             "type caf\u{e9}",
             "key ctrl+nonsense",
             "key",
+            "press",
+            "wait-shown",
             "move 1",
             "move 1 2 3",
             "move 1 x",

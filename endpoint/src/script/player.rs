@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use compositor::accesskit;
 use compositor::keys::{ENTER, LEFT_SUPER, RIGHT_CONTROL, TAB};
 use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
 use super::keyboard::{SHIFT, Stroke};
+use super::latency;
 use super::{Command, Condition, DesktopCondition, Script, ScriptError};
-use crate::Session;
 use crate::present::picture::Camera;
+use crate::{Session, Stages};
 
 /// Between two typed characters: a guest on an interpreted CPU drops keys that come faster than it can take them.
 const BETWEEN_STROKES: Duration = Duration::from_millis(20);
@@ -48,7 +50,9 @@ pub struct Player {
     places: Vec<(String, u64)>,
     /// The key of the current measurement, and the results so far.
     pressed: Option<Instant>,
-    latencies: Vec<Duration>,
+    latencies: Vec<Stages>,
+    /// Whether figures are printed for programs.
+    json: bool,
 }
 
 /// What became of one command.
@@ -71,7 +75,15 @@ impl Player {
             places: Vec::new(),
             pressed: None,
             latencies: Vec::new(),
+            json: false,
         }
+    }
+
+    /// Prints figures as JSON, for programs.
+    #[must_use]
+    pub fn with_json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
     }
 
     /// When to come back though nothing happens.
@@ -156,20 +168,33 @@ impl Player {
                 return Ok(self.type_on(strokes, session, now));
             }
             Command::Key(codes) => press(codes, session, now),
+            Command::Press(name) => {
+                let at = control(name, session)?;
+                session.input(InputEvent::PointerMoved(at), now);
+                click(0x110, session, now);
+            }
+            Command::Shown { text, timeout } => {
+                let tree = session.scene().accessible_tree();
+                let mut said = tree
+                    .nodes
+                    .iter()
+                    .flat_map(|(_, node)| [node.label(), node.value()])
+                    .flatten();
+                if said.any(|said| said.contains(text)) {
+                    return Ok(Done::Yes);
+                }
+                let end = since + *timeout;
+                if end <= now {
+                    return Err(format!("`{text}` was not shown in {} s", timeout.as_secs()));
+                }
+                return Ok(Done::Not(end.min(now + LOOK)));
+            }
             Command::Move(x, y) => session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now),
             Command::Click { button, at } => {
                 if let Some((x, y)) = at {
                     session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now);
                 }
-                for pressed in [true, false] {
-                    session.input(
-                        InputEvent::Button {
-                            button: *button,
-                            pressed,
-                        },
-                        now,
-                    );
-                }
+                click(*button, session, now);
             }
             Command::Wheel(notches) => {
                 session.input(
@@ -282,38 +307,28 @@ impl Player {
                 "zone {zone} has not the keyboard; write `focus {zone}` first"
             ));
         }
-        let drew = view.drew();
-        match (self.pressed, drew) {
-            (Some(pressed), Some(drew)) if drew > pressed => {
-                self.latencies.push(drew - pressed);
+        let (id, drew) = (view.id(), view.drew());
+        if let Some(pressed) = self.pressed {
+            if let Some(stages) = session.take_followed() {
+                self.latencies.push(stages);
                 self.pressed = None;
-            }
-            (Some(pressed), _) if now.saturating_duration_since(pressed) > NO_ANSWER => {
+            } else if now.saturating_duration_since(pressed) > NO_ANSWER {
                 return Err(format!(
                     "zone {zone} showed nothing of a key for {} s",
                     NO_ANSWER.as_secs()
                 ));
+            } else {
+                return Ok(Done::Not(now + LOOK));
             }
-            (Some(_), _) => return Ok(Done::Not(now + LOOK)),
-            (None, _) => {}
         }
         if self.latencies.len() >= count {
-            let mut times = std::mem::take(&mut self.latencies);
-            times.sort();
-            let at = |share: usize| {
-                times
-                    .get((times.len() - 1) * share / 100)
-                    .copied()
-                    .unwrap_or_default()
-                    .as_secs_f64()
-                    * 1e3
-            };
+            let latencies = latency::Latencies::of(zone, std::mem::take(&mut self.latencies));
             // A script's answer, for whoever runs it.
-            println!(
-                "latency {zone}: {count} keys, median {:.1} ms, 99 % under {:.1} ms",
-                at(50),
-                at(99)
-            );
+            if self.json {
+                println!("{}", latencies.json());
+            } else {
+                print!("{latencies}");
+            }
             return Ok(Done::Yes);
         }
         match drew
@@ -322,6 +337,7 @@ impl Player {
         {
             Some(settled) => Ok(Done::Not(settled)),
             None => {
+                session.follow_key(id);
                 press(&[LATENCY_KEYS[self.latencies.len() % 2]], session, now);
                 self.pressed = Some(now);
                 Ok(Done::Not(now + LOOK))
@@ -425,6 +441,30 @@ fn press(codes: &[u16], session: &mut Session, now: Instant) {
             now,
         );
     }
+}
+
+fn click(button: u16, session: &mut Session, now: Instant) {
+    for pressed in [true, false] {
+        session.input(InputEvent::Button { button, pressed }, now);
+    }
+}
+
+/// The middle of the control of this name.
+fn control(name: &str, session: &Session) -> Result<Point, String> {
+    let tree = session.scene().accessible_tree();
+    let mut controls = tree
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.supports_action(accesskit::Action::Focus));
+    let found = controls.find(|(_, node)| node.label() == Some(name));
+    let Some(bounds) = found.and_then(|(_, node)| node.bounds()) else {
+        return Err(format!("no control that is shown is called `{name}`"));
+    };
+    let whole = |value: f64| format!("{value:.0}").parse().unwrap_or(0);
+    Ok(Point::new(
+        whole(f64::midpoint(bounds.x0, bounds.x1)),
+        whole(f64::midpoint(bounds.y0, bounds.y1)),
+    ))
 }
 
 /// The host key and the zone's digit, or host key and Tab until it is there.

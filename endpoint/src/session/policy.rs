@@ -122,6 +122,9 @@ impl Session {
         self.judge_standing(now);
         self.reconsider_transfer(now);
         self.cancel_screenshot();
+        // Its page may be up.
+        let view = self.policy_view();
+        self.scene.set_policy_view(view);
         let words = match &self.policy().header {
             Some(header) => format!("policy version {} is at work", header.version),
             None => "the changed policy is at work".to_owned(),
@@ -320,6 +323,7 @@ impl Session {
             .chain(notice)
             .collect();
         self.scene.set_status(&status);
+        self.show_signs();
     }
 }
 
@@ -366,7 +370,7 @@ fn needs_restart(old: &policy::Zone, new: &policy::Zone) -> Vec<&'static str> {
     .collect()
 }
 
-fn standing_words(standing: Standing) -> String {
+pub(super) fn standing_words(standing: Standing) -> String {
     match standing {
         Standing::InForce => String::new(),
         Standing::EndsSoon(end) => format!("the policy ends {end}"),

@@ -10,6 +10,7 @@ mod honest;
 mod live_policy;
 mod locking;
 mod measure;
+mod pages;
 mod players;
 mod window;
 mod zone;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         live_policy::TESTS,
         clips::TESTS,
         locking::TESTS,
+        pages::TESTS,
         players::TESTS,
         command_line::TESTS,
         window::TESTS,

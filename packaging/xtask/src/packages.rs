@@ -80,6 +80,25 @@ pub const TEST: &[Package] = &[
     ),
 ];
 
+/// Needed by the window, which loads them when it opens.
+pub const WINDOW: &[Package] = &[
+    package(
+        "libxcursor1",
+        "/usr/lib/x86_64-linux-gnu/libXcursor.so.1",
+        "the window's pointer",
+    ),
+    package(
+        "libxi6",
+        "/usr/lib/x86_64-linux-gnu/libXi.so.6",
+        "the window's input",
+    ),
+    package(
+        "libxkbcommon-x11-0",
+        "/usr/lib/x86_64-linux-gnu/libxkbcommon-x11.so.0",
+        "the window's keyboard",
+    ),
+];
+
 /// Needed by benchmarks beyond that.
 pub const BENCH: &[Package] = &[package(
     "libpixman-1-0",

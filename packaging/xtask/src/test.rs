@@ -19,8 +19,9 @@ struct Sum {
 
 /// Runs everything.
 pub fn run(project: &Project) -> Result<ExitCode> {
-    packages::install(packages::BUILD)?;
-    packages::install(packages::TEST)?;
+    for list in [packages::BUILD, packages::WINDOW, packages::TEST] {
+        packages::install(list)?;
+    }
     project.build()?;
     project.image()?;
 
