@@ -6,6 +6,7 @@
 //! Invariants: a zone that breaks the protocol is killed, recorded and dark before its next message would be read; no zone can make
 //! the session wait; what one zone does costs from its own budget.
 
+mod devices;
 mod events;
 mod jail;
 mod launch;
@@ -35,6 +36,7 @@ use crate::clock;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use devices::Devices;
 use lock::{Hold, Lock};
 use screenshot::Screenshot;
 use transfer::{Clip, Transfer};
@@ -47,7 +49,7 @@ pub use meter::{STAGES, Stages};
 pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
-/// The one output that a presenter shows.
+/// The first screen, which there always is: pictures are taken of it.
 pub const DESKTOP: OutputId = OutputId(0);
 
 /// The shortest time between two frames.
@@ -136,6 +138,8 @@ pub struct Session {
     services: Services,
     required: Layers,
     options: Options,
+    /// So many outputs the scene has, numbered from [`DESKTOP`] on.
+    screens: u32,
     /// The compositor counts time from here.
     began: Instant,
     last_frame: Option<Instant>,
@@ -174,6 +178,8 @@ pub struct Session {
     /// A picture while it is decided who is in it, and one that is to be taken.
     screenshot: Option<Screenshot>,
     wanted_picture: Option<WantedPicture>,
+    /// USB devices; none where the desktop has nothing to do with them.
+    devices: Option<Devices>,
 }
 
 /// What a thread of the session did.
@@ -207,6 +213,7 @@ impl Session {
             services,
             required: required_layers(&policy.jail.required),
             options,
+            screens: 1,
             began: now,
             last_frame: None,
             finished,
@@ -233,6 +240,7 @@ impl Session {
             transfer: None,
             screenshot: None,
             wanted_picture: None,
+            devices: None,
         };
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);
@@ -268,7 +276,8 @@ impl Session {
             match token.source {
                 Source::Bell => self.take_finished(now),
                 Source::Policy => self.take_policy(now),
-                Source::Link | Source::Output | Source::Process => {}
+                // They are looked at below, after the zones.
+                Source::Link | Source::Output | Source::Process | Source::Devices => {}
             }
             let index = usize::from(token.zone);
             if self
@@ -282,7 +291,7 @@ impl Session {
                 Source::Link => self.read_link(index, now),
                 Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
-                Source::Bell | Source::Policy => {}
+                Source::Bell | Source::Policy | Source::Devices => {}
             }
         }
         self.keep_deadlines(now);
@@ -290,6 +299,7 @@ impl Session {
         self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
+        self.keep_devices(now);
         self.sync_records(now);
         let since = self.since(now);
         if self.scene.next_wake().is_some_and(|due| due <= since) {
@@ -304,40 +314,50 @@ impl Session {
     /// When [`Session::dispatch`] or a frame is due though nothing else happens. None: nothing is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_step().into_iter().chain(self.next_frame()).min()
+    }
+
+    /// When [`Session::dispatch`] is due: for a presenter that cannot take a frame now.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Instant> {
         let zones = self.zones.iter().filter_map(Zone::deadline);
         let scene = self
             .scene
             .next_wake()
             .and_then(|due| self.began.checked_add(due));
-        let frame = self
-            .scene
-            .needs_render(DESKTOP)
-            .then(|| self.earliest_frame());
         let others = [
             self.sync_due,
             self.standing_due,
             self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
+            self.devices_due(),
             self.transfer.as_ref().map(Transfer::deadline),
         ];
         let others = others.into_iter().flatten();
-        zones.chain(scene).chain(frame).chain(others).min()
+        zones.chain(scene).chain(others).min()
+    }
+
+    /// When a frame is due. None: nothing has changed.
+    #[must_use]
+    pub fn next_frame(&self) -> Option<Instant> {
+        let changed = (0..self.screens).any(|screen| self.scene.needs_render(OutputId(screen)));
+        changed.then(|| self.earliest_frame())
     }
 
     /// True when the desktop has changed and the last frame is long enough ago.
     #[must_use]
     pub fn frame_due(&self, now: Instant) -> bool {
-        self.scene.needs_render(DESKTOP) && self.earliest_frame() <= now
+        self.next_frame().is_some_and(|due| due <= now)
     }
 
-    /// Brings a buffer up to date; gives what changed since the last frame.
-    pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
+    /// Brings a buffer of a screen up to date; gives what changed since its last frame.
+    pub fn render(&mut self, screen: OutputId, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
         self.paint_begins();
-        self.scene.render(DESKTOP, target);
+        self.scene.render(screen, target);
         self.paint_ends();
-        self.scene.presented(DESKTOP)
+        self.scene.presented(screen)
     }
 
     /// Takes what a person did.
@@ -351,11 +371,38 @@ impl Session {
         self.settle(now);
     }
 
-    /// The desktop has another size or scale now.
+    /// The window that the desktop is in has another size or scale now.
     pub fn resize(&mut self, size: Size, scale: Scale, now: Instant) {
-        self.options.size = size;
-        self.scene.set_output(DESKTOP, Rect::of_size(size), scale);
+        self.place_screens(&[(size, scale)]);
         self.settle(now);
+    }
+
+    /// The desktop is shown on these screens now, from left to right, numbered from [`DESKTOP`] on. Where none is left it stays as it
+    /// was on the first one, for the screen that comes next. Whoever plugs screens may not be the one who unlocked the desktop: it is
+    /// locked where it can be.
+    pub fn set_screens(&mut self, screens: &[(Size, Scale)], now: Instant) {
+        self.lock_for_screens();
+        self.place_screens(screens);
+        self.settle(now);
+    }
+
+    fn place_screens(&mut self, screens: &[(Size, Scale)]) {
+        let Some((first, _)) = screens.first() else {
+            return;
+        };
+        self.options.size = *first;
+        let mut left = 0;
+        let mut count = 0;
+        for (size, scale) in screens {
+            let area = Rect::new(left, 0, size.width, size.height);
+            self.scene.set_output(OutputId(count), area, *scale);
+            left = area.right();
+            count = count.saturating_add(1);
+        }
+        for surplus in count..self.screens {
+            self.scene.remove_output(OutputId(surplus));
+        }
+        self.screens = count;
     }
 
     /// The key that makes chords.

@@ -14,6 +14,7 @@ use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
+use endpoint::usb::{Places, Usb};
 use endpoint::{Options, Services, Session, required_layers};
 use guest_image::Store;
 use zone_jail::{Jail, Layers};
@@ -31,6 +32,10 @@ pub(super) struct Arguments {
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
+    /// Take the machine's screens, keyboards and pointers, with neither X nor Wayland [default: where neither is there, but a graphics card].
+    #[cfg(feature = "kms")]
+    #[arg(long, conflicts_with = "headless")]
+    kms: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -150,6 +155,7 @@ fn open_session(
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
+    let devices = state.clone();
     let services = Services {
         images: Arc::new(images),
         audit: Box::new(audit),
@@ -179,28 +185,44 @@ fn open_session(
         log_consoles: verbose > 0,
         ..Options::default()
     };
-    Session::new(policy, services, options)
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))
+    let mut session = Session::new(policy, services, options)
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
+    add_devices(devices, &mut session);
+    Ok(session)
 }
 
-#[cfg(feature = "window")]
-fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
-    if arguments.headless {
-        headless::run(show)
-    } else {
-        endpoint::present::window::run(show, arguments.size)
+/// A desktop without USB devices is a desktop all the same.
+fn add_devices(state: StateDirectory, session: &mut Session) {
+    let added = Places::usual(state.usb_door())
+        .and_then(Usb::new)
+        .and_then(|usb| session.add_devices(usb));
+    if let Err(error) = added {
+        tracing::warn!("no USB device can be given to a zone: {error}");
     }
 }
 
-#[cfg(not(feature = "window"))]
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
     if arguments.headless {
-        headless::run(show)
-    } else {
-        Err(ShowError::NoDisplay(
-            "this program was built without windows".into(),
-        ))
+        return headless::run(show);
     }
+    #[cfg(feature = "kms")]
+    if arguments.kms || !has_window_system() && endpoint::present::kms::has_card() {
+        return endpoint::present::kms::run(show);
+    }
+    #[cfg(feature = "window")]
+    return endpoint::present::window::run(show, arguments.size);
+    #[cfg(not(feature = "window"))]
+    return Err(ShowError::NoDisplay(
+        "this program was built without windows".into(),
+    ));
+}
+
+/// Whether this program was started from a desktop.
+#[cfg(feature = "kms")]
+fn has_window_system() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The script's own file and line lead its message.
@@ -208,6 +230,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "kms")]
+        ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,
     };
     Failure::from_error(code, &error)

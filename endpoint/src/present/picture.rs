@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use compositor::{Point, Size, Target};
 
-use crate::Session;
+use crate::{DESKTOP, Session};
 
 /// A picture that could not be saved.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl Canvas {
             stride: side(size.width),
             age,
         };
-        session.render(&mut target, now);
+        session.render(DESKTOP, &mut target, now);
     }
 
     /// Makes pixels black.

@@ -7,6 +7,7 @@ mod clips;
 mod command_line;
 mod desk;
 mod honest;
+mod kms;
 mod live_policy;
 mod locking;
 mod measure;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         pages::TESTS,
         players::TESTS,
         command_line::TESTS,
+        kms::TESTS,
         window::TESTS,
     ];
     let tests = || tests.into_iter().flatten();
