@@ -1,7 +1,6 @@
 //! Ours beside `memcpy` and libpixman in one run: `cargo bench -p compositor`.
 //!
-//! Each row says what was done, our time, the peer's time, their ratio, the bar, and whether the bar holds; `--json` says it
-//! to machines. Exit code 0 if all bars hold, 1 if one misses, 2 if it could not be measured. Ours and the peer's runs
+//! The peer is whom a row names last. Ours and the peer's runs
 //! alternate; the best of many is taken, which is what a busy machine distorts least. Zones' pixels are read from sealed
 //! shared memory, as in the product.
 
@@ -12,81 +11,43 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bench_table::{Bar, Row, Table, failed};
 use compositor::*;
 use zone_link::{Surface, SurfaceWriter};
 
 const RUNS: usize = 60;
 
 fn main() -> ExitCode {
-    let mut rows = Rows {
-        json: std::env::args().any(|argument| argument == "--json"),
-        misses: 0,
-    };
-    match measure(&mut rows) {
-        Ok(()) => ExitCode::from(u8::from(rows.misses > 0)),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
+    let mut table = Table::new("peer");
+    match measure(&mut table) {
+        Ok(()) => table.finish(),
+        Err(error) => failed(&error),
     }
 }
 
-fn measure(rows: &mut Rows) -> Result<(), Box<dyn Error>> {
+fn measure(table: &mut Table) -> Result<(), Box<dyn Error>> {
     let pixman = Pixman::load()?;
-    rows.begin();
     for (name, size) in [
         ("1080p", Size::new(1920, 1080)),
         ("4K", Size::new(3840, 2160)),
     ] {
-        opaque(rows, name, size, &pixman)?;
-        blend(rows, name, size, &pixman)?;
-        small_damage(rows, name, size)?;
-        moving_window(rows, name, size, &pixman)?;
+        opaque(table, name, size, &pixman)?;
+        blend(table, name, size, &pixman)?;
+        small_damage(table, name, size)?;
+        moving_window(table, name, size, &pixman)?;
     }
-    idle(rows)
+    idle(table)
 }
 
-/// What was measured: printed at once, and counted where it misses its bar.
-struct Rows {
-    json: bool,
-    misses: usize,
-}
-
-impl Rows {
-    fn begin(&self) {
-        if !self.json {
-            println!(
-                "{:44} {:>10} {:>10} {:>7} {:>6}",
-                "work", "ours us", "peer us", "ratio", "bar"
-            );
-        }
-    }
-
-    fn add(&mut self, work: &str, ours: Duration, peer: Duration, bar: f64) {
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
-        let ratio = micros(ours) / micros(peer);
-        self.print(
-            work,
-            &format!("{:.1}", micros(ours)),
-            &format!("{:.1}", micros(peer)),
-            ratio,
-            bar,
-        );
-    }
-
-    /// One row; names are plain words, so that nothing in them needs an escape in JSON.
-    fn print(&mut self, work: &str, ours: &str, peer: &str, ratio: f64, bar: f64) {
-        let holds = ratio <= bar;
-        self.misses += usize::from(!holds);
-        if self.json {
-            println!(
-                "{{\"work\":\"{work}\",\"ours_us\":{ours},\"peer_us\":{peer},\"ratio\":{ratio:.4},\"bar\":{bar},\"holds\":{holds}}}"
-            );
-        } else {
-            let verdict = if holds { "holds" } else { "MISSES" };
-            println!("{work:44} {ours:>10} {peer:>10} {ratio:7.3} {bar:6.2} {verdict}");
-        }
-    }
+fn add(table: &mut Table, work: String, ours: Duration, peer: Duration, bar: f64) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    table.add(Row {
+        work,
+        unit: "us",
+        ours: micros(ours),
+        peer: Some(micros(peer)),
+        bar: Bar::Ratio(bar),
+    });
 }
 
 /// A zone's pixels as the endpoint has them.
@@ -152,7 +113,12 @@ fn render(scene: &mut Scene, pixels: &mut [u32], size: Size, age: u8) {
 }
 
 /// One maximised zone, painted whole, beside a plain copy of as many bytes.
-fn opaque(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
+fn opaque(
+    table: &mut Table,
+    name: &str,
+    size: Size,
+    pixman: &Pixman,
+) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     zone(
         &mut scene,
@@ -165,8 +131,9 @@ fn opaque(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<()
         || render(&mut scene, &mut ours, size, 0),
         || black_box(&mut theirs[..]).copy_from_slice(black_box(&source)),
     );
-    rows.add(
-        &format!("{name}: opaque full frame, memcpy"),
+    add(
+        table,
+        format!("{name}: opaque full frame, memcpy"),
         mine,
         peer,
         1.15,
@@ -179,8 +146,9 @@ fn opaque(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<()
         || render(&mut scene, &mut ours, size, 0),
         || images.1.composite(SRC, &images.0, size),
     );
-    rows.add(
-        &format!("{name}: opaque full frame, pixman SRC"),
+    add(
+        table,
+        format!("{name}: opaque full frame, pixman SRC"),
         mine,
         peer,
         1.15,
@@ -188,7 +156,7 @@ fn opaque(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<()
     Ok(())
 }
 
-fn blend(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
+fn blend(table: &mut Table, name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
     let mut source = vec![0x8040_2010u32; count(size)];
     let over = source.clone();
     let (mut ours, mut theirs) = (
@@ -203,12 +171,18 @@ fn blend(rows: &mut Rows, name: &str, size: Size, pixman: &Pixman) -> Result<(),
         || blit::blend_over(black_box(&mut ours), black_box(&over)),
         || images.1.composite(OVER, &images.0, size),
     );
-    rows.add(&format!("{name}: 50 % alpha, pixman OVER"), mine, peer, 0.6);
+    add(
+        table,
+        format!("{name}: 50 % alpha, pixman OVER"),
+        mine,
+        peer,
+        0.6,
+    );
     Ok(())
 }
 
 /// Twenty windows, one hundredth of the screen damaged, beside painting the same scene whole.
-fn small_damage(rows: &mut Rows, name: &str, size: Size) -> Result<(), Box<dyn Error>> {
+fn small_damage(table: &mut Table, name: &str, size: Size) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     let (column, row) = (size.width / 6, size.height / 5);
     for number in 0..20 {
@@ -237,8 +211,9 @@ fn small_damage(rows: &mut Rows, name: &str, size: Size) -> Result<(), Box<dyn E
         render(&mut scene, &mut pixels, size, 1);
         damaged = damaged.min(start.elapsed());
     }
-    rows.add(
-        &format!("{name}: 20 windows, 1 % damage, whole frame"),
+    add(
+        table,
+        format!("{name}: 20 windows, 1 % damage, whole frame"),
         damaged,
         whole,
         0.03,
@@ -249,7 +224,7 @@ fn small_damage(rows: &mut Rows, name: &str, size: Size) -> Result<(), Box<dyn E
 /// A window of a quarter of the screen moves over a full-screen one, beside pixman copying as much: the window, and what
 /// it uncovers.
 fn moving_window(
-    rows: &mut Rows,
+    table: &mut Table,
     name: &str,
     size: Size,
     pixman: &Pixman,
@@ -287,8 +262,9 @@ fn moving_window(
                 .composite(SRC, &images.0, Size::new(part.width, 40));
         },
     );
-    rows.add(
-        &format!("{name}: moving window, pixman SRC"),
+    add(
+        table,
+        format!("{name}: moving window, pixman SRC"),
         mine,
         peer,
         1.5,
@@ -296,7 +272,7 @@ fn moving_window(
     Ok(())
 }
 
-fn idle(rows: &mut Rows) -> Result<(), Box<dyn Error>> {
+fn idle(table: &mut Table) -> Result<(), Box<dyn Error>> {
     let size = Size::new(1920, 1080);
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     zone(&mut scene, 0, Rect::new(4, 66, 900, 700))?;
@@ -310,8 +286,13 @@ fn idle(rows: &mut Rows) -> Result<(), Box<dyn Error>> {
         }
     }
     let wakes = u64::from(scene.next_wake().is_some()) + scene.statistics().frames - frames;
-    let count = f64::from(u32::try_from(wakes)?);
-    rows.print("idle hour: wake-ups and frames", "0", "0", count, 0.0);
+    table.add(Row {
+        work: "idle hour: wake-ups and frames".to_owned(),
+        unit: "",
+        ours: f64::from(u32::try_from(wakes)?),
+        peer: None,
+        bar: Bar::AtMost(0.0),
+    });
     Ok(())
 }
 

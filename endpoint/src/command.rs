@@ -1,8 +1,10 @@
 //! The command line: what was asked, and with which exit code it ended.
 
+mod bench;
 mod image;
 mod logging;
 mod run;
+mod secret;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -39,12 +41,21 @@ struct Arguments {
 enum Command {
     /// Open the desktop that a policy describes.
     Run(Box<run::Arguments>),
+    /// Take figures of a real desktop.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Show in one table what this machine offers.
     CheckHost {
         /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
+    /// Set what unlocks the desktop.
+    #[command(subcommand)]
+    Passphrase(secret::Passphrase),
+    /// Set the phrase by which you know the attention screen.
+    #[command(subcommand)]
+    Phrase(secret::Phrase),
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
@@ -101,6 +112,7 @@ pub fn main() -> ExitCode {
     logging::start(arguments.verbose);
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, arguments.verbose),
+        Command::Bench(bench) => bench::bench(&bench, arguments.verbose),
         Command::CheckHost { json } => {
             let report = check_host::Report::collect();
             match json {
@@ -109,6 +121,8 @@ pub fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Passphrase(command) => secret::passphrase(&command),
+        Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),

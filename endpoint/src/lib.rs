@@ -12,6 +12,7 @@ pub mod check_host;
 mod clock;
 pub mod console;
 pub mod images;
+pub mod look;
 pub mod passphrase;
 pub mod policy_source;
 pub mod present;
@@ -20,6 +21,6 @@ mod session;
 pub mod state_directory;
 
 pub use session::{
-    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,
-    installed_zone_program, required_layers,
+    DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
+    UnknownZone, ZoneView, installed_zone_program, required_layers,
 };

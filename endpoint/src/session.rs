@@ -11,6 +11,8 @@ mod jail;
 mod launch;
 mod lifecycle;
 mod lock;
+mod meter;
+mod pages;
 mod policy;
 mod process;
 mod screen;
@@ -39,6 +41,7 @@ use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use meter::{STAGES, Stages};
 pub use zone::{Status, ZoneView};
 
 /// The first screen, which there always is: pictures are taken of it.
@@ -62,6 +65,8 @@ pub struct Options {
     pub settings: Settings,
     /// How long a zone may take to shut down before it is killed.
     pub shutdown_after: Duration,
+    /// Whether the panel has a clock, which wakes the endpoint once a minute.
+    pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
 }
@@ -73,6 +78,7 @@ impl Default for Options {
             scale: Scale::ONE,
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
+            clock: false,
             log_consoles: false,
         }
     }
@@ -154,6 +160,11 @@ pub struct Session {
     /// Words for the panel, and until when they stand there.
     notice: Option<(String, Instant)>,
     lock: Lock,
+    reading: pages::Reading,
+    /// The key whose way is measured.
+    meter: Option<meter::Meter>,
+    /// When the panel's clock moves on.
+    clock_due: Option<Instant>,
     /// Who had the keyboard last, and until when; no end while it has it.
     keyboard: Option<(ZoneId, Option<Instant>)>,
     /// What a person copied last.
@@ -165,6 +176,7 @@ pub struct Session {
 enum Finished {
     Image(Prepared),
     Unlock(lock::Attempt),
+    Log(pages::Found),
 }
 
 /// What a thread found when it opened an image.
@@ -210,6 +222,9 @@ impl Session {
             seen: clock::timestamp(),
             notice: None,
             lock: Lock::new(now),
+            reading: pages::Reading::default(),
+            meter: None,
+            clock_due: None,
             keyboard: None,
             clip: None,
             transfer: None,
@@ -267,6 +282,7 @@ impl Session {
         }
         self.keep_deadlines(now);
         self.keep_time(now);
+        self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
         self.sync_records(now);
@@ -297,6 +313,7 @@ impl Session {
         let others = [
             self.sync_due,
             self.standing_due,
+            self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
             self.transfer.as_ref().map(Transfer::deadline),
@@ -321,7 +338,10 @@ impl Session {
     /// Brings a buffer of a screen up to date; gives what changed since its last frame.
     pub fn render(&mut self, screen: OutputId, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(screen, target)
+        self.paint_begins();
+        self.scene.render(screen, target);
+        self.paint_ends();
+        self.scene.presented(screen)
     }
 
     /// Takes what a person did.

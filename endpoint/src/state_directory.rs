@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use zone_link::{Volume, Writes};
 
+use crate::look::Look;
 use crate::passphrase::{PassphraseFile, write_private};
 
 /// A phrase of 64 characters, and some room.
 const SECRET_PHRASE_MOST: u64 = 1024;
+/// A few words.
+const LOOK_MOST: u64 = 4096;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -91,6 +94,35 @@ impl StateDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StateError { path, source }),
         }
+    }
+
+    /// How a person chose that the trusted UI looks. None: nothing was chosen, or what was cannot be read.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        let path = self.path.join("look.json");
+        let mut text = String::new();
+        let file = File::open(&path).ok()?;
+        let read = file.take(LOOK_MOST).read_to_string(&mut text);
+        let look = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match look {
+            Ok(look) => Some(look),
+            Err(error) => {
+                tracing::warn!("{} is not used: {error}", path.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_look(&self, look: Look) -> Result<(), StateError> {
+        let path = self.path.join("look.json");
+        let text = serde_json::to_string(&look).unwrap_or_default();
+        write_private(&path, &text).map_err(|source| StateError { path, source })
     }
 
     /// Sets that phrase.

@@ -103,6 +103,12 @@ impl Scene {
         self.outputs.get(at).map_or(&[], |output| &output.presented)
     }
 
+    /// What the last frame of an output changed, as [`Scene::render`] said.
+    pub fn presented(&self, id: OutputId) -> &[Rect] {
+        let output = self.outputs.iter().find(|output| output.id == id);
+        output.map_or(&[], |output| &output.presented)
+    }
+
     /// Paints an output whole, as if nothing had ever been painted, and changes nothing: the oracle's reference.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn paint_whole(&self, id: OutputId, target: &mut Target<'_>, masks: &mut Masks) {

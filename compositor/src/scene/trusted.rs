@@ -86,6 +86,13 @@ impl Scene {
         }
     }
 
+    /// The question that is shown, once it can be answered.
+    pub fn answerable(&self) -> Option<PromptId> {
+        let is_shown = self.trusted.page() == Some(Page::Prompt) && self.trusted.is_armed(self.now);
+        let prompt = self.trusted.prompt().filter(|_| is_shown)?;
+        (!prompt.withdrawn).then_some(prompt.id)
+    }
+
     /// Locks the screen: from now on nothing of any zone is shown, on no output, and no zone is sent anything.
     pub fn lock(&mut self) {
         let before = self.shown_page();

@@ -59,10 +59,10 @@ pub(super) struct Arguments {
     /// The key that makes chords; no zone ever sees it.
     #[arg(long, value_enum, default_value = "super")]
     host_key: HostKeyChoice,
-    /// Colours of frames and panel.
-    #[arg(long, value_enum, default_value = "dark")]
-    theme: ThemeChoice,
-    /// Larger text in frames and panel.
+    /// Colours of frames, panel and pages [default: as chosen on the settings page].
+    #[arg(long, value_enum)]
+    theme: Option<ThemeChoice>,
+    /// Larger text in frames, panel and pages, whatever was chosen there.
     #[arg(long)]
     large_text: bool,
     /// How many seconds zones may take to shut down before they are killed.
@@ -89,31 +89,50 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let source = match &arguments.policy {
-        Some(file) => PolicySource::File(file.clone()),
-        None => PolicySource::Store(arguments.policy_store.clone()),
-    };
-    let policy = source.load();
-    let policy = policy
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
-        .policy;
+    let (source, policy) = arguments.policy()?;
     let player = arguments
         .script
         .as_deref()
         .map(read_script)
         .transpose()?
         .map(Player::new);
-    let images = find_images(arguments, &policy)?;
-    rehearse_jail(&policy)?;
-    let session = open_session(arguments, policy, source, images, verbose)?;
-    let ending = Ending {
-        after: arguments.duration,
-        with_script: arguments.headless && arguments.duration.is_none(),
-        picture: arguments.screenshot.clone(),
-    };
-    let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
-    show.session.start_automatic_zones();
-    present(arguments, show).map_err(failed)
+    arguments.show(source, policy, player, verbose)
+}
+
+impl Arguments {
+    /// The policy that was named, and whence it comes.
+    pub(super) fn policy(&self) -> Result<(PolicySource, Policy), Failure> {
+        let source = match &self.policy {
+            Some(file) => PolicySource::File(file.clone()),
+            None => PolicySource::Store(self.policy_store.clone()),
+        };
+        let policy = source
+            .load()
+            .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+            .policy;
+        Ok((source, policy))
+    }
+
+    /// Shows the policy's desktop to its end, with a script's player where there is one.
+    pub(super) fn show(
+        &self,
+        source: PolicySource,
+        policy: Policy,
+        player: Option<Player>,
+        verbose: u8,
+    ) -> Result<(), Failure> {
+        let images = find_images(self, &policy)?;
+        rehearse_jail(&policy)?;
+        let session = open_session(self, policy, source, images, verbose)?;
+        let ending = Ending {
+            after: self.duration,
+            with_script: self.headless && self.duration.is_none(),
+            picture: self.screenshot.clone(),
+        };
+        let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
+        show.session.start_automatic_zones();
+        present(self, show).map_err(failed)
+    }
 }
 
 fn open_session(
@@ -129,6 +148,9 @@ fn open_session(
         .clone()
         .unwrap_or_else(StateDirectory::usual_place);
     let state = StateDirectory::open(place).map_err(|error| general(&error))?;
+    let chosen = state
+        .look()
+        .map_or_else(Settings::default, |look| look.apply(Settings::default()));
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
@@ -143,19 +165,20 @@ fn open_session(
         HostKeyChoice::Super => HostKey::Super,
         HostKeyChoice::RightControl => HostKey::RightControl,
     };
-    let theme = match arguments.theme {
+    let theme = arguments.theme.map(|theme| match theme {
         ThemeChoice::Dark => Theme::Dark,
         ThemeChoice::Light => Theme::Light,
         ThemeChoice::HighContrast => Theme::HighContrast,
-    };
+    });
     let options = Options {
         size: arguments.size,
         settings: Settings {
-            theme,
-            large_text: arguments.large_text,
+            theme: theme.unwrap_or(chosen.theme),
+            large_text: arguments.large_text || chosen.large_text,
             host_key,
-            ..Settings::default()
+            ..chosen
         },
+        clock: !arguments.headless,
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
         ..Options::default()

@@ -168,6 +168,7 @@ impl Presenter {
         if let Err(error) = buffer.present_with_damage(&changed) {
             tracing::error!("a frame could not be shown: {error}");
         }
+        session.presented();
     }
 
     fn input(&mut self, event: InputEvent) {

@@ -134,6 +134,10 @@ impl Session {
                 image,
             } = match news {
                 Finished::Image(prepared) => prepared,
+                Finished::Log(found) => {
+                    self.log_read(found);
+                    continue;
+                }
                 Finished::Unlock(attempt) => {
                     self.unlock_tried(attempt, now);
                     continue;

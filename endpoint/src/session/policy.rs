@@ -117,6 +117,9 @@ impl Session {
         self.record(record);
         self.judge_standing(now);
         self.reconsider_transfer(now);
+        // Its page may be up.
+        let view = self.policy_view();
+        self.scene.set_policy_view(view);
         let words = match &self.policy().header {
             Some(header) => format!("policy version {} is at work", header.version),
             None => "the changed policy is at work".to_owned(),
@@ -316,6 +319,7 @@ impl Session {
             .chain(notice)
             .collect();
         self.scene.set_status(&status);
+        self.show_signs();
     }
 }
 
@@ -362,7 +366,7 @@ fn needs_restart(old: &policy::Zone, new: &policy::Zone) -> Vec<&'static str> {
     .collect()
 }
 
-fn standing_words(standing: Standing) -> String {
+pub(super) fn standing_words(standing: Standing) -> String {
     match standing {
         Standing::InForce => String::new(),
         Standing::EndsSoon(end) => format!("the policy ends {end}"),

@@ -109,15 +109,13 @@ impl Session {
         };
         for event in events {
             match event {
-                Event::Copied(kinds) => {
-                    if self.has_keyboard(id, now) {
-                        self.clip = Some(Clip {
-                            zone: id,
-                            incarnation,
-                            kinds,
-                            at: now,
-                        });
-                    }
+                Event::Copied(kinds) if self.has_keyboard(id, now) => {
+                    self.clip = Some(Clip {
+                        zone: id,
+                        incarnation,
+                        kinds,
+                        at: now,
+                    });
                 }
                 Event::Released => {
                     self.clip.take_if(|clip| clip.zone == id);
@@ -201,7 +199,7 @@ impl Session {
             Outcome::Denied(decision) => self.denied(&request, &decision, None, now),
             // The rules that would let it cross do not speak of its kind.
             Outcome::Allowed(_) | Outcome::Ask(_) => {
-                self.notify(format!("no rule names {}: not brought", kind.mime()), now)
+                self.notify(format!("no rule names {}: not brought", kind.mime()), now);
             }
         }
     }
@@ -455,11 +453,8 @@ impl Session {
 
     /// Ends what has waited long enough.
     pub(super) fn keep_transfer(&mut self, now: Instant) {
-        if !self
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.deadline <= now)
-        {
+        let due = self.transfer.as_ref().map(Transfer::deadline);
+        if due.is_none_or(|due| due > now) {
             return;
         }
         let why = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
