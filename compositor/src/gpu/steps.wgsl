@@ -4,7 +4,7 @@
 struct Step {
     // left, top, right, bottom: the pixels that change.
     area: vec4<i32>,
-    // x and y of the source's first pixel, its columns, what kind of step.
+    // x and y of the source's first pixel, its columns, what kind of job.
     source: vec4<i32>,
     // width and height of where a small surface is shown, width and height of that surface.
     small: vec4<u32>,
@@ -14,7 +14,7 @@ struct Step {
     stride: u32,
 }
 
-@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(0) var<uniform> job: Step;
 @group(0) @binding(1) var<storage, read_write> pixels: array<u32>;
 @group(0) @binding(2) var<storage, read> data: array<u32>;
 @group(1) @binding(0) var surface: texture_2d<u32>;
@@ -54,9 +54,9 @@ fn small(at: vec2<u32>) -> u32 {
     var even = 0u;
     var green = 0u;
     for (var row = 0u; row < 4u; row += 1u) {
-        let y = spot(at.y, row, step.small.y, step.small.w);
+        let y = spot(at.y, row, job.small.y, job.small.w);
         for (var column = 0u; column < 4u; column += 1u) {
-            let x = spot(at.x, column, step.small.x, step.small.z);
+            let x = spot(at.x, column, job.small.x, job.small.z);
             let sample = textureLoad(surface, vec2<u32>(x, y), 0).r;
             even += sample & EVEN;
             green += (sample >> 8u) & 255u;
@@ -67,34 +67,34 @@ fn small(at: vec2<u32>) -> u32 {
 
 @compute @workgroup_size(8, 8)
 fn take(@builtin(global_invocation_id) id: vec3<u32>) {
-    let at = step.area.xy + vec2<i32>(id.xy);
-    if (at.x >= step.area.z || at.y >= step.area.w) {
+    let at = job.area.xy + vec2<i32>(id.xy);
+    if (at.x >= job.area.z || at.y >= job.area.w) {
         return;
     }
-    let place = u32(at.y) * step.stride + u32(at.x);
-    let from = at - step.source.xy;
+    let place = u32(at.y) * job.stride + u32(at.x);
+    let offset = at - job.source.xy;
     let under = pixels[place];
-    switch step.source.w {
+    switch job.source.w {
         case 0: {
-            pixels[place] = textureLoad(surface, from, 0).r;
+            pixels[place] = textureLoad(surface, offset, 0).r;
         }
         case 1: {
-            pixels[place] = small(vec2<u32>(from));
+            pixels[place] = small(vec2<u32>(offset));
         }
         case 2: {
-            pixels[place] = mixed(under, step.paint.x, step.paint.y);
+            pixels[place] = mixed(under, job.paint.x, job.paint.y);
         }
         case 3: {
-            let zoom = i32(step.paint.z);
-            let value = (from.y / zoom) * step.source.z + from.x / zoom;
-            let amount = data[step.paint.w + u32(value)];
+            let zoom = i32(job.paint.z);
+            let value = (offset.y / zoom) * job.source.z + offset.x / zoom;
+            let amount = data[job.paint.w + u32(value)];
             if (amount > 0u) {
-                pixels[place] = mixed(under, step.paint.x, amount);
+                pixels[place] = mixed(under, job.paint.x, amount);
             }
         }
         default: {
-            let value = from.y * step.source.z + from.x;
-            pixels[place] = blended(under, data[step.paint.w + u32(value)]);
+            let value = offset.y * job.source.z + offset.x;
+            pixels[place] = blended(under, data[job.paint.w + u32(value)]);
         }
     }
 }

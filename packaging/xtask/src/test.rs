@@ -33,6 +33,18 @@ pub fn run(project: &Project) -> Result<ExitCode> {
             .envs(project.environment()),
         &mut sum,
     )?;
+    step("running the tests of the painter on the graphics card");
+    good &= watch(
+        cargo(project).args([
+            "test",
+            "--no-fail-fast",
+            "--package=compositor",
+            "--features=gpu",
+            "--test=gpu",
+            "--test=golden",
+        ]),
+        &mut sum,
+    )?;
     step("running the fuzz targets");
     for run in FUZZ_RUNS {
         let mut fuzz = cargo(project);
