@@ -8,6 +8,10 @@
 //! A card that fails, or cannot do what a desktop needs, is an error and never a wrong picture: the caller paints on the processor
 //! instead.
 
+mod window;
+
+pub use window::GpuWindow;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,12 +126,17 @@ impl GpuPainter {
     /// # Errors
     /// There is none, or it refuses.
     pub fn new() -> Result<Self, GpuError> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::VULKAN,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
+        Self::on(&instance(), None).map(|(painter, _)| painter)
+    }
+
+    /// A painter on the first card that can show this surface.
+    fn on(
+        instance: &wgpu::Instance,
+        surface: Option<&wgpu::Surface<'_>>,
+    ) -> Result<(Self, wgpu::Adapter), GpuError> {
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::LowPower,
+            compatible_surface: surface,
             ..Default::default()
         };
         let adapter =
@@ -212,7 +221,7 @@ impl GpuPainter {
             uploads: Uploads::default(),
         };
         painter.check()?;
-        Ok(painter)
+        Ok((painter, adapter))
     }
 
     /// The card's name.
@@ -542,6 +551,13 @@ impl GpuPainter {
     }
 }
 
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    })
+}
+
 /// A step's words after its area: source, small, paint.
 type Words = [u32; 12];
 
@@ -625,9 +641,17 @@ const fn storage(read_only: bool) -> wgpu::BindingType {
 }
 
 const fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
+    entry_for(wgpu::ShaderStages::COMPUTE, binding, ty)
+}
+
+const fn entry_for(
+    visibility: wgpu::ShaderStages,
+    binding: u32,
+    ty: wgpu::BindingType,
+) -> wgpu::BindGroupLayoutEntry {
     wgpu::BindGroupLayoutEntry {
         binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
+        visibility,
         ty,
         count: None,
     }
