@@ -39,7 +39,7 @@ pub const DOWN: u16 = 108;
 pub const PAGE_UP: u16 = 104;
 /// Page down.
 pub const PAGE_DOWN: u16 = 109;
-const BACKSPACE: u16 = 14;
+pub(crate) const BACKSPACE: u16 = 14;
 const KEYPAD_ENTER: u16 = 96;
 pub(crate) const BACKQUOTE: u16 = 41;
 pub(crate) const DIGIT_ONE: u16 = 2;

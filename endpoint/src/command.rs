@@ -5,6 +5,7 @@ mod image;
 mod logging;
 mod run;
 mod secret;
+mod usb;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Command {
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
     Audit(AuditCommand),
+    /// Show USB devices, and give them to zones or take them back.
+    Usb(Box<usb::Arguments>),
 }
 
 /// Why a command failed, and the exit code for it.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Passphrase(command) => secret::passphrase(&command),
         Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
+        Command::Usb(arguments) => usb::run(*arguments),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

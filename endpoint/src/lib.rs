@@ -19,6 +19,7 @@ pub mod present;
 pub mod script;
 mod session;
 pub mod state_directory;
+pub mod usb;
 
 pub use session::{
     DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,

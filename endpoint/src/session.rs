@@ -6,6 +6,7 @@
 //! Invariants: a zone that breaks the protocol is killed, recorded and dark before its next message would be read; no zone can make
 //! the session wait; what one zone does costs from its own budget.
 
+mod devices;
 mod events;
 mod jail;
 mod launch;
@@ -34,6 +35,7 @@ use crate::clock;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use devices::Devices;
 use lock::{Hold, Lock};
 use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
@@ -170,6 +172,8 @@ pub struct Session {
     /// What a person copied last.
     clip: Option<Clip>,
     transfer: Option<Transfer>,
+    /// USB devices; none where the desktop has nothing to do with them.
+    devices: Option<Devices>,
 }
 
 /// What a thread of the session did.
@@ -228,6 +232,7 @@ impl Session {
             keyboard: None,
             clip: None,
             transfer: None,
+            devices: None,
         };
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);
@@ -263,7 +268,8 @@ impl Session {
             match token.source {
                 Source::Bell => self.take_finished(now),
                 Source::Policy => self.take_policy(now),
-                Source::Link | Source::Output | Source::Process => {}
+                // They are looked at below, after the zones.
+                Source::Link | Source::Output | Source::Process | Source::Devices => {}
             }
             let index = usize::from(token.zone);
             if self
@@ -277,7 +283,7 @@ impl Session {
                 Source::Link => self.read_link(index, now),
                 Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
-                Source::Bell | Source::Policy => {}
+                Source::Bell | Source::Policy | Source::Devices => {}
             }
         }
         self.keep_deadlines(now);
@@ -285,6 +291,7 @@ impl Session {
         self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
+        self.keep_devices(now);
         self.sync_records(now);
         let since = self.since(now);
         if self.scene.next_wake().is_some_and(|due| due <= since) {
@@ -316,6 +323,7 @@ impl Session {
             self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
+            self.devices_due(),
             self.transfer.as_ref().map(Transfer::deadline),
         ];
         let others = others.into_iter().flatten();

@@ -134,10 +134,34 @@ impl StateDirectory {
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
+    /// The socket on which the running desktop takes orders about USB devices.
+    #[must_use]
+    pub fn usb_door(&self) -> PathBuf {
+        Self::usb_door_in(&self.path)
+    }
+
+    /// The same of a state directory that a running desktop may have made at `path`.
+    #[must_use]
+    pub fn usb_door_in(path: &Path) -> PathBuf {
+        path.join("usb")
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
         self.path.join(format!("{zone}.console.log"))
+    }
+
+    /// An empty file without a name, whose room is given back when the last process that holds it ends.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> Result<OwnedFd, StateError> {
+        let told = |source| StateError {
+            path: self.path.clone(),
+            source,
+        };
+        Ok(tempfile::tempfile_in(&self.path).map_err(told)?.into())
     }
 
     /// The home volume of a persistent zone: an overlay that is kept, over `bytes` of nothing.

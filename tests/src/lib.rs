@@ -21,6 +21,8 @@ const TITLE: u32 = 40;
 pub const BIN_DIR: &str = "BULKHEAD_BIN_DIR";
 /// The image store with the guest image.
 pub const IMAGE_STORE: &str = "BULKHEAD_IMAGE_STORE";
+/// The desktop's state directory, in its own directory.
+const STATE: &str = "state";
 /// The guest image's name in the store.
 const IMAGE: &str = "debian-desktop";
 
@@ -127,7 +129,7 @@ impl Desktop {
                 "--script",
                 "script.txt",
                 "--state-dir",
-                "state",
+                STATE,
             ])
             .arg("--image-store")
             .arg(directory(IMAGE_STORE))
@@ -136,6 +138,19 @@ impl Desktop {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
+            .expect("bulkhead starts")
+    }
+
+    /// Runs `bulkhead usb` with these words for the running desktop.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn usb(&self, words: &[&str]) -> Output {
+        Command::new(directory(BIN_DIR).join("bulkhead"))
+            .args(["usb", "--state-dir", STATE, "--policy", "policy.toml"])
+            .args(words)
+            .current_dir(self.directory.path())
+            .output()
             .expect("bulkhead starts")
     }
 

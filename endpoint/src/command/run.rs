@@ -14,6 +14,7 @@ use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
+use endpoint::usb::{Places, Usb};
 use endpoint::{Options, Services, Session, required_layers};
 use guest_image::Store;
 use zone_jail::{Jail, Layers};
@@ -35,6 +36,10 @@ pub(super) struct Arguments {
     #[cfg(feature = "kms")]
     #[arg(long, conflicts_with = "headless")]
     kms: bool,
+    /// Let the graphics card put the window's pixels together, by Vulkan.
+    #[cfg(feature = "gpu")]
+    #[arg(long)]
+    gpu: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -154,6 +159,7 @@ fn open_session(
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
+    let devices = state.clone();
     let services = Services {
         images: Arc::new(images),
         audit: Box::new(audit),
@@ -183,8 +189,20 @@ fn open_session(
         log_consoles: verbose > 0,
         ..Options::default()
     };
-    Session::new(policy, services, options)
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))
+    let mut session = Session::new(policy, services, options)
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
+    add_devices(devices, &mut session);
+    Ok(session)
+}
+
+/// A desktop without USB devices is a desktop all the same.
+fn add_devices(state: StateDirectory, session: &mut Session) {
+    let added = Places::usual(state.usb_door())
+        .and_then(Usb::new)
+        .and_then(|usb| session.add_devices(usb));
+    if let Err(error) = added {
+        tracing::warn!("no USB device can be given to a zone: {error}");
+    }
 }
 
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
@@ -196,11 +214,21 @@ fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
         return endpoint::present::kms::run(show);
     }
     #[cfg(feature = "window")]
-    return endpoint::present::window::run(show, arguments.size);
+    return endpoint::present::window::run(show, arguments.size, painter(arguments));
     #[cfg(not(feature = "window"))]
     return Err(ShowError::NoDisplay(
         "this program was built without windows".into(),
     ));
+}
+
+#[cfg(feature = "window")]
+fn painter(arguments: &Arguments) -> endpoint::present::window::Painter {
+    use endpoint::present::window::Painter;
+    match arguments {
+        #[cfg(feature = "gpu")]
+        Arguments { gpu: true, .. } => Painter::Card,
+        _ => Painter::Processor,
+    }
 }
 
 /// Whether this program was started from a desktop.

@@ -348,13 +348,18 @@ impl Session {
             Action::Chord(chord) => match chord {
                 Chord::Transfer => self.transfer(now),
                 Chord::Lock => self.lock_by_user(now),
+                Chord::DetachDevices => self.detach_devices(now),
                 // The scene has opened the page already, or does all of it itself.
                 _ => {}
             },
             Action::Query(query) => self.query(query),
             Action::Usb(device, command) => self.usb_asked(device, command, now),
             Action::SettingsChanged(settings) => self.settings_changed(settings, now),
-            Action::Answered(prompt, answer) => self.answered(prompt, answer, now),
+            Action::Answered(prompt, answer) => {
+                if !self.device_answered(prompt, answer, now) {
+                    self.answered(prompt, answer, now);
+                }
+            }
             Action::UnlockAttempt(passphrase) => self.try_unlock(passphrase, now),
         }
     }

@@ -117,6 +117,7 @@ impl Session {
         self.record(record);
         self.judge_standing(now);
         self.reconsider_transfer(now);
+        self.keep_devices(now);
         // Its page may be up.
         let view = self.policy_view();
         self.scene.set_policy_view(view);
@@ -311,12 +312,14 @@ impl Session {
             WhenFull::DenyFlows => "audit log failed: nothing crosses",
             WhenFull::LockZones => "audit log failed: locked",
         });
+        let devices = self.device_words();
         let notice = self.notice.as_ref().map(|(words, _)| words.as_str());
         let status: Vec<&str> = audit
             .into_iter()
             .chain(trouble)
             .chain((!standing.is_empty()).then_some(standing.as_str()))
             .chain(notice)
+            .chain(devices.as_deref())
             .collect();
         self.scene.set_status(&status);
         self.show_signs();

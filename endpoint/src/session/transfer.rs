@@ -600,7 +600,7 @@ impl Session {
     }
 
     /// Records a decision; false when that failed.
-    fn record_flow(
+    pub(super) fn record_flow(
         &mut self,
         request: &Request,
         decision: &Decision,

@@ -29,6 +29,8 @@ pub(super) enum Source {
     Bell = 3,
     /// The policy's source has news.
     Policy = 4,
+    /// USB devices have news.
+    Devices = 5,
 }
 
 impl Token {
@@ -47,6 +49,7 @@ impl Token {
             Source::Process,
             Source::Bell,
             Source::Policy,
+            Source::Devices,
         ];
         Some(Self {
             source: sources.into_iter().find(|known| *known as u8 == source)?,
@@ -157,6 +160,7 @@ mod tests {
             Source::Process,
             Source::Bell,
             Source::Policy,
+            Source::Devices,
         ] {
             for (zone, incarnation) in [(0, 0), (63, 1), (u16::MAX, u32::MAX)] {
                 let token = Token {

@@ -17,7 +17,7 @@ use crate::tree::{self, Selection};
 use crate::{Error, Image, Package, Progress, Sha256, Step, recipe};
 
 /// How old package lists may be before they are fetched again.
-const LISTS_AGE: Duration = Duration::from_secs(12 * 60 * 60);
+pub(crate) const LISTS_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Builds the desktop image.
 #[derive(Debug, Clone)]
@@ -230,10 +230,12 @@ fn assemble(
         recipe::ROOT_DRIVERS,
         recipe::DEVICE_DRIVERS,
         recipe::HOME_DRIVERS,
+        recipe::USB_DRIVERS,
     ];
-    let [root_drivers, device_drivers, home_drivers] =
+    let [root_drivers, device_drivers, home_drivers, usb_drivers] =
         files.load_orders(lists, tools, &work.kernel(), progress)?;
     kernel::write_modules(&root.join("usr/lib/bulkhead/home-drivers"), &home_drivers)?;
+    kernel::write_modules(&root.join("usr/lib/bulkhead/usb-drivers"), &usb_drivers)?;
     tree::normalise(&root)?;
 
     let image = work.image();
@@ -247,6 +249,7 @@ fn assemble(
         tools,
         &root,
         &image.join(FileName::Root.as_str()),
+        tree::Compression::Small,
         &["home/user"],
         progress,
     )
@@ -291,7 +294,7 @@ fn describe(
 }
 
 /// One build at a time in a cache: a second waits.
-fn lock(cache: &Path) -> Result<File, Error> {
+pub(crate) fn lock(cache: &Path) -> Result<File, Error> {
     let path = cache.join("lock");
     let file = File::create(&path).map_err(Error::file("create", &path))?;
     file.lock().map_err(Error::file("lock", &path))?;
@@ -299,7 +302,7 @@ fn lock(cache: &Path) -> Result<File, Error> {
 }
 
 /// Debian's name of the machine that builds.
-fn host_architecture() -> Result<String, Error> {
+pub(crate) fn host_architecture() -> Result<String, Error> {
     let output = Program::new("dpkg", "dpkg", "asking for this machine's architecture")
         .arg("--print-architecture")
         .run_silently()?;

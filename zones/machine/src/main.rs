@@ -7,22 +7,27 @@
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 
-use zone_jail::{Jail, Layers};
+use zone_jail::{Jail, Layers, Limits};
 use zone_link::{FromZone, Hello, LayerName, MissingLayer, Text, ZoneLink, ZoneState};
 use zone_machine::machine::MAX_HARTS;
 use zone_machine::zone;
 use zone_translate::CodeCache;
 
-const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS
+const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS [--memory-bytes N] [--file-bytes N] [--descriptors N]
 Holds one zone's machine. Started by `bulkhead`, not by hand.";
 
 struct Arguments {
     link: OwnedFd,
     required: Layers,
+    limits: Limits,
 }
 
 fn main() -> ExitCode {
-    let Arguments { link, required } = match arguments() {
+    let Arguments {
+        link,
+        required,
+        limits,
+    } = match arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!("bulkhead-zone: {problem}\n{USAGE}");
@@ -34,7 +39,11 @@ fn main() -> ExitCode {
         .map_while(|_| CodeCache::new().ok())
         .collect();
     // Nothing has been read from anyone yet but the command line.
-    let report = match Jail::new(required).keep(link.as_fd()).apply() {
+    let report = match Jail::new(required)
+        .limits(limits)
+        .keep(link.as_fd())
+        .apply()
+    {
         Ok(report) => report,
         Err(error) => {
             eprintln!("bulkhead-zone: {error}");
@@ -68,6 +77,7 @@ fn main() -> ExitCode {
 fn arguments() -> Result<Arguments, String> {
     let mut link = None;
     let mut required = None;
+    let mut limits = Limits::default();
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
@@ -79,13 +89,23 @@ fn arguments() -> Result<Arguments, String> {
                 link = Some(inherited(number)?);
             }
             "--jail" => required = Some(value()?.parse().map_err(|error| format!("{error}"))?),
+            "--memory-bytes" => limits.memory_bytes = Some(number(&name, &value()?)?),
+            "--file-bytes" => limits.file_bytes = Some(number(&name, &value()?)?),
+            "--descriptors" => limits.descriptors = number(&name, &value()?)?,
             _ => return Err(format!("there is no argument `{name}`")),
         }
     }
     Ok(Arguments {
         link: link.ok_or("--link-fd is missing")?,
         required: required.ok_or("--jail is missing")?,
+        limits,
     })
+}
+
+fn number(name: &str, value: &str) -> Result<u64, String> {
+    value
+        .parse()
+        .map_err(|_| format!("{name} takes a whole number"))
 }
 
 fn inherited(number: RawFd) -> Result<OwnedFd, String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::memory::Ram;
-use crate::port::HartPort;
+use crate::port::{Fence, HartPort};
 use crate::testing::assemble::*;
 use crate::testing::random::Random;
 use crate::testing::stream::{Extras, Stream};
@@ -94,8 +94,8 @@ impl Side {
 #[test]
 fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
     let (mut instructions, mut traps) = (0, 0);
-    for seed in 0..24 {
-        let mut stream = Stream::new(seed, Extras { conditional: true });
+    for seed in 0..120 {
+        let mut stream = Stream::new(seed, Extras { beyond_peer: true });
         let mut code = stream.code(2500);
         code.extend(ECALL.to_le_bytes());
         let mut random = Random::new(seed ^ 0x5eed);
@@ -123,7 +123,8 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
             }
             state[31] &= !7;
             for side in &mut sides {
-                side.port.ask_fence();
+                side.port.ask_fence(Fence::ALL_TRANSLATIONS);
+                side.port.ask_fence(Fence::Code);
                 for (register, value) in state.iter().enumerate().skip(1) {
                     side.hart.set_register(register, *value);
                 }
@@ -156,7 +157,7 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
         traps += leader.hart.core.traps;
     }
     assert!(
-        instructions > 2_000_000 && traps > 50_000,
+        instructions > 10_000_000 && traps > 250_000,
         "{instructions} instructions, {traps} traps"
     );
 }
