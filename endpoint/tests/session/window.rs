@@ -7,10 +7,17 @@ use std::time::{Duration, Instant};
 use crate::command_line::Installed;
 use crate::zone::{INK, colour_of};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[(
-    "window::a_window_shows_zones_and_hears_a_person",
-    a_window_shows_zones_and_hears_a_person,
-)];
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "window::a_window_shows_zones_and_hears_a_person",
+        a_window_shows_zones_and_hears_a_person,
+    ),
+    #[cfg(feature = "gpu")]
+    (
+        "window::a_window_painted_by_the_card_does_too",
+        a_window_painted_by_the_card_does_too,
+    ),
+];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,9 +95,17 @@ fn wait_for(what: &str, mut met: impl FnMut() -> bool) {
 }
 
 fn a_window_shows_zones_and_hears_a_person() {
-    if !cfg!(feature = "window") {
-        return;
+    if cfg!(feature = "window") {
+        try_window(&[]);
     }
+}
+
+#[cfg(feature = "gpu")]
+fn a_window_painted_by_the_card_does_too() {
+    try_window(&["--gpu"]);
+}
+
+fn try_window(more: &[&str]) {
     let installed = Installed::new();
     let display = Display::open();
     std::fs::write(
@@ -107,8 +122,9 @@ fn a_window_shows_zones_and_hears_a_person() {
             "up.script",
             "-v",
         ])
+        .args(more)
         .env("DISPLAY", &display.name)
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(installed.path("said")).unwrap())
         .spawn()
         .unwrap();
     wait_for("the zones", || installed.path("up.png").exists());
@@ -156,4 +172,8 @@ fn a_window_shows_zones_and_hears_a_person() {
     let audit =
         std::fs::read_to_string(installed.path("state/bulkhead/audit/audit-00000001.log")).unwrap();
     assert!(!audit.contains("\"killed\""), "{audit}");
+    // A card that fails is left for the processor, which would show the same.
+    let said = std::fs::read_to_string(installed.path("said")).unwrap();
+    let by_card = said.contains("painted by") && !said.contains("the processor paints");
+    assert_eq!(by_card, more.contains(&"--gpu"), "{said}");
 }
