@@ -360,6 +360,16 @@ impl Session {
         self.scene.presented(screen)
     }
 
+    /// Lets another painter bring a screen up to date, as [`Session::render`] does on the processor.
+    #[cfg(feature = "gpu")]
+    pub fn render_by<T>(&mut self, now: Instant, paint: impl FnOnce(&mut Scene) -> T) -> T {
+        self.last_frame = Some(now);
+        self.paint_begins();
+        let painted = paint(&mut self.scene);
+        self.paint_ends();
+        painted
+    }
+
     /// Takes what a person did.
     pub fn input(&mut self, event: InputEvent, now: Instant) {
         self.notice_input(now);

@@ -225,7 +225,7 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
     let shown = said(&desk.session);
     assert!(shown.contains("Used by CORP"), "{shown}");
     let back = shown.lines().find(|line| line.starts_with("Take back: "));
-    press(&mut desk, &back.unwrap().to_owned());
+    press(&mut desk, back.unwrap());
     desk.until("the device to be taken back", |session| !held(session));
     desk.until("the page to say so", |session| {
         said(session).contains("Used by no zone")

@@ -18,6 +18,11 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "window::a_person_unlocks_moves_a_window_answers_and_locks",
         a_person_unlocks_moves_a_window_answers_and_locks,
     ),
+    #[cfg(feature = "gpu")]
+    (
+        "window::a_window_painted_by_the_card_does_too",
+        a_window_painted_by_the_card_does_too,
+    ),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -103,7 +108,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn start(installed: Installed) -> Self {
+    fn start(installed: Installed, more: &[&str]) -> Self {
         let display = Display::open();
         std::fs::write(
             installed.path("up.script"),
@@ -119,8 +124,9 @@ impl Shown {
                 "up.script",
                 "-v",
             ])
+            .args(more)
             .env("DISPLAY", &display.name)
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(installed.path("said")).unwrap())
             .spawn()
             .unwrap();
         wait_for("the zones", || installed.path("up.png").exists());
@@ -164,10 +170,18 @@ impl Drop for Shown {
 const PLACES: [(&str, &str, usize); 2] = [("open", "corp", 300), ("corp", "open", 1000)];
 
 fn a_window_shows_zones_and_hears_a_person() {
-    if !cfg!(feature = "window") {
-        return;
+    if cfg!(feature = "window") {
+        try_window(&[]);
     }
-    let mut shown = Shown::start(Installed::new());
+}
+
+#[cfg(feature = "gpu")]
+fn a_window_painted_by_the_card_does_too() {
+    try_window(&["--gpu"]);
+}
+
+fn try_window(more: &[&str]) {
+    let mut shown = Shown::start(Installed::new(), more);
     let display = &shown.display;
     // Into the left window, then the right one: a click focuses, keys go there, and the pixels change on the screen.
     for (zone, other, x) in PLACES {
@@ -207,6 +221,10 @@ fn a_window_shows_zones_and_hears_a_person() {
     shown.interrupt();
     let audit = shown.audit();
     assert!(!audit.contains("\"killed\""), "{audit}");
+    // A card that fails is left for the processor, which would show the same.
+    let said = std::fs::read_to_string(shown.installed.path("said")).unwrap();
+    let by_card = said.contains("painted by") && !said.contains("the processor paints");
+    assert_eq!(by_card, more.contains(&"--gpu"), "{said}");
 }
 
 fn a_person_unlocks_moves_a_window_answers_and_locks() {
@@ -218,7 +236,7 @@ fn a_person_unlocks_moves_a_window_answers_and_locks() {
     state.passphrase().set("right one").unwrap();
     let asks = crate::clips::policy("ask", "");
     std::fs::write(installed.path("policy.toml"), asks).unwrap();
-    let mut shown = Shown::start(installed);
+    let mut shown = Shown::start(installed, &[]);
     let display = &shown.display;
     let shows = |zone: &str, x: usize| display.pixel(x, 500) == colour_of(zone);
     let type_in = |words: &str| {

@@ -11,6 +11,12 @@ use crate::project::{Project, cargo, step};
 /// Fuzz runs: the zone link's decoder, which faces a hostile process directly, has a minute of its own; all targets share another.
 const FUZZ_RUNS: [&[&str]; 2] = [&["link", "--seconds", "60"], &["--seconds", "60"]];
 
+/// Tests of what is only built on request: both painters side by side, and a window that the card paints.
+const CARD_RUNS: [&[&str]; 2] = [
+    &["--package=compositor", "--test=gpu", "--test=golden"],
+    &["--package=bulkhead", "--test=session", "--", "window::"],
+];
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: u64,
@@ -33,6 +39,13 @@ pub fn run(project: &Project) -> Result<ExitCode> {
             .envs(project.environment()),
         &mut sum,
     )?;
+    step("running the tests of the painter on the graphics card");
+    for run in CARD_RUNS {
+        let mut card = cargo(project);
+        card.args(["test", "--no-fail-fast", "--features=gpu"])
+            .args(run);
+        good &= watch(&mut card, &mut sum)?;
+    }
     step("running the fuzz targets");
     for run in FUZZ_RUNS {
         let mut fuzz = cargo(project);
