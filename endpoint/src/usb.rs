@@ -1137,7 +1137,7 @@ impl Usb {
             last_words,
             ..
         } = held;
-        drop(holder);
+        let status = holder.finish();
         let title = device.title.clone();
         let in_order = last_words.starts_with("end ");
         let declined = last_words == "end Released" && now < since + DECLINED;
@@ -1157,7 +1157,7 @@ impl Usb {
                 bind_drivers(&self.places.devices, &device.port);
             }
             let why = match last_words.as_str() {
-                "" => "its process ended",
+                "" => &format!("its process ended: {status}"),
                 "end Released" => "the zone let it go",
                 "end Unplugged" => "it was pulled out",
                 words => words,
