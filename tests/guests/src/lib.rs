@@ -5,11 +5,13 @@
 //! a guest runs on the host but under `qemu-riscv64`, which shows that the programs themselves are right.
 #![forbid(unsafe_code)]
 
+mod debugger;
 mod machine;
 mod programs;
 
+pub use debugger::Gdb;
 pub use machine::{Guest, Outcome};
-pub use programs::{compile, initramfs, names, user_mode};
+pub use programs::{compile, compile_from, initramfs, names, symbol, user_mode};
 
 use std::path::{Path, PathBuf};
 

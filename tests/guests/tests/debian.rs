@@ -52,6 +52,7 @@ fn programs_of_debian_give_known_answers() {
         arguments: "volume=vda",
         initramfs: &initramfs(&programs, Some(&drivers), folder.path()),
         volume: Some(&root_of(&PACKAGES, &LEFT_OUT)),
+        debugger: None,
         limit: Duration::from_secs(400),
     }
     .run();

@@ -393,7 +393,7 @@ fn lockstep(arguments: &[String]) -> Result<(), Failure> {
         match zone_translate::lockstep::step(&mut leader.hart, &mut follower.hart, length)? {
             Step::Slice => {}
             Step::Waiting => zone_translate::lockstep::wait(&mut leader.hart, &mut follower.hart),
-            Step::Exit(Exit::Stopped) => return Err("stopped".into()),
+            Step::Exit(Exit::Stopped | Exit::Breakpoint) => return Err("stopped".into()),
             Step::Exit(Exit::SupervisorCall) => {
                 let after = leader.sbi.call(&mut leader.hart, 0);
                 if after != follower.sbi.call(&mut follower.hart, 0) {

@@ -39,6 +39,8 @@ pub enum Exit {
     SupervisorCall,
     /// [`HartPort::stop`] was called.
     Stopped,
+    /// An `ebreak` where [`Hart::set_breakpoints`] said; the program counter is on it.
+    Breakpoint,
 }
 
 /// Why a slice ended.
@@ -105,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) flow: Flow,
     /// Such instructions.
     pub(crate) sites: Vec<Site>,
+    /// Where an `ebreak` is a debugger's, not the guest's.
+    pub(crate) breakpoints: Vec<u64>,
     /// [`Blocks::jump_table`], for generated code.
     pub(crate) jumps: AtomicPtr<Jump>,
 }
@@ -163,6 +167,7 @@ impl Hart {
             host_flags: 0,
             flow: Flow::Continue,
             sites: Vec::new(),
+            breakpoints: Vec::new(),
             jumps: AtomicPtr::default(),
         };
         Self {
@@ -591,7 +596,7 @@ impl Core {
         None
     }
 
-    fn serve_fences(&mut self) {
+    pub(crate) fn serve_fences(&mut self) {
         if let Some(count) = self.port.due_fences() {
             self.fence_translations();
             self.code_may_have_changed = true;

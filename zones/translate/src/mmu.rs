@@ -321,6 +321,13 @@ impl Mmu {
         Ok((leaf.physical, page))
     }
 
+    /// The physical address behind a virtual one, for a look from outside: with the rights of both modes, and cached nowhere.
+    pub(crate) fn peek(&self, ram: &Ram, address: u64) -> Option<u64> {
+        let walk = |access| self.walk(ram, address, access, true, true);
+        let leaf = walk(Access::Load).or_else(|_| walk(Access::Fetch)).ok()?;
+        Some(leaf.physical)
+    }
+
     fn remember_superpage(&mut self, leaf: &Leaf, address: u64) {
         if leaf.level > 0 {
             self.superpages.insert(superpage(address, leaf.level));
