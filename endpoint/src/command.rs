@@ -1,5 +1,6 @@
 //! The command line: what was asked, and with which exit code it ended.
 
+mod debug;
 mod image;
 mod logging;
 mod run;
@@ -48,6 +49,9 @@ enum Command {
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
+    /// Look into running zones.
+    #[command(subcommand)]
+    Zone(debug::Command),
     /// Write, check, test, sign and install policies.
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
             Ok(())
         }
         Command::Image(command) => image::run(&command),
+        Command::Zone(command) => debug::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod check_host;
 pub mod console;
+mod debug;
 pub mod images;
 pub mod present;
 pub mod script;

@@ -55,6 +55,8 @@ pub struct Options {
     pub shutdown_after: Duration,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
+    /// Whether each zone gets a debugger's door, a socket in the state directory.
+    pub debug_zones: bool,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
             log_consoles: false,
+            debug_zones: false,
         }
     }
 }

@@ -72,6 +72,18 @@ impl StateDirectory {
         self.path.join(format!("{zone}.console.log"))
     }
 
+    /// The socket of a zone's debugger in the state directory `place`.
+    #[must_use]
+    pub fn debugger_of(place: &Path, zone: &str) -> PathBuf {
+        place.join(format!("{zone}.debugger"))
+    }
+
+    /// The socket of a zone's debugger.
+    #[must_use]
+    pub fn debugger(&self, zone: &str) -> PathBuf {
+        Self::debugger_of(&self.path, zone)
+    }
+
     /// The home volume of a persistent zone: an overlay that is kept, over `bytes` of nothing.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use zone_jail::Layers;
 use zone_link::{EndpointLink, StartConfig, Volume, Writes, ZoneName};
 
+use crate::debug;
 use crate::images::OpenImage;
 use crate::state_directory::{StateDirectory, StateError};
 
@@ -39,7 +40,19 @@ pub(super) struct Started {
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Starts a zone process in a process group of its own, so that an interrupt at the terminal reaches the endpoint alone.
-pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Started> {
+/// With a path in `debugger`, the process talks to a debugger that comes in there.
+pub(super) fn start(
+    mut command: Command,
+    required: &Layers,
+    debugger: Option<&Path>,
+) -> io::Result<Started> {
+    let input = match debugger {
+        Some(path) => {
+            command.arg("--debug");
+            debug::open(path)?
+        }
+        None => Stdio::null(),
+    };
     let (link, zones_end) = EndpointLink::pair().map_err(io::Error::other)?;
     let (output, zones_output) = io::pipe()?;
     let output = OwnedFd::from(output);
@@ -55,7 +68,7 @@ pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Start
     ]);
     command
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(zones_output.try_clone()?)
         .stderr(zones_output)
         .process_group(0);
