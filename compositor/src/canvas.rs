@@ -169,7 +169,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Copies `area` of a zone's surface whose first pixel lies at `origin`: each pixel is read once and made opaque.
+    /// Copies `area` of a zone's surface whose first pixel lies at `origin`: each pixel is read once and written once.
     pub(crate) fn copy_zone(&mut self, area: Rect, origin: Point, pixels: &dyn ZonePixels) {
         let area = area.intersection(&self.clip);
         for y in area.top()..area.bottom() {
@@ -181,7 +181,6 @@ impl<'a> Canvas<'a> {
             };
             let into = self.row(y, area.left(), area.right());
             pixels.copy_row(row, column, into);
-            blit::make_opaque(into);
         }
     }
 }

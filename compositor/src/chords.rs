@@ -110,6 +110,8 @@ pub enum Chord {
     Launcher,
     /// Asks for what another zone copied to be brought into the focused zone.
     Transfer,
+    /// Takes every USB device back from zones, also while the screen is locked or a page is up.
+    DetachDevices,
     /// Asks for a picture of the screen.
     Screenshot,
     /// Ends whatever the pressed buttons do.
@@ -185,6 +187,7 @@ impl Default for Chords {
             chords.bind(Modifiers::HOST_SHIFT, key, Chord::Nudge(direction));
         }
         chords.bind(Modifiers::HOST_SHIFT, keys::TAB, Chord::FocusPrevious);
+        chords.bind(Modifiers::HOST_SHIFT, keys::BACKSPACE, Chord::DetachDevices);
         chords.bind(
             Modifiers::HOST_SHIFT,
             keys::PAGE_UP,

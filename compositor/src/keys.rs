@@ -39,7 +39,7 @@ pub const DOWN: u16 = 108;
 pub const PAGE_UP: u16 = 104;
 /// Page down.
 pub const PAGE_DOWN: u16 = 109;
-const BACKSPACE: u16 = 14;
+pub(crate) const BACKSPACE: u16 = 14;
 const KEYPAD_ENTER: u16 = 96;
 pub(crate) const BACKQUOTE: u16 = 41;
 pub(crate) const DIGIT_ONE: u16 = 2;
@@ -79,6 +79,8 @@ pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option
         LEFT => PageKey::Step(Step::Previous),
         UP => PageKey::Step(Step::Up),
         DOWN => PageKey::Step(Step::Down),
+        PAGE_UP => PageKey::Turn(-1),
+        PAGE_DOWN => PageKey::Turn(1),
         _ => PageKey::Character(layout.character(code, shift)?),
     })
 }

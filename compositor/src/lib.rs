@@ -57,6 +57,8 @@ mod theme;
 mod trusted;
 mod zone;
 
+pub use accesskit;
+
 pub use chords::{Chord, Chords, Direction, Modifiers, WorkspaceStep};
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
 pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
@@ -72,5 +74,6 @@ pub use scene::{
 };
 pub use text::Label;
 pub use theme::Theme;
+pub use trusted::views::*;
 pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

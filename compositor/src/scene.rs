@@ -14,14 +14,15 @@ use crate::chords::Chords;
 use crate::cursor::ZoneCursor;
 use crate::frame::{Frame, Part};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
-use crate::icons::Masks;
+use crate::icons::{Masks, Sign};
 use crate::input::{Action, ZoneInput};
 use crate::keys::HostKey;
 use crate::layout::KeyboardLayout;
-use crate::panel::{self, PanelZone};
+use crate::panel::{self, Item, PanelZone, StatusLine};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
-use crate::trusted::{Language, TrustedUi};
+use crate::trusted::views::PanelSigns;
+use crate::trusted::{Language, Page, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
 mod input;
@@ -176,6 +177,7 @@ pub struct Scene {
     /// Who had the keyboard on each workspace when it was left.
     remembered: [Option<ZoneId>; WORKSPACES],
     status: Vec<Label>,
+    signs: PanelSigns,
     input: InputState,
     actions: Vec<Action>,
     chords: Chords,
@@ -203,6 +205,7 @@ impl Scene {
             workspace: 0,
             remembered: [None; WORKSPACES],
             status: Vec::new(),
+            signs: PanelSigns::default(),
             input: InputState::default(),
             actions: Vec::new(),
             chords: Chords::default(),
@@ -242,6 +245,49 @@ impl Scene {
         if self.status != status {
             self.status = status;
             self.damage_panels();
+        }
+    }
+
+    /// The signs at the right end of the panel, beside those words.
+    pub fn set_signs(&mut self, signs: PanelSigns) {
+        if self.signs != signs {
+            self.signs = signs;
+            self.damage_panels();
+            self.refresh_pointer();
+        }
+    }
+
+    fn status_line(&self) -> StatusLine<'_> {
+        StatusLine {
+            words: &self.status,
+            signs: &self.signs,
+            keyboard: self.settings.keyboard,
+        }
+    }
+
+    /// The inside of the panel at a point, and how long things are on its output.
+    fn panel_at(&self, at: Point) -> Option<(Rect, Metrics)> {
+        let output = self
+            .outputs
+            .iter()
+            .find(|output| output.panel(&self.settings).contains(at))?;
+        let metrics = output.metrics(&self.settings);
+        let inner = output
+            .panel(&self.settings)
+            .inset_edges(0, 0, 0, metrics.px(1));
+        Some((inner, metrics))
+    }
+
+    /// The page that the panel's sign at a point leads to.
+    fn sign_at(&self, at: Point) -> Option<Page> {
+        let (inner, metrics) = self.panel_at(at)?;
+        let places = self.status_line().places(inner, &metrics);
+        let item = places.into_iter().find(|(_, place)| place.contains(at));
+        match item?.0 {
+            Item::Sign(Sign::Policy, _) => Some(Page::Policy),
+            Item::Sign(Sign::Audit, _) => Some(Page::Audit),
+            Item::Sign(Sign::Usb, _) => Some(Page::Usb),
+            _ => None,
         }
     }
 
@@ -294,6 +340,24 @@ impl Scene {
         self.damage_window(id);
         self.damage_panels();
         self.request_size(id);
+        Ok(())
+    }
+
+    /// Gives a zone another look: a new policy says so. What is said of its jail stays.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn set_identity(&mut self, identity: ZoneIdentity) -> Result<(), SceneError> {
+        let id = identity.id;
+        let zone = self.zone_mut(id).ok_or(SceneError::Unknown(id))?;
+        let weakened = zone.identity.weakened.take();
+        zone.identity = ZoneIdentity {
+            weakened,
+            ..identity
+        };
+        self.damage_window(id);
+        self.damage_panels();
+        self.damage_page();
         Ok(())
     }
 
@@ -583,15 +647,8 @@ impl Scene {
 
     /// The zone whose chip in a panel lies under a point.
     fn chip_at(&self, at: Point) -> Option<ZoneId> {
-        let output = self
-            .outputs
-            .iter()
-            .find(|output| output.panel(&self.settings).contains(at))?;
-        let metrics = Metrics::new(output.scale, self.settings.large_text);
-        let inner = output
-            .panel(&self.settings)
-            .inset_edges(0, 0, 0, metrics.px(1));
-        let chips = panel::chips(inner, &metrics, &self.panel_zones(None), &self.status);
+        let (inner, metrics) = self.panel_at(at)?;
+        let chips = panel::chips(inner, &metrics, &self.panel_zones(None), self.status_line());
         chips
             .into_iter()
             .find(|(_, place)| place.contains(at))

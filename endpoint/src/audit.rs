@@ -8,10 +8,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bulkhead_policy::audit::{AuditError, Log};
-use bulkhead_policy::{Audit as Settings, Directory, KeyError, PrivateKey, Timestamp};
+use bulkhead_policy::{Audit as Settings, Directory, KeyError, PrivateKey};
+
+use crate::clock::timestamp;
 
 pub use bulkhead_policy::audit::Event;
 
@@ -84,10 +85,11 @@ impl AuditLog {
             path: key.to_owned(),
             source,
         })?;
-        let log = Log::open(disk, private, settings, now()).map_err(|source| OpenError::Log {
-            path: path(),
-            source,
-        })?;
+        let log =
+            Log::open(disk, private, settings, timestamp()).map_err(|source| OpenError::Log {
+                path: path(),
+                source,
+            })?;
         Ok(Self { log: Some(log) })
     }
 }
@@ -96,7 +98,7 @@ impl Audit for AuditLog {
     fn record(&mut self, event: Event) -> Result<(), AuditError> {
         self.log
             .as_mut()
-            .map_or(Ok(()), |log| log.append(event, now()).map(|_| ()))
+            .map_or(Ok(()), |log| log.append(event, timestamp()).map(|_| ()))
     }
 
     fn sync(&mut self) -> Result<(), AuditError> {
@@ -107,7 +109,7 @@ impl Audit for AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         if let Some(log) = self.log.take()
-            && let Err(error) = log.close(now())
+            && let Err(error) = log.close(timestamp())
         {
             tracing::warn!("{error}");
         }
@@ -136,13 +138,6 @@ fn own_key(path: &Path) -> Result<PrivateKey, Box<dyn std::error::Error + Send +
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Keeps records in memory: for tests.

@@ -1,9 +1,12 @@
 //! The command line: what was asked, and with which exit code it ended.
 
+mod bench;
 mod debug;
 mod image;
 mod logging;
 mod run;
+mod secret;
+mod usb;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -40,12 +43,21 @@ struct Arguments {
 enum Command {
     /// Open the desktop that a policy describes.
     Run(Box<run::Arguments>),
+    /// Take figures of a real desktop.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Show in one table what this machine offers.
     CheckHost {
         /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
+    /// Set what unlocks the desktop.
+    #[command(subcommand)]
+    Passphrase(secret::Passphrase),
+    /// Set the phrase by which you know the attention screen.
+    #[command(subcommand)]
+    Phrase(secret::Phrase),
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
@@ -56,6 +68,8 @@ enum Command {
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
     Audit(AuditCommand),
+    /// Show USB devices, and give them to zones or take them back.
+    Usb(Box<usb::Arguments>),
 }
 
 /// Why a command failed, and the exit code for it.
@@ -105,6 +119,7 @@ pub fn main() -> ExitCode {
     logging::start(arguments.verbose);
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, arguments.verbose),
+        Command::Bench(bench) => bench::bench(&bench, arguments.verbose),
         Command::CheckHost { json } => {
             let report = check_host::Report::collect();
             match json {
@@ -113,7 +128,10 @@ pub fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Passphrase(command) => secret::passphrase(&command),
+        Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
+        Command::Usb(arguments) => usb::run(*arguments),
         Command::Zone(command) => debug::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),

@@ -9,15 +9,20 @@
 
 pub mod audit;
 pub mod check_host;
+mod clock;
 pub mod console;
 mod debug;
 pub mod images;
+pub mod look;
+pub mod passphrase;
+pub mod policy_source;
 pub mod present;
 pub mod script;
 mod session;
 pub mod state_directory;
+pub mod usb;
 
 pub use session::{
-    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,
-    installed_zone_program, required_layers,
+    DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
+    UnknownZone, ZoneView, installed_zone_program, required_layers,
 };

@@ -6,12 +6,18 @@
 //! Invariants: a zone that breaks the protocol is killed, recorded and dark before its next message would be read; no zone can make
 //! the session wait; what one zone does costs from its own budget.
 
+mod devices;
 mod events;
 mod jail;
 mod launch;
 mod lifecycle;
+mod lock;
+mod meter;
+mod pages;
+mod policy;
 mod process;
 mod screen;
+mod transfer;
 mod watch;
 mod zone;
 
@@ -19,28 +25,36 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use bulkhead_policy::Policy;
 use bulkhead_policy::audit::AuditError;
+use bulkhead_policy::{Engine, Policy, Standing, Timestamp, WhenFull};
 use compositor::{InputEvent, OutputId, Rect, Scale, Scene, Settings, Size, Target, ZoneId};
 use zone_jail::Layers;
 
 use crate::audit::{Audit, Event as Record};
+use crate::clock;
 use crate::images::{ImageError, ImageSource, OpenImage};
+use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use devices::Devices;
+use lock::{Hold, Lock};
+use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
 use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use meter::{STAGES, Stages};
 pub use zone::{Status, ZoneView};
 
-/// The one output that a presenter shows.
+/// The first screen, which there always is: pictures are taken of it.
 pub const DESKTOP: OutputId = OutputId(0);
 
 /// The shortest time between two frames.
 const FRAME: Duration = Duration::from_micros(16_600);
 /// How long a record may wait to be synced: several then cost one sync.
 const SYNC: Duration = Duration::from_secs(1);
+/// How soon a log that failed is tried again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// What a session is to be like.
 #[derive(Clone, Debug)]
@@ -53,6 +67,8 @@ pub struct Options {
     pub settings: Settings,
     /// How long a zone may take to shut down before it is killed.
     pub shutdown_after: Duration,
+    /// Whether the panel has a clock, which wakes the endpoint once a minute.
+    pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
     /// Whether each zone gets a debugger's door, a socket in the state directory.
@@ -66,6 +82,7 @@ impl Default for Options {
             scale: Scale::ONE,
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
+            clock: false,
             log_consoles: false,
             debug_zones: false,
         }
@@ -82,6 +99,8 @@ pub struct Services {
     pub launcher: Launcher,
     /// Homes and logs.
     pub state: StateDirectory,
+    /// Where the policy is from, and whence the next one comes.
+    pub policy: PolicySource,
 }
 
 /// A session that cannot begin.
@@ -119,16 +138,52 @@ pub struct Session {
     services: Services,
     required: Layers,
     options: Options,
+    /// So many outputs the scene has, numbered from [`DESKTOP`] on.
+    screens: u32,
     /// The compositor counts time from here.
     began: Instant,
     last_frame: Option<Instant>,
-    prepared: mpsc::Receiver<Prepared>,
-    preparer: mpsc::Sender<Prepared>,
+    finished: mpsc::Receiver<Finished>,
+    finisher: mpsc::Sender<Finished>,
     shutting_down: bool,
     ended: bool,
     messages: u64,
     /// When the audit log is to be synced.
     sync_due: Option<Instant>,
+    /// Whether the last record could be written.
+    records_work: bool,
+    engine: Engine,
+    policy_watch: Option<PolicyWatch>,
+    /// Why the last new policy was not taken.
+    policy_trouble: Option<String>,
+    standing: Standing,
+    /// When the policy's standing is another by itself.
+    standing_due: Option<Instant>,
+    /// The latest time of day that was seen, and the one that the policy's store was last told.
+    clock: Timestamp,
+    seen: Timestamp,
+    /// Words for the panel, and until when they stand there.
+    notice: Option<(String, Instant)>,
+    lock: Lock,
+    reading: pages::Reading,
+    /// The key whose way is measured.
+    meter: Option<meter::Meter>,
+    /// When the panel's clock moves on.
+    clock_due: Option<Instant>,
+    /// Who had the keyboard last, and until when; no end while it has it.
+    keyboard: Option<(ZoneId, Option<Instant>)>,
+    /// What a person copied last.
+    clip: Option<Clip>,
+    transfer: Option<Transfer>,
+    /// USB devices; none where the desktop has nothing to do with them.
+    devices: Option<Devices>,
+}
+
+/// What a thread of the session did.
+enum Finished {
+    Image(Prepared),
+    Unlock(lock::Attempt),
+    Log(pages::Found),
 }
 
 /// What a thread found when it opened an image.
@@ -143,50 +198,57 @@ impl Session {
     ///
     /// # Errors
     /// A zone cannot be shown, or the kernel refuses.
-    pub fn new(
-        policy: &Policy,
-        services: Services,
-        options: Options,
-    ) -> Result<Self, SessionError> {
+    pub fn new(policy: Policy, services: Services, options: Options) -> Result<Self, SessionError> {
+        policy::showable(&policy)?;
         let watch = Watch::new().map_err(|errno| SessionError::Watch(errno.into()))?;
-        let mut scene = Scene::new(options.size, options.scale, options.settings);
-        let mut zones = Vec::new();
-        for (number, zone) in (0..).zip(&policy.zones) {
-            let refused = |reason: String| SessionError::Zone {
-                zone: zone.name.to_string(),
-                reason,
-            };
-            let identity = screen::identity(ZoneId(number), zone).ok_or_else(|| {
-                refused(format!(
-                    "this build cannot draw its shape ({}) or its icon ({})",
-                    zone.shape, zone.icon
-                ))
-            })?;
-            scene
-                .add_zone(identity, None)
-                .map_err(|error| refused(error.to_string()))?;
-            zones.push(Zone::new(ZoneId(number), zone.clone()));
-        }
-        let (preparer, prepared) = mpsc::channel();
-        let required = required_layers(&policy.jail.required);
+        let (finisher, finished) = mpsc::channel();
+        let now = Instant::now();
         let mut session = Self {
-            scene,
-            zones,
+            scene: Scene::new(options.size, options.scale, options.settings),
+            zones: Vec::new(),
             watch,
             services,
-            required,
+            required: required_layers(&policy.jail.required),
             options,
-            began: Instant::now(),
+            screens: 1,
+            began: now,
             last_frame: None,
-            prepared,
-            preparer,
+            finished,
+            finisher,
             shutting_down: false,
             ended: false,
             messages: 0,
             sync_due: None,
+            records_work: true,
+            engine: Engine::new(policy),
+            policy_watch: None,
+            policy_trouble: None,
+            standing: Standing::InForce,
+            standing_due: None,
+            clock: clock::timestamp(),
+            seen: clock::timestamp(),
+            notice: None,
+            lock: Lock::new(now),
+            reading: pages::Reading::default(),
+            meter: None,
+            clock_due: None,
+            keyboard: None,
+            clip: None,
+            transfer: None,
+            devices: None,
         };
-        session.record(Record::session("started", policy.source().name()));
-        session.record(Record::policy("at-work", policy, ""));
+        for zone in session.policy().zones.clone() {
+            session.add_zone(zone);
+        }
+        session.apply_input();
+        session.lock_at_start();
+        let source = session.services.policy.path().display().to_string();
+        session.record(Record::session("started", &source));
+        session.record(Record::policy("at-work", session.policy(), ""));
+        session.judge_standing(now);
+        session.watch_policy();
+        // Another may have been installed since this one was read.
+        session.load_policy(now);
         Ok(session)
     }
 
@@ -206,9 +268,11 @@ impl Session {
     /// Does everything that can be done now: reads what zones sent, starts and ends processes, keeps deadlines.
     pub fn dispatch(&mut self, now: Instant) {
         for token in self.watch.ready() {
-            if token.source == Source::Preparation {
-                self.take_prepared(now);
-                continue;
+            match token.source {
+                Source::Bell => self.take_finished(now),
+                Source::Policy => self.take_policy(now),
+                // They are looked at below, after the zones.
+                Source::Link | Source::Output | Source::Process | Source::Devices => {}
             }
             let index = usize::from(token.zone);
             if self
@@ -222,10 +286,15 @@ impl Session {
                 Source::Link => self.read_link(index, now),
                 Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
-                Source::Preparation => {}
+                Source::Bell | Source::Policy | Source::Devices => {}
             }
         }
         self.keep_deadlines(now);
+        self.keep_time(now);
+        self.keep_clock(now);
+        self.keep_lock(now);
+        self.keep_transfer(now);
+        self.keep_devices(now);
         self.sync_records(now);
         let since = self.since(now);
         if self.scene.next_wake().is_some_and(|due| due <= since) {
@@ -240,32 +309,55 @@ impl Session {
     /// When [`Session::dispatch`] or a frame is due though nothing else happens. None: nothing is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_step().into_iter().chain(self.next_frame()).min()
+    }
+
+    /// When [`Session::dispatch`] is due: for a presenter that cannot take a frame now.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Instant> {
         let zones = self.zones.iter().filter_map(Zone::deadline);
         let scene = self
             .scene
             .next_wake()
             .and_then(|due| self.began.checked_add(due));
-        let frame = self
-            .scene
-            .needs_render(DESKTOP)
-            .then(|| self.earliest_frame());
-        zones.chain(scene).chain(frame).chain(self.sync_due).min()
+        let others = [
+            self.sync_due,
+            self.standing_due,
+            self.clock_due,
+            self.notice.as_ref().map(|(_, until)| *until),
+            self.lock_due(),
+            self.devices_due(),
+            self.transfer.as_ref().map(Transfer::deadline),
+        ];
+        let others = others.into_iter().flatten();
+        zones.chain(scene).chain(others).min()
+    }
+
+    /// When a frame is due. None: nothing has changed.
+    #[must_use]
+    pub fn next_frame(&self) -> Option<Instant> {
+        let changed = (0..self.screens).any(|screen| self.scene.needs_render(OutputId(screen)));
+        changed.then(|| self.earliest_frame())
     }
 
     /// True when the desktop has changed and the last frame is long enough ago.
     #[must_use]
     pub fn frame_due(&self, now: Instant) -> bool {
-        self.scene.needs_render(DESKTOP) && self.earliest_frame() <= now
+        self.next_frame().is_some_and(|due| due <= now)
     }
 
-    /// Brings a buffer up to date; gives what changed since the last frame.
-    pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
+    /// Brings a buffer of a screen up to date; gives what changed since its last frame.
+    pub fn render(&mut self, screen: OutputId, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(DESKTOP, target)
+        self.paint_begins();
+        self.scene.render(screen, target);
+        self.paint_ends();
+        self.scene.presented(screen)
     }
 
     /// Takes what a person did.
     pub fn input(&mut self, event: InputEvent, now: Instant) {
+        self.notice_input(now);
         let since = self.since(now);
         self.scene
             .handle(event, since)
@@ -274,11 +366,38 @@ impl Session {
         self.settle(now);
     }
 
-    /// The desktop has another size or scale now.
+    /// The window that the desktop is in has another size or scale now.
     pub fn resize(&mut self, size: Size, scale: Scale, now: Instant) {
-        self.options.size = size;
-        self.scene.set_output(DESKTOP, Rect::of_size(size), scale);
+        self.place_screens(&[(size, scale)]);
         self.settle(now);
+    }
+
+    /// The desktop is shown on these screens now, from left to right, numbered from [`DESKTOP`] on. Where none is left it stays as it
+    /// was on the first one, for the screen that comes next. Whoever plugs screens may not be the one who unlocked the desktop: it is
+    /// locked where it can be.
+    pub fn set_screens(&mut self, screens: &[(Size, Scale)], now: Instant) {
+        self.lock_for_screens();
+        self.place_screens(screens);
+        self.settle(now);
+    }
+
+    fn place_screens(&mut self, screens: &[(Size, Scale)]) {
+        let Some((first, _)) = screens.first() else {
+            return;
+        };
+        self.options.size = *first;
+        let mut left = 0;
+        let mut count = 0;
+        for (size, scale) in screens {
+            let area = Rect::new(left, 0, size.width, size.height);
+            self.scene.set_output(OutputId(count), area, *scale);
+            left = area.right();
+            count = count.saturating_add(1);
+        }
+        for surplus in count..self.screens {
+            self.scene.remove_output(OutputId(surplus));
+        }
+        self.screens = count;
     }
 
     /// The key that makes chords.
@@ -310,9 +429,13 @@ impl Session {
         self.messages
     }
 
-    /// The zones in the order of the policy.
+    /// The zones of the policy at work.
     pub fn zones(&self) -> impl Iterator<Item = ZoneView<'_>> {
-        self.zones.iter().map(ZoneView)
+        self.present().map(ZoneView)
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().filter(|zone| !zone.withdrawn)
     }
 
     /// The zone with this name.
@@ -320,7 +443,7 @@ impl Session {
     /// # Errors
     /// There is none.
     pub fn zone(&self, name: &str) -> Result<ZoneView<'_>, UnknownZone> {
-        let found = self.zones.iter().find(|zone| zone.policy.name == *name);
+        let found = self.present().find(|zone| zone.policy.name == *name);
         found.map(ZoneView).ok_or_else(|| self.unknown(name))
     }
 
@@ -331,14 +454,14 @@ impl Session {
     }
 
     fn index(&self, name: &str) -> Result<usize, UnknownZone> {
-        let found = self.zones.iter().position(|zone| zone.policy.name == *name);
+        let is_it = |zone: &Zone| !zone.withdrawn && zone.policy.name == *name;
+        let found = self.zones.iter().position(is_it);
         found.ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(&self, name: &str) -> UnknownZone {
         let known: Vec<&str> = self
-            .zones
-            .iter()
+            .present()
             .map(|zone| zone.policy.name.as_str())
             .collect();
         UnknownZone {
@@ -364,25 +487,42 @@ impl Session {
         self.finish_shutdown();
     }
 
-    fn record(&mut self, event: Record) {
+    /// Writes a record; false when that failed, which the panel then says.
+    fn record(&mut self, event: Record) -> bool {
         tracing::info!("{event:?}");
         let recorded = self.services.audit.record(event);
-        self.recorded(recorded);
-        self.sync_due.get_or_insert_with(|| Instant::now() + SYNC);
+        let written = self.recorded(recorded);
+        let wait = if written { SYNC } else { RETRY };
+        self.sync_due.get_or_insert_with(|| Instant::now() + wait);
+        written
     }
 
     fn sync_records(&mut self, now: Instant) {
-        if self.sync_due.take_if(|due| *due <= now).is_some() {
-            let synced = self.services.audit.sync();
-            self.recorded(synced);
+        if self.sync_due.take_if(|due| *due <= now).is_none() {
+            return;
+        }
+        if !self.records_work {
+            // There may be room again; if so, this record is behind the one of the gap.
+            self.record(Record::session("audit-resumed", ""));
+        } else if let Err(error) = self.services.audit.sync() {
+            self.recorded(Err(error));
+            self.sync_due = Some(now + RETRY);
         }
     }
 
-    fn recorded(&mut self, outcome: Result<(), AuditError>) {
-        if let Err(error) = outcome {
+    /// While records cannot be written, flows that need one are denied, and zones are covered if the policy says so.
+    fn recorded(&mut self, outcome: Result<(), AuditError>) -> bool {
+        if let Err(error) = &outcome {
             tracing::warn!("{error}");
-            self.scene.set_status(&["audit log failed"]);
         }
+        let works = outcome.is_ok();
+        if std::mem::replace(&mut self.records_work, works) != works {
+            self.engine.set_records_possible(works);
+            let covers = self.policy().audit.when_full == WhenFull::LockZones;
+            self.hold(Hold::Audit, !works && covers);
+            self.show_status();
+        }
+        works
     }
 }
 

@@ -1,12 +1,20 @@
 //! Where the endpoint keeps what outlives it: the audit log, console logs, and the home volumes of persistent zones.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use zone_link::{Volume, Writes};
+
+use crate::look::Look;
+use crate::passphrase::{PassphraseFile, write_private};
+
+/// A phrase of 64 characters, and some room.
+const SECRET_PHRASE_MOST: u64 = 1024;
+/// A few words.
+const LOOK_MOST: u64 = 4096;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -66,6 +74,78 @@ impl StateDirectory {
         self.path.join("audit.key")
     }
 
+    /// The passphrase of the lock screen.
+    #[must_use]
+    pub fn passphrase(&self) -> PassphraseFile {
+        PassphraseFile::new(self.path.join("passphrase"))
+    }
+
+    /// The phrase that the attention screen shows and no zone can know. None: none is set.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not text.
+    pub fn secret_phrase(&self) -> Result<Option<String>, StateError> {
+        let path = self.path.join("phrase");
+        let mut text = String::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(SECRET_PHRASE_MOST).read_to_string(&mut text));
+        match read {
+            Ok(_) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError { path, source }),
+        }
+    }
+
+    /// How a person chose that the trusted UI looks. None: nothing was chosen, or what was cannot be read.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        let path = self.path.join("look.json");
+        let mut text = String::new();
+        let file = File::open(&path).ok()?;
+        let read = file.take(LOOK_MOST).read_to_string(&mut text);
+        let look = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match look {
+            Ok(look) => Some(look),
+            Err(error) => {
+                tracing::warn!("{} is not used: {error}", path.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_look(&self, look: Look) -> Result<(), StateError> {
+        let path = self.path.join("look.json");
+        let text = serde_json::to_string(&look).unwrap_or_default();
+        write_private(&path, &text).map_err(|source| StateError { path, source })
+    }
+
+    /// Sets that phrase.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_secret_phrase(&self, phrase: &str) -> Result<(), StateError> {
+        let path = self.path.join("phrase");
+        write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
+    }
+
+    /// The socket on which the running desktop takes orders about USB devices.
+    #[must_use]
+    pub fn usb_door(&self) -> PathBuf {
+        Self::usb_door_in(&self.path)
+    }
+
+    /// The same of a state directory that a running desktop may have made at `path`.
+    #[must_use]
+    pub fn usb_door_in(path: &Path) -> PathBuf {
+        path.join("usb")
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
@@ -82,6 +162,18 @@ impl StateDirectory {
     #[must_use]
     pub fn debugger(&self, zone: &str) -> PathBuf {
         Self::debugger_of(&self.path, zone)
+    }
+
+    /// An empty file without a name, whose room is given back when the last process that holds it ends.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> Result<OwnedFd, StateError> {
+        let told = |source| StateError {
+            path: self.path.clone(),
+            source,
+        };
+        Ok(tempfile::tempfile_in(&self.path).map_err(told)?.into())
     }
 
     /// The home volume of a persistent zone: an overlay that is kept, over `bytes` of nothing.

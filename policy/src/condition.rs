@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use crate::pattern::{
-    ExtensionPattern, HostPattern, MimePattern, PortRange, TextPattern, UsbPattern,
-};
+use crate::pattern::{ExtensionPattern, HostPattern, MimePattern, PortRange, TextPattern};
 use crate::rule::{Kind, KindSet, Verdict};
 use crate::tree::{At, Table, choose};
+use crate::usb::UsbPattern;
 use crate::values::{self, ByteSize, Days, Hours, Mistake, Rate, show_duration};
 
 /// One condition.

@@ -14,7 +14,7 @@ use crate::matching::{Unused, Usage};
 use crate::names::ZoneName;
 use crate::policy::Policy;
 use crate::request::{Party, Request};
-use crate::rule::{Grant, Kind, LogDetail, Rule, Scrub, Selector, Test, Verdict};
+use crate::rule::{Grant, Kind, LogDetail, Rule, Scrub, Selector, Test, UsbExtra, Verdict};
 use crate::zone::Zone;
 
 /// How often a flow may be redirected before it is denied.
@@ -93,6 +93,10 @@ pub struct Duties {
     /// How long a user's yes may hold, shortest first; empty where nobody is asked.
     #[serde(serialize_with = "grants")]
     pub grants: Vec<Grant>,
+    /// What of a USB device passes that else does not: what all deciding rules let pass.
+    pub usb_passes: Vec<UsbExtra>,
+    /// A keyboard counts only after a shown code was typed on it.
+    pub type_code: bool,
 }
 
 fn grants<S: serde::Serializer>(grants: &[Grant], serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,6 +109,8 @@ impl Duties {
         scrub: Vec::new(),
         log: LogDetail::Brief,
         grants: Vec::new(),
+        usb_passes: Vec::new(),
+        type_code: false,
     };
 
     /// Adds what others ask for; grants stay.
@@ -114,6 +120,7 @@ impl Duties {
         self.scrub.sort_unstable();
         self.scrub.dedup();
         self.log = self.log.max(other.log);
+        self.type_code |= other.type_code;
     }
 }
 
@@ -372,8 +379,19 @@ impl Decider {
             ..Duties::NONE
         };
         let mut longest: Option<Grant> = None;
-        for rule in determining.iter().filter_map(|id| self.rule(*id)) {
+        for (index, rule) in determining
+            .iter()
+            .filter_map(|id| self.rule(*id))
+            .enumerate()
+        {
             let obligations = &rule.obligations;
+            if index == 0 {
+                duties.usb_passes.clone_from(&obligations.usb_passes);
+            } else {
+                let passes = &obligations.usb_passes;
+                duties.usb_passes.retain(|extra| passes.contains(extra));
+            }
+            duties.type_code |= obligations.type_code;
             duties.notify |= obligations.notify;
             duties.scrub.extend(&obligations.scrub);
             duties.log = duties.log.max(obligations.log);

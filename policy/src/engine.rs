@@ -145,10 +145,7 @@ impl Policy {
                 lock_zones: lockout.then == AtLockout::LockZones,
             };
         }
-        let warn = self
-            .lockout
-            .as_ref()
-            .map_or(Duration::from_secs(3 * 86_400), |lockout| lockout.warn);
+        let warn = self.warning();
         let end = lockout
             .map(|(since, _)| since)
             .into_iter()
@@ -158,6 +155,33 @@ impl Policy {
             Some(end) if now.plus(warn) >= end => Standing::EndsSoon(end),
             _ => Standing::InForce,
         }
+    }
+}
+
+impl Policy {
+    /// When [`Policy::standing`] is next another than it is now, by itself. None: it stays.
+    pub fn standing_changes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let header = self.header.as_ref()?;
+        let lockout = self.lockout.as_ref().zip(header.issued);
+        let locked_out = lockout.map(|(lockout, issued)| issued.plus(lockout.after));
+        let warn = self.warning();
+        let end = locked_out.into_iter().chain(header.expires).min();
+        let warned = end.map(|end| {
+            let warn = i64::try_from(warn.as_secs()).unwrap_or(i64::MAX);
+            Timestamp(end.0.saturating_sub(warn))
+        });
+        [header.not_before, header.expires, locked_out, warned]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// How long before its end the policy is said to end.
+    fn warning(&self) -> Duration {
+        self.lockout
+            .as_ref()
+            .map_or(Duration::from_secs(3 * 86_400), |lockout| lockout.warn)
     }
 }
 

@@ -286,7 +286,8 @@ fn path(table: &Table<'_>) -> Option<PathExpectation> {
 impl Facts {
     /// Sets a fact from a text: the keys are those of an expectation, such as `mime` and `bytes`.
     pub(crate) fn set(&mut self, key: &str, text: &str) -> Result<(), Mistake> {
-        use crate::request::{FactError, FileName, Mime, Moment, Url, UsbDevice, Word};
+        use crate::request::{FactError, FileName, Mime, Moment, Url, Word};
+        use crate::usb::UsbDevice;
         fn fact<T>(result: Result<T, FactError>) -> Result<Option<T>, Mistake> {
             result
                 .map(Some)

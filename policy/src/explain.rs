@@ -250,6 +250,17 @@ impl fmt::Display for Explanation {
                 let scrub: Vec<&str> = duties.scrub.iter().map(|scrub| scrub.as_str()).collect();
                 list.push(format!("taken out on the way: {}", scrub.join(", ")));
             }
+            if !duties.usb_passes.is_empty() {
+                let extras: Vec<&str> = duties
+                    .usb_passes
+                    .iter()
+                    .map(|extra| extra.as_str())
+                    .collect();
+                list.push(format!("passes, too: {}", extras.join(", ")));
+            }
+            if duties.type_code {
+                list.push("a code is typed on it first".to_owned());
+            }
             list.push(format!("record: {}", duties.log));
             for line in list {
                 writeln!(formatter, "  {line}")?;

@@ -91,6 +91,7 @@ pub(crate) const KIND_NAMES: [&str; 15] = [
 pub(crate) const VERDICTS: [&str; 3] = ["deny", "ask", "allow"];
 pub(crate) const RELATIONS: [&str; 5] = ["up", "same", "down", "not-down", "not-up"];
 pub(crate) const SCRUBS: [&str; 4] = ["formatting", "metadata", "escapes", "links"];
+pub(crate) const USB_EXTRAS: [&str; 3] = ["power-keys", "sysrq", "vendor-requests"];
 pub(crate) const LOG_DETAILS: [&str; 3] = ["off", "brief", "full"];
 pub(crate) const SHAPES: [&str; 8] = [
     "circle", "square", "triangle", "diamond", "pentagon", "hexagon", "star", "cross",
@@ -590,6 +591,18 @@ pub(crate) static THEN: Section = Section {
             "\"once\"",
             "What the user may choose at a prompt: once, session, or a duration. Only for an ask.",
         ),
+        key(
+            "usb-passes",
+            Form::OneOrMany(&Form::Choice(&USB_EXTRAS)),
+            "[]",
+            "What of a USB device passes that else does not.",
+        ),
+        key(
+            "type-code",
+            Form::Boolean,
+            "false",
+            "A keyboard counts only after a code that the endpoint shows was typed on it.",
+        ),
     ],
 };
 
@@ -816,7 +829,7 @@ pub(crate) const FACTS: [Key; 13] = [
         "usb",
         Form::Text,
         "not known",
-        "The device: \"id=046d:c31c class=03:01:01 serial=1 port=1-2\".",
+        "The device: \"id=046d:c31c class=03:01:01 usage=keyboard serial=1 port=1-2\".",
     ),
     key(
         "connected",

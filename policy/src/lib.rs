@@ -51,6 +51,7 @@ mod simulate;
 mod store;
 mod syntax;
 mod tree;
+mod usb;
 mod values;
 mod zone;
 
@@ -70,16 +71,16 @@ pub use install::{Accepted, Candidate, Circumstances, ENGINE, InstallError, Memo
 pub use matching::Failing;
 pub use matrix::{Cell, Matrix};
 pub use names::{NameError, ZoneName};
-pub use pattern::{ExtensionPattern, HostPattern, MimePattern, PortRange, TextPattern, UsbPattern};
+pub use pattern::{ExtensionPattern, HostPattern, MimePattern, PortRange, TextPattern};
 pub use policy::{
     Audit, ChordAction, Focus, Header, Input, Jail, JailLayer, LIMITS, Limits, Lockout,
     NetworkProfile, Policy, WhenFull,
 };
 pub use reach::{CARRYING, Hop, Outside, Path, Reach};
-pub use request::{FactError, Facts, FileName, Mime, Moment, Party, Request, Url, UsbDevice, Word};
+pub use request::{FactError, Facts, FileName, Mime, Moment, Party, Request, Url, Word};
 pub use rule::{
     Grant, Kind, KindSet, LevelRelation, LogDetail, Obligations, Origin, Rule, Scrub, Selector,
-    Verdict,
+    UsbExtra, Verdict,
 };
 pub use schema::{all_keys, schema};
 pub use signature::{
@@ -87,6 +88,7 @@ pub use signature::{
 };
 pub use simulate::{Changed, Simulation};
 pub use store::{Active, Status, Store, StoreError};
+pub use usb::{UsbClass, UsbDevice, UsbHash, UsbPattern, UsbUsage};
 pub use values::{ByteSize, Days, Hours, Rate, Timestamp};
 pub use zone::{
     Budget, Fullscreen, Icon, Image, Persistence, ScreenshotRule, Shape, Surface, Zone,

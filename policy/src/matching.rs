@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::condition::{Condition, Conditions};
 use crate::decide::RuleId;
-use crate::pattern::UsbPattern;
-use crate::request::{Facts, UsbDevice};
+use crate::request::Facts;
 use crate::rule::Verdict;
 use crate::values::Rate;
 
@@ -109,10 +108,10 @@ impl Condition {
                 .argument
                 .as_ref()
                 .map(|word| list.iter().any(|pattern| pattern.matches(word.as_str()))),
-            Self::Usb(list) => facts.usb.as_ref().map(|device| {
-                list.iter()
-                    .any(|pattern| usb_fits(pattern, device, verdict))
-            }),
+            Self::Usb(list) => facts
+                .usb
+                .as_ref()
+                .map(|device| list.iter().any(|pattern| pattern.fits(device, verdict))),
             Self::Hours(hours) => facts
                 .moment
                 .map(|moment| hours.contains(moment.minute_of_day())),
@@ -167,38 +166,6 @@ impl Condition {
             _ => false,
         }
     }
-}
-
-/// A rule that lets a device in must speak of all its interfaces; one that keeps it out, of one.
-fn usb_fits(pattern: &UsbPattern, device: &UsbDevice, verdict: Verdict) -> bool {
-    let class_fits = pattern.class.is_none_or(|(class, subclass, protocol)| {
-        let fits = |interface: &(u8, u8, u8)| {
-            interface.0 == class
-                && subclass.is_none_or(|subclass| subclass == interface.1)
-                && protocol.is_none_or(|protocol| protocol == interface.2)
-        };
-        match verdict {
-            Verdict::Deny => device.interfaces.is_empty() || device.interfaces.iter().any(fits),
-            Verdict::Ask | Verdict::Allow => {
-                !device.interfaces.is_empty() && device.interfaces.iter().all(fits)
-            }
-        }
-    });
-    class_fits
-        && pattern.vendor.is_none_or(|vendor| vendor == device.vendor)
-        && pattern
-            .product
-            .is_none_or(|product| product == device.product)
-        && pattern.serial.as_deref().is_none_or(|serial| {
-            device
-                .serial
-                .as_ref()
-                .is_some_and(|word| word.as_str() == serial)
-        })
-        && pattern
-            .port
-            .as_deref()
-            .is_none_or(|port| port == device.port)
 }
 
 impl Conditions {

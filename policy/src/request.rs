@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::names::ZoneName;
 use crate::pattern::is_host;
 use crate::rule::{Ends, Kind};
+use crate::usb::UsbDevice;
 use crate::values::Timestamp;
 
 /// One end of a flow.
@@ -62,8 +63,8 @@ impl serde::Serialize for Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} was refused: {reason}")]
 pub struct FactError {
-    what: &'static str,
-    reason: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// A media type in lower case, without parameters.
@@ -343,21 +344,6 @@ impl Word {
     }
 }
 
-/// A USB device as the host sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UsbDevice {
-    /// The vendor's number.
-    pub vendor: u16,
-    /// The product's number.
-    pub product: u16,
-    /// Class, subclass and protocol of each interface.
-    pub interfaces: Vec<(u8, u8, u8)>,
-    /// The serial number, if it has one.
-    pub serial: Option<Word>,
-    /// The port it is plugged into, such as `1-2.4`.
-    pub port: String,
-}
-
 /// An instant and the machine's local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {
@@ -536,92 +522,6 @@ impl Facts {
     }
 }
 
-/// `id=046d:c31c class=03:01:01 port=1-2`, one class for each interface.
-impl fmt::Display for UsbDevice {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "id={:04x}:{:04x}", self.vendor, self.product)?;
-        for (class, subclass, protocol) in &self.interfaces {
-            write!(
-                formatter,
-                " class={class:02x}:{subclass:02x}:{protocol:02x}"
-            )?;
-        }
-        if let Some(serial) = &self.serial {
-            write!(
-                formatter,
-                " serial={}",
-                crate::diagnostic::shown(serial.as_str())
-            )?;
-        }
-        if !self.port.is_empty() {
-            write!(formatter, " port={}", self.port)?;
-        }
-        Ok(())
-    }
-}
-
-impl UsbDevice {
-    /// Reads what its display writes.
-    ///
-    /// # Errors
-    /// [`FactError`] where a word is none of those that a device has.
-    pub fn parse(text: &str) -> Result<Self, FactError> {
-        let error = |reason| FactError {
-            what: "USB device",
-            reason,
-        };
-        let byte = |text: &str| {
-            (text.len() == 2)
-                .then(|| u8::from_str_radix(text, 16).ok())
-                .flatten()
-        };
-        let pair = |text: &str| {
-            (text.len() == 4)
-                .then(|| u16::from_str_radix(text, 16).ok())
-                .flatten()
-        };
-        let mut device = Self::default();
-        for word in text.split(' ').filter(|word| !word.is_empty()) {
-            match word.split_once('=') {
-                Some(("id", id)) => {
-                    let numbers = id
-                        .split_once(':')
-                        .and_then(|(vendor, product)| Some((pair(vendor)?, pair(product)?)));
-                    (device.vendor, device.product) = numbers
-                        .ok_or_else(|| error("its id is not two numbers such as 046d:c31c"))?;
-                }
-                Some(("class", class)) => {
-                    let mut parts = class.split(':').map(byte);
-                    let triple = (
-                        parts.next().flatten(),
-                        parts.next().flatten(),
-                        parts.next().flatten(),
-                    );
-                    let (Some(class), Some(subclass), Some(protocol)) = triple else {
-                        return Err(error("its class is not three numbers such as 03:01:01"));
-                    };
-                    device.interfaces.push((class, subclass, protocol));
-                }
-                Some(("serial", serial)) => device.serial = Some(Word::parse(serial)?),
-                Some(("port", port))
-                    if port.len() <= 32
-                        && port
-                            .bytes()
-                            .all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte)) =>
-                {
-                    port.clone_into(&mut device.port);
-                }
-                _ => {
-                    return Err(error(
-                        "write it as \"id=046d:c31c class=03:01:01 serial=1 port=1-2\"",
-                    ));
-                }
-            }
-        }
-        Ok(device)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -740,14 +640,5 @@ mod tests {
             utc_offset: 0,
         };
         assert_eq!((early.minute_of_day(), early.weekday()), (1439, 2));
-    }
-
-    #[test]
-    fn a_device_is_read_as_it_is_shown() {
-        let text = "id=046d:c31c class=03:01:01 class=08:06:50 serial=A1 port=1-2.4";
-        assert_eq!(UsbDevice::parse(text).unwrap().to_string(), text);
-        for bad in ["id=46d:c31c", "class=3", "port=../x", "serial=\u{1b}", "x"] {
-            assert!(UsbDevice::parse(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -189,6 +189,18 @@ words! {
 }
 
 words! {
+    /// What of a USB device passes only where a rule says so.
+    UsbExtra from keys::USB_EXTRAS {
+        /// Power, sleep and wake keys.
+        PowerKeys,
+        /// Alt with PrintScreen, Linux' magic key.
+        Sysrq,
+        /// Requests that the device's maker defined, firmware updates among them.
+        VendorRequests,
+    }
+}
+
+words! {
     /// How much of a flow is recorded.
     LogDetail from keys::LOG_DETAILS {
         /// Nothing.
@@ -259,6 +271,10 @@ pub struct Obligations {
     pub redirect: Option<ZoneName>,
     /// What the user may choose at a prompt, shortest first.
     pub grants: Vec<Grant>,
+    /// What of a USB device passes that else does not.
+    pub usb_passes: Vec<UsbExtra>,
+    /// A keyboard counts only after a shown code was typed on it.
+    pub type_code: bool,
 }
 
 impl Default for Obligations {
@@ -269,6 +285,8 @@ impl Default for Obligations {
             log: LogDetail::Brief,
             redirect: None,
             grants: vec![Grant::Once],
+            usb_passes: Vec::new(),
+            type_code: false,
         }
     }
 }
@@ -657,6 +675,16 @@ fn read_obligations(
         });
     scrub.sort();
     scrub.dedup();
+    let mut usb_passes: Vec<UsbExtra> = table
+        .parsed_list("usb-passes", true, |text| choose(text, &keys::USB_EXTRAS))
+        .map_or_else(Vec::new, |at| {
+            at.value
+                .iter()
+                .filter_map(|at| UsbExtra::from_index(at.value))
+                .collect()
+        });
+    usb_passes.sort();
+    usb_passes.dedup();
     let redirect = table.parsed("redirect", |text| {
         ZoneName::parse(text).map_err(|error| {
             Mistake::new(
@@ -689,11 +717,25 @@ fn read_obligations(
         &[Verdict::Ask, Verdict::Allow],
         "leave it out: what is denied goes nowhere",
     );
-    misplaced(
-        "scrub",
-        &[Verdict::Ask, Verdict::Allow],
-        "leave it out: what is denied goes nowhere",
-    );
+    for key in ["scrub", "usb-passes", "type-code"] {
+        misplaced(
+            key,
+            &[Verdict::Ask, Verdict::Allow],
+            "leave it out: what is denied goes nowhere",
+        );
+    }
+    for key in ["usb-passes", "type-code"] {
+        if let Some(span) = table.key_span(key)
+            && kinds.minus(KindSet::of(&[Kind::Usb])) != KindSet::default()
+        {
+            table.error(
+                span,
+                "misplaced-key",
+                format!("`{key}` has a meaning for usb alone"),
+                "write a rule of its own for USB devices",
+            );
+        }
+    }
     if let Some(redirect) = &redirect {
         let fixed = kinds.minus(KindSet::of(
             &Kind::ALL
@@ -726,6 +768,8 @@ fn read_obligations(
             .unwrap_or(LogDetail::Brief),
         redirect: redirect.map(|at| at.value),
         grants,
+        usb_passes,
+        type_code: table.boolean("type-code").is_some_and(|at| at.value),
     };
     (obligations, redirect_span)
 }

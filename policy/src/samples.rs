@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use crate::condition::Condition;
-use crate::pattern::UsbPattern;
-use crate::request::{Facts, FileName, Mime, Moment, Url, UsbDevice, Word};
+use crate::request::{Facts, FileName, Mime, Moment, Url, Word};
 use crate::rule::{Kind, Rule};
+use crate::usb::{UsbDevice, UsbPattern};
 use crate::values::{DAY_NAMES, Timestamp};
 
 /// No more requests than this stand for one pair of ends; where there were more, each rule is still met on its own.
@@ -193,7 +193,7 @@ fn changes(kind: Kind, condition: &Condition, moment: Moment) -> Vec<Change> {
             }
         }
         Condition::Usb(patterns) => {
-            for device in patterns.iter().map(device).chain([UsbDevice {
+            for device in patterns.iter().map(UsbPattern::sample).chain([UsbDevice {
                 vendor: 0xffff,
                 product: 0xffff,
                 interfaces: vec![(0xff, 0xff, 0xff)],
@@ -248,20 +248,6 @@ fn forget(condition: &Condition) -> Option<Change> {
 fn sizes(list: &[u64], push: &mut impl FnMut(Change)) {
     for bytes in list.iter().copied() {
         push(Box::new(move |facts| facts.bytes = Some(bytes)));
-    }
-}
-
-fn device(pattern: &UsbPattern) -> UsbDevice {
-    let (class, subclass, protocol) = pattern.class.unwrap_or((0xff, None, None));
-    UsbDevice {
-        vendor: pattern.vendor.unwrap_or(0x1234),
-        product: pattern.product.unwrap_or(0x5678),
-        interfaces: vec![(class, subclass.unwrap_or(0), protocol.unwrap_or(0))],
-        serial: pattern
-            .serial
-            .as_deref()
-            .and_then(|serial| Word::parse(serial).ok()),
-        port: pattern.port.clone().unwrap_or_else(|| "1-1".to_owned()),
     }
 }
 

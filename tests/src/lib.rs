@@ -21,6 +21,8 @@ const TITLE: u32 = 40;
 pub const BIN_DIR: &str = "BULKHEAD_BIN_DIR";
 /// The image store with the guest image.
 pub const IMAGE_STORE: &str = "BULKHEAD_IMAGE_STORE";
+/// The desktop's state directory, in its own directory.
+const STATE: &str = "state";
 /// The guest image's name in the store.
 const IMAGE: &str = "debian-desktop";
 
@@ -41,6 +43,8 @@ pub struct Desktop {
     directory: TempDir,
     size: (u32, u32),
     zones: Vec<String>,
+    /// What may cross between them: the policy's rules.
+    rules: String,
 }
 
 impl Desktop {
@@ -53,6 +57,51 @@ impl Desktop {
             directory: tempfile::tempdir().expect("a temporary directory"),
             size,
             zones: zones.iter().map(ToString::to_string).collect(),
+            rules: String::new(),
+        }
+    }
+
+    /// The same with rules (`[[flow]]` tables) for what may cross.
+    pub fn with_rules(self, rules: &str) -> Self {
+        Self {
+            rules: rules.to_owned(),
+            ..self
+        }
+    }
+
+    /// Replaces the policy of a desktop that runs by one of this version with these rules.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn replace_policy(&self, version: u32, rules: &str) {
+        let header = format!("[policy]\nid = \"test\"\nversion = {version}\n");
+        let fresh = self.file("policy.toml.new");
+        fs::write(&fresh, [&header, &self.zone_tables(), rules].concat())
+            .expect("the policy is written");
+        fs::rename(fresh, self.file("policy.toml")).expect("the policy is replaced");
+    }
+
+    /// Waits until a file of the desktop is there: a script that takes pictures says so how far it is.
+    ///
+    /// # Panics
+    /// When the desktop ends before.
+    pub fn wait_for(&self, name: &str, desktop: &mut Child) {
+        while !self.file(name).exists() {
+            if let Ok(Some(status)) = desktop.try_wait() {
+                panic!("bulkhead ended with {status} before there was {name}");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for the end of a script.
+    ///
+    /// # Panics
+    /// When the program cannot be waited for.
+    pub fn finish(&self, desktop: Child) -> Played {
+        Played {
+            directory: self.directory.path().to_owned(),
+            output: desktop.wait_with_output().expect("bulkhead is waited for"),
         }
     }
 
@@ -61,14 +110,7 @@ impl Desktop {
     /// # Panics
     /// When the program cannot be started.
     pub fn play(&self, script: &str) -> Played {
-        let output = self
-            .start(script)
-            .wait_with_output()
-            .expect("bulkhead is waited for");
-        Played {
-            directory: self.directory.path().to_owned(),
-            output,
-        }
+        self.finish(self.start(script))
     }
 
     /// Starts a desktop that plays a script.
@@ -76,7 +118,7 @@ impl Desktop {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&self, script: &str) -> Child {
-        fs::write(self.file("policy.toml"), self.policy()).expect("the policy is written");
+        self.replace_policy(1, &self.rules);
         fs::write(self.file("script.txt"), script).expect("the script is written");
         Command::new(directory(BIN_DIR).join("bulkhead"))
             .args([
@@ -87,7 +129,7 @@ impl Desktop {
                 "--script",
                 "script.txt",
                 "--state-dir",
-                "state",
+                STATE,
             ])
             .arg("--image-store")
             .arg(directory(IMAGE_STORE))
@@ -99,12 +141,25 @@ impl Desktop {
             .expect("bulkhead starts")
     }
 
+    /// Runs `bulkhead usb` with these words for the running desktop.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn usb(&self, words: &[&str]) -> Output {
+        Command::new(directory(BIN_DIR).join("bulkhead"))
+            .args(["usb", "--state-dir", STATE, "--policy", "policy.toml"])
+            .args(words)
+            .current_dir(self.directory.path())
+            .output()
+            .expect("bulkhead starts")
+    }
+
     /// A file in the desktop's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn policy(&self) -> String {
+    fn zone_tables(&self) -> String {
         let zone = |(name, look): (&String, &Look)| {
             let Look {
                 colour: [red, green, blue],

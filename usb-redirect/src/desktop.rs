@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::net::{SendFlags, send};
 
-pub use vhci::{Vhci, VhciError};
+pub use vhci::{DEVICE, Vhci, VhciError};
 
 use crate::agent::{Agent, AgentError};
 use crate::device::Description;
@@ -49,15 +49,15 @@ fn failed(peer: &'static str) -> impl Fn(Errno) -> DesktopError {
     }
 }
 
-/// Attaches the device at the other end of `endpoint` and serves it until it ends. `attach` is given the device and the kernel's end of a
-/// socket pair, and hands them to `vhci_hcd` ([`Vhci::attach`]).
+/// Attaches the device at the other end of `endpoint` and serves it until it ends. `kernel` is given the device and answers with a stream
+/// to a kernel that has taken it: this machine's own ([`Vhci::connect`]), or a guest's ([`introduce`]).
 ///
 /// # Errors
 /// When a side breaks its protocol or goes away before the device is attached. In every case the kernel's socket is closed, which
 /// removes the device and lets go of its keys.
 pub fn run(
     endpoint: &impl AsFd,
-    attach: impl FnOnce(&Description, OwnedFd) -> Result<(), DesktopError>,
+    kernel: impl FnOnce(&Description) -> Result<OwnedFd, DesktopError>,
 ) -> Result<(), DesktopError> {
     let begin = Instant::now();
     let mut agent = Agent::new();
@@ -78,17 +78,26 @@ pub fn run(
         }
         from_endpoint.take(|bytes| agent.from_endpoint(bytes, begin.elapsed()))?;
     }
-    let (kernel, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(failed("the desktop's kernel"))?;
-    if let Some(description) = agent.description() {
-        attach(&description.clone(), theirs)?;
-    }
+    let Some(description) = agent.description().cloned() else {
+        return Err(DesktopError::NoGreeting);
+    };
+    let kernel = kernel(&description)?;
     serve(&mut agent, endpoint, &kernel, from_endpoint, begin)
+}
+
+/// Tells a guest at the other end of a stream which device it is to attach to its own `vhci_hcd`: one line with the speed and the device's
+/// number, as the kernel wants them. From then on the guest's kernel speaks USB/IP on the stream.
+///
+/// # Errors
+/// When the guest is gone.
+pub fn introduce(guest: &impl AsFd, description: &Description) -> Result<(), DesktopError> {
+    let line = format!("{} {DEVICE}\n", description.speed.linux());
+    // A fresh stream has room for a line.
+    match send(guest, line.as_bytes(), SendFlags::NOSIGNAL) {
+        Ok(count) if count == line.len() => Ok(()),
+        Ok(_) => Err(failed("the guest")(Errno::PIPE)),
+        Err(error) => Err(failed("the guest")(error)),
+    }
 }
 
 fn serve(

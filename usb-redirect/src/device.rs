@@ -149,16 +149,16 @@ impl Description {
     /// What a person would call it.
     #[must_use]
     pub fn title(&self) -> String {
-        let Names {
-            manufacturer,
-            product,
-            ..
-        } = &self.names;
-        match (manufacturer.as_str(), product.as_str()) {
-            ("", "") => format!(
-                "device {:04x}:{:04x}",
-                self.device.vendor, self.device.product
-            ),
+        self.names.title(self.device.vendor, self.device.product)
+    }
+}
+
+impl Names {
+    /// What a person would call a device of these names, or of these numbers where it has none.
+    #[must_use]
+    pub fn title(&self, vendor: u16, product: u16) -> String {
+        match (self.manufacturer.as_str(), self.product.as_str()) {
+            ("", "") => format!("device {vendor:04x}:{product:04x}"),
             (one, "") | ("", one) => one.to_owned(),
             (maker, product) if product.starts_with(maker) => product.to_owned(),
             (maker, product) => format!("{maker} {product}"),

@@ -7,7 +7,7 @@
 //!
 //! The rooms: [`descriptor`] and [`report`] parse what a device says of itself; [`usbip`], [`usbredir`] and [`stream`] are wire formats without
 //! I/O; [`polling`], [`queue`], [`agent`] and [`filter`] are state machines that are handed their clocks; [`device`] is the trait in
-//! front of real and simulated devices; [`endpoint`] and [`desktop`] are the threads that join them to sockets.
+//! front of real and simulated devices, [`plugged`] lists those that are there; [`endpoint`] and [`desktop`] are the threads that join them to sockets.
 //!
 //! Trust: bytes from a device, a guest and a network peer are all hostile. Policy is decided elsewhere and handed in as a
 //! [`filter::Grant`].
@@ -22,6 +22,7 @@ pub mod filter;
 pub mod front;
 pub mod fuzzing;
 pub mod identity;
+pub mod plugged;
 pub mod polling;
 pub mod queue;
 mod reader;

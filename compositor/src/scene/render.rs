@@ -12,7 +12,8 @@ use crate::zone::ZoneId;
 
 /// The buffer a presenter hands in.
 pub struct Target<'a> {
-    /// XRGB8888 pixels, `stride` for each row.
+    /// XRGB8888 pixels, `stride` for each row. The unused byte is anything, and where a zone's pixels are shown it is the
+    /// zone's: they are shown as opaque by a format without alpha, not by a second pass over every frame (7 % of its time).
     pub pixels: &'a mut [u32],
     /// Pixels that are shown.
     pub size: Size,
@@ -75,6 +76,12 @@ impl Scene {
         self.statistics.painted += painted.painted;
         self.statistics.copied += painted.copied;
         self.outputs.get(at).map_or(&[], |output| &output.presented)
+    }
+
+    /// What the last frame of an output changed, as [`Scene::render`] said.
+    pub fn presented(&self, id: OutputId) -> &[Rect] {
+        let output = self.outputs.iter().find(|output| output.id == id);
+        output.map_or(&[], |output| &output.presented)
     }
 
     /// Paints an output whole, as if nothing had ever been painted, and changes nothing: the oracle's reference.
@@ -167,7 +174,7 @@ impl Scene {
                             words: self.settings.language.words(),
                             workspace: self.workspace,
                             occupied: self.occupied_workspaces(),
-                            status: &self.status,
+                            status: self.status_line(),
                         };
                         panel::paint(&mut canvas, masks, &palette, &metrics, local(panel), &look);
                     }

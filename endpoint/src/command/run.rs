@@ -10,9 +10,11 @@ use clap::ValueEnum;
 use compositor::{HostKey, Settings, Size, Theme};
 use endpoint::audit::AuditLog;
 use endpoint::images::{ImageSource, StoreImages};
+use endpoint::policy_source::PolicySource;
 use endpoint::present::{Ending, Show, ShowError, headless};
 use endpoint::script::{Player, Script};
 use endpoint::state_directory::StateDirectory;
+use endpoint::usb::{Places, Usb};
 use endpoint::{Options, Services, Session, required_layers};
 use guest_image::Store;
 use zone_jail::{Jail, Layers};
@@ -21,12 +23,19 @@ use super::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The policy: zones, their images, and what may cross between them.
+    /// A policy file that nobody needs to have signed, in place of the one that is installed.
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
+    /// Where the installed policy is: zones, their images, and what may cross between them.
+    #[arg(long, value_name = "DIR", default_value = bulkhead_policy_cli::STORE, conflicts_with = "policy")]
+    policy_store: PathBuf,
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
+    /// Take the machine's screens, keyboards and pointers, with neither X nor Wayland [default: where neither is there, but a graphics card].
+    #[cfg(feature = "kms")]
+    #[arg(long, conflicts_with = "headless")]
+    kms: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -51,10 +60,10 @@ pub(super) struct Arguments {
     /// The key that makes chords; no zone ever sees it.
     #[arg(long, value_enum, default_value = "super")]
     host_key: HostKeyChoice,
-    /// Colours of frames and panel.
-    #[arg(long, value_enum, default_value = "dark")]
-    theme: ThemeChoice,
-    /// Larger text in frames and panel.
+    /// Colours of frames, panel and pages [default: as chosen on the settings page].
+    #[arg(long, value_enum)]
+    theme: Option<ThemeChoice>,
+    /// Larger text in frames, panel and pages, whatever was chosen there.
     #[arg(long)]
     large_text: bool,
     /// How many seconds zones may take to shut down before they are killed.
@@ -84,29 +93,56 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let policy = read_policy(&arguments.policy)?;
+    let (source, policy) = arguments.policy()?;
     let player = arguments
         .script
         .as_deref()
         .map(read_script)
         .transpose()?
         .map(Player::new);
-    let images = find_images(arguments, &policy)?;
-    rehearse_jail(&policy)?;
-    let session = open_session(arguments, &policy, images, verbose)?;
-    let ending = Ending {
-        after: arguments.duration,
-        with_script: arguments.headless && arguments.duration.is_none(),
-        picture: arguments.screenshot.clone(),
-    };
-    let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
-    show.session.start_automatic_zones();
-    present(arguments, show).map_err(failed)
+    arguments.show(source, policy, player, verbose)
+}
+
+impl Arguments {
+    /// The policy that was named, and whence it comes.
+    pub(super) fn policy(&self) -> Result<(PolicySource, Policy), Failure> {
+        let source = match &self.policy {
+            Some(file) => PolicySource::File(file.clone()),
+            None => PolicySource::Store(self.policy_store.clone()),
+        };
+        let policy = source
+            .load()
+            .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+            .policy;
+        Ok((source, policy))
+    }
+
+    /// Shows the policy's desktop to its end, with a script's player where there is one.
+    pub(super) fn show(
+        &self,
+        source: PolicySource,
+        policy: Policy,
+        player: Option<Player>,
+        verbose: u8,
+    ) -> Result<(), Failure> {
+        let images = find_images(self, &policy)?;
+        rehearse_jail(&policy)?;
+        let session = open_session(self, policy, source, images, verbose)?;
+        let ending = Ending {
+            after: self.duration,
+            with_script: self.headless && self.duration.is_none(),
+            picture: self.screenshot.clone(),
+        };
+        let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
+        show.session.start_automatic_zones();
+        present(self, show).map_err(failed)
+    }
 }
 
 fn open_session(
     arguments: &Arguments,
-    policy: &Policy,
+    policy: Policy,
+    source: PolicySource,
     images: StoreImages,
     verbose: u8,
 ) -> Result<Session, Failure> {
@@ -116,59 +152,81 @@ fn open_session(
         .clone()
         .unwrap_or_else(StateDirectory::usual_place);
     let state = StateDirectory::open(place).map_err(|error| general(&error))?;
+    let chosen = state
+        .look()
+        .map_or_else(Settings::default, |look| look.apply(Settings::default()));
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
+    let devices = state.clone();
     let services = Services {
         images: Arc::new(images),
         audit: Box::new(audit),
         launcher: Box::new(move |_| Process::new(&program)),
         state,
+        policy: source,
     };
     let host_key = match arguments.host_key {
         HostKeyChoice::Super => HostKey::Super,
         HostKeyChoice::RightControl => HostKey::RightControl,
     };
-    let theme = match arguments.theme {
+    let theme = arguments.theme.map(|theme| match theme {
         ThemeChoice::Dark => Theme::Dark,
         ThemeChoice::Light => Theme::Light,
         ThemeChoice::HighContrast => Theme::HighContrast,
-    };
+    });
     let options = Options {
         size: arguments.size,
         settings: Settings {
-            theme,
-            large_text: arguments.large_text,
+            theme: theme.unwrap_or(chosen.theme),
+            large_text: arguments.large_text || chosen.large_text,
             host_key,
-            ..Settings::default()
+            ..chosen
         },
+        clock: !arguments.headless,
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
         debug_zones: arguments.debug_zones,
         ..Options::default()
     };
-    Session::new(policy, services, options)
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))
+    let mut session = Session::new(policy, services, options)
+        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
+    add_devices(devices, &mut session);
+    Ok(session)
 }
 
-#[cfg(feature = "window")]
-fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
-    if arguments.headless {
-        headless::run(show)
-    } else {
-        endpoint::present::window::run(show, arguments.size)
+/// A desktop without USB devices is a desktop all the same.
+fn add_devices(state: StateDirectory, session: &mut Session) {
+    let added = Places::usual(state.usb_door())
+        .and_then(Usb::new)
+        .and_then(|usb| session.add_devices(usb));
+    if let Err(error) = added {
+        tracing::warn!("no USB device can be given to a zone: {error}");
     }
 }
 
-#[cfg(not(feature = "window"))]
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
     if arguments.headless {
-        headless::run(show)
-    } else {
-        Err(ShowError::NoDisplay(
-            "this program was built without windows".into(),
-        ))
+        return headless::run(show);
     }
+    #[cfg(feature = "kms")]
+    if arguments.kms || !has_window_system() && endpoint::present::kms::has_card() {
+        return endpoint::present::kms::run(show);
+    }
+    #[cfg(feature = "window")]
+    return endpoint::present::window::run(show, arguments.size);
+    #[cfg(not(feature = "window"))]
+    return Err(ShowError::NoDisplay(
+        "this program was built without windows".into(),
+    ));
+}
+
+/// Whether this program was started from a desktop.
+#[cfg(feature = "kms")]
+fn has_window_system() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The script's own file and line lead its message.
@@ -176,6 +234,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "kms")]
+        ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,
     };
     Failure::from_error(code, &error)
@@ -281,29 +341,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "write a number of seconds".to_owned())
-}
-
-/// Reads a policy file.
-fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    let name = path.display().to_string();
-    let bytes = read_bounded(path).map_err(|error| {
-        Failure::new(
-            Failure::POLICY,
-            format!("the policy {name} cannot be read: {error}"),
-        )
-    })?;
-    Policy::parse(&name, &bytes).map_err(|errors| Failure::new(Failure::POLICY, errors))
-}
-
-/// One byte more than a policy may have is enough to say that it is too large.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let most = u64::try_from(bulkhead_policy::LIMITS.bytes)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use compositor::{Size, Target};
 
-use crate::Session;
+use crate::{DESKTOP, Session};
 
 /// A picture that could not be saved.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ impl Canvas {
             stride: side(size.width),
             age,
         };
-        session.render(&mut target, now);
+        session.render(DESKTOP, &mut target, now);
     }
 
     /// Its size.

@@ -21,6 +21,7 @@ use winit::window::{Window, WindowId};
 
 use super::picture::SpareCanvas;
 use super::{Show, ShowError};
+use crate::DESKTOP;
 
 /// Pixels of smooth scrolling that count as one notch of a wheel.
 const PIXELS_PER_NOTCH: f64 = 40.0;
@@ -156,7 +157,7 @@ impl Presenter {
             age,
         };
         let changed: Vec<softbuffer::Rect> = session
-            .render(&mut target, now)
+            .render(DESKTOP, &mut target, now)
             .iter()
             .filter_map(damage)
             .collect();
@@ -167,6 +168,7 @@ impl Presenter {
         if let Err(error) = buffer.present_with_damage(&changed) {
             tracing::error!("a frame could not be shown: {error}");
         }
+        session.presented();
     }
 
     fn input(&mut self, event: InputEvent) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use compositor::{Action, ZoneCommand, ZoneCursor};
+use compositor::{Action, Chord, ZoneCommand, ZoneCursor};
 use zone_link::{Damage, Event, Hello, Port, PortBytes, StreamId, ToZone, ZoneState};
 
 use super::process::Next;
@@ -72,21 +72,22 @@ impl Session {
 
     fn handle(&mut self, index: usize, event: Event, now: Instant) {
         match event {
-            Event::Hello(hello) => self.hello(index, &hello),
+            Event::Hello(hello) => self.hello(index, hello),
             Event::State(state) => self.state(index, state, now),
             Event::Damage(damage) => self.damage(index, &damage, now),
             Event::Cursor(image) => self.cursor(index, screen::cursor(&image)),
             Event::CursorHidden => self.cursor(index, Some(ZoneCursor::Hidden)),
-            Event::PortData(port, bytes) => self.port_data(index, port, &bytes),
+            Event::PortData(port, bytes) => self.port_data(index, port, &bytes, now),
             Event::StreamRequest(id, port) => self.stream_request(index, id, port, now),
-            // `PortCredit` is counted; nothing waits for it yet, and whatever else comes later means nothing here.
+            Event::PortCredit(Port::Agent) => self.pump_agent(index),
+            // Other ports' credit is counted; nothing waits for it. Whatever else comes late means nothing here.
             _ => {}
         }
     }
 
     /// The jail is closed: look at it, then start the machine.
-    fn hello(&mut self, index: usize, hello: &Hello) {
-        let verdict = jail::judge(hello, &self.required);
+    fn hello(&mut self, index: usize, hello: Hello) {
+        let verdict = jail::judge(&hello, &self.required);
         if !verdict.refused.is_empty() {
             let reason = format!(
                 "its jail lacks what the policy requires: {}",
@@ -97,11 +98,14 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
-        let (id, name) = (zone.id, zone.name());
-        let weakened = (!verdict.weakened.is_empty())
+        let name = zone.name();
+        zone.weakened = (!verdict.weakened.is_empty())
             .then(|| format!("weakened jail: {}", verdict.weakened.join(", ")));
-        self.scene.set_weakened(id, weakened.as_deref());
-        if weakened.is_some() {
+        if let Some(process) = &mut zone.process {
+            process.hello = Some(hello);
+        }
+        self.show_marks(index);
+        if !verdict.weakened.is_empty() {
             self.record(Record::zone(
                 &name,
                 "jail-weakened",
@@ -221,6 +225,7 @@ impl Session {
             rectangles.push(compositor::Rect::new(0, 0, 1, 1));
         }
         self.scene.damage(id, generation, &rectangles);
+        self.zone_drew(id);
     }
 
     /// Surfaces in the order of all of a zone's processes: each process counts its own from 1.
@@ -235,7 +240,7 @@ impl Session {
         }
     }
 
-    fn port_data(&mut self, index: usize, port: Port, bytes: &PortBytes) {
+    fn port_data(&mut self, index: usize, port: Port, bytes: &PortBytes, now: Instant) {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
@@ -253,10 +258,13 @@ impl Session {
                     }
                 }
             }
-            // Nothing crosses from an agent without a person's act.
-            Port::Agent => {}
+            Port::Agent => self.agent_data(index, bytes.as_slice(), now),
         }
-        if let Some(process) = &mut zone.process {
+        if let Some(process) = self
+            .zones
+            .get_mut(index)
+            .and_then(|zone| zone.process.as_mut())
+        {
             let sent = process.consumed(port, bytes.length());
             self.after_send(index, sent);
         }
@@ -309,6 +317,7 @@ impl Session {
                 if process.conversation.is_started() {
                     let sent = process.send(screen::input(input));
                     self.after_send(index, sent);
+                    self.key_sent(id, input);
                 }
             }
             Action::ResizeZone(id, size) => {
@@ -335,17 +344,23 @@ impl Session {
                     ZoneCommand::Restart => self.restart(index, now),
                 }
             }
-            Action::FocusChanged(id) => {
-                let name = id
-                    .and_then(|id| self.zones.iter().find(|zone| zone.id == id))
-                    .map(|zone| zone.name());
-                tracing::debug!("focus: {}", name.as_deref().unwrap_or("none"));
+            Action::FocusChanged(id) => self.focus_changed(id, now),
+            Action::Chord(chord) => match chord {
+                Chord::Transfer => self.transfer(now),
+                Chord::Lock => self.lock_by_user(now),
+                Chord::DetachDevices => self.detach_devices(now),
+                // The scene has opened the page already, or does all of it itself.
+                _ => {}
+            },
+            Action::Query(query) => self.query(query),
+            Action::Usb(device, command) => self.usb_asked(device, command, now),
+            Action::SettingsChanged(settings) => self.settings_changed(settings, now),
+            Action::Answered(prompt, answer) => {
+                if !self.device_answered(prompt, answer, now) {
+                    self.answered(prompt, answer, now);
+                }
             }
-            Action::Chord(chord) => {
-                tracing::info!("{chord:?} is not available in this version");
-            }
-            // Nothing asks the person anything yet, and nothing locks the screen.
-            Action::Answered(..) | Action::UnlockAttempt(_) => {}
+            Action::UnlockAttempt(passphrase) => self.try_unlock(passphrase, now),
         }
     }
 

@@ -11,6 +11,7 @@ use bulkhead_policy as policy;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use zone_jail::Layers;
+use zone_jail::Limits;
 use zone_link::{EndpointLink, StartConfig, Volume, Writes, ZoneName};
 
 use crate::debug;
@@ -44,6 +45,7 @@ static STARTING: Mutex<()> = Mutex::new(());
 pub(super) fn start(
     mut command: Command,
     required: &Layers,
+    limits: Limits,
     debugger: Option<&Path>,
 ) -> io::Result<Started> {
     let input = match debugger {
@@ -65,7 +67,17 @@ pub(super) fn start(
         &zones_end.as_raw_fd().to_string(),
         "--jail",
         &required.to_string(),
+        "--descriptors",
+        &limits.descriptors.to_string(),
     ]);
+    for (name, limit) in [
+        ("--memory-bytes", limits.memory_bytes),
+        ("--file-bytes", limits.file_bytes),
+    ] {
+        if let Some(limit) = limit {
+            command.args([name, &limit.to_string()]);
+        }
+    }
     command
         .env_clear()
         .stdin(input)
@@ -83,6 +95,27 @@ pub(super) fn start(
     })
 }
 
+/// What the kernel holds a zone's process to: its guest's memory and what the machine itself needs, and volumes that grow no
+/// further than the policy says.
+pub(super) fn limits(zone: &policy::Zone) -> Limits {
+    let guest = u64::from(zone.memory_mib) << 20;
+    Limits {
+        descriptors: zone.budget.descriptors.into(),
+        memory_bytes: Some(guest.saturating_add(MACHINE_BYTES)),
+        // The overlay's own tables are a small part of its blocks.
+        file_bytes: Some(
+            zone.budget
+                .disk
+                .bytes()
+                .saturating_add(zone.budget.disk.bytes() / 1024)
+                .saturating_add(1 << 20),
+        ),
+    }
+}
+
+/// What a wrong length in the machine or a hostile zone process can take beyond the guest's memory. It needs about a third.
+const MACHINE_BYTES: u64 = 256 << 20;
+
 /// What a zone's machine is made of, or why its home cannot be had.
 pub(super) fn machine(
     zone: &policy::Zone,
@@ -94,7 +127,7 @@ pub(super) fn machine(
     };
     let mut volumes = vec![Volume {
         image: image.root.into(),
-        writes: Writes::Discarded,
+        writes: Writes::Discarded(state.scratch()?),
     }];
     if zone.persistence == policy::Persistence::Persistent {
         volumes.push(state.home_volume(zone.name.as_str(), zone.budget.disk.bytes())?);

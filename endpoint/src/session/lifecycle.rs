@@ -10,7 +10,7 @@ use super::events::TOO_MANY_RESTARTS;
 use super::process::Process;
 use super::screen;
 use super::watch::{Source, ring};
-use super::{Prepared, Session, Status, UnknownZone, launch};
+use super::{Finished, Prepared, Session, Status, UnknownZone, launch};
 use crate::audit::Event as Record;
 
 /// How long a zone process may live after it closed its link.
@@ -85,7 +85,7 @@ impl Session {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
-        if zone.process.is_some() || self.shutting_down {
+        if zone.process.is_some() || zone.withdrawn || self.shutting_down {
             return;
         }
         if zone.is_preparing {
@@ -98,18 +98,18 @@ impl Session {
         zone.killed_by_user = false;
         zone.restart = false;
         let (incarnation, image) = (zone.incarnation, zone.policy.image.clone());
-        let (images, preparer) = (Arc::clone(&self.services.images), self.preparer.clone());
+        let (images, finisher) = (Arc::clone(&self.services.images), self.finisher.clone());
         let name = zone.name();
         let thread = std::thread::Builder::new()
             .name(format!("open-{name}"))
             .spawn(move || {
                 let image = images.open(&image);
                 // The session may be gone; then nobody needs it.
-                let _ = preparer.send(Prepared {
+                let _ = finisher.send(Finished::Image(Prepared {
                     zone: index,
                     incarnation,
                     image,
-                });
+                }));
                 ring(&bell);
             });
         match thread {
@@ -126,18 +126,29 @@ impl Session {
         }
     }
 
-    pub(super) fn take_prepared(&mut self, now: Instant) {
-        while let Ok(Prepared {
-            zone: index,
-            incarnation,
-            image,
-        }) = self.prepared.try_recv()
-        {
+    pub(super) fn take_finished(&mut self, now: Instant) {
+        while let Ok(news) = self.finished.try_recv() {
+            let Prepared {
+                zone: index,
+                incarnation,
+                image,
+            } = match news {
+                Finished::Image(prepared) => prepared,
+                Finished::Log(found) => {
+                    self.log_read(found);
+                    continue;
+                }
+                Finished::Unlock(attempt) => {
+                    self.unlock_tried(attempt, now);
+                    continue;
+                }
+            };
             let Some(zone) = self.zones.get_mut(index) else {
                 continue;
             };
             zone.is_preparing = false;
             if zone.incarnation != incarnation
+                || zone.withdrawn
                 || self.shutting_down
                 || zone.status != Status::Starting
             {
@@ -175,8 +186,13 @@ impl Session {
             tracing::warn!(zone = name, "a debugger can be connected to this zone");
             self.services.state.debugger(name)
         });
-        let started = launch::start(command, &self.required, debugger.as_deref())
-            .map_err(|error| format!("{program} could not be started: {error}"))?;
+        let started = launch::start(
+            command,
+            &self.required,
+            launch::limits(&zone.policy),
+            debugger.as_deref(),
+        )
+        .map_err(|error| format!("{program} could not be started: {error}"))?;
         let process = started.child.id();
         let watched = self.watch.add(&started.link, zone.token(Source::Link));
         let watched =
@@ -187,6 +203,7 @@ impl Session {
             .scene
             .client_size(zone.id)
             .map_or(zone_link::Size::SMALLEST, screen::surface_size);
+        zone.outdated.clear();
         zone.process = Some(Process::new(
             started,
             machine,
@@ -272,6 +289,7 @@ impl Session {
         }
         process.paused_until = None;
         process.deadline = None;
+        process.agent = None;
         if matches!(zone.status, Status::Killed(_)) {
             return;
         }
@@ -337,8 +355,11 @@ impl Session {
             (_, Some(ZoneState::Reset)) => Status::Failed(TOO_MANY_RESTARTS.to_owned()),
             _ => Status::Failed(how_it_ended(exit, &process)),
         };
-        let restart = zone.restart && !self.shutting_down;
+        let restart = zone.restart && !zone.withdrawn && !self.shutting_down;
+        zone.outdated.clear();
         self.set_status(index, status);
+        self.show_marks(index);
+        self.zone_ended(index, now);
         if restart {
             self.prepare(index);
         }

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use bulkhead_policy::Budget as ZoneBudget;
 use zone_link::{
-    Budget, Conversation, EndpointLink, Event, FromZone, Generation, LinkError, Port,
-    ProtocolError, Received, Size, StartConfig, Surface, SurfaceError, ToZone, ZoneState,
+    Budget, Conversation, EndpointLink, Event, FromZone, Generation, Hello, LinkError, Port,
+    PortBytes, ProtocolError, Received, Size, StartConfig, Surface, SurfaceError, ToZone,
+    ZoneState, limits,
 };
+
+use spice_agent::Agent;
 
 use rustix::io::Errno;
 
@@ -25,6 +28,8 @@ const BURST_SHARE: u64 = 4;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of the process's own words that are kept.
 const SAID: usize = 2048;
+/// The largest clip that can be brought from a zone, whatever the policy allows.
+pub(super) const CLIP_MOST: usize = 4 << 20;
 
 pub(super) struct Process {
     pub(super) child: Child,
@@ -59,6 +64,10 @@ pub(super) struct Process {
     pub(super) state_line: Vec<u8>,
     /// The guest's session said that it is ready.
     pub(super) is_ready: bool,
+    /// What the jail reported.
+    pub(super) hello: Option<Hello>,
+    /// The guest's agent; None once it broke its protocol.
+    pub(super) agent: Option<Agent>,
 }
 
 /// What came of looking for a message.
@@ -84,14 +93,6 @@ impl Process {
         wanted: Size,
         now: Instant,
     ) -> Self {
-        let bucket = |rate: &bulkhead_policy::Rate| {
-            Budget::new(
-                rate.amount,
-                rate.window,
-                (rate.amount / BURST_SHARE).max(1),
-                now,
-            )
-        };
         Self {
             child,
             ended,
@@ -100,8 +101,8 @@ impl Process {
             output: Some(output),
             said: VecDeque::new(),
             conversation: Conversation::default(),
-            messages: bucket(&budget.messages),
-            bytes: bucket(&budget.bytes),
+            messages: bucket(&budget.messages, now),
+            bytes: bucket(&budget.bytes, now),
             paused_until: None,
             outbox: VecDeque::new(),
             watches_output: false,
@@ -112,7 +113,44 @@ impl Process {
             deadline: None,
             state_line: Vec::new(),
             is_ready: false,
+            hello: None,
+            agent: Some(Agent::new(CLIP_MOST)),
         }
+    }
+
+    /// From now on the zone may use so much.
+    pub(super) fn set_budget(&mut self, budget: &ZoneBudget, now: Instant) {
+        self.messages = bucket(&budget.messages, now);
+        self.bytes = bucket(&budget.bytes, now);
+    }
+
+    /// Hands the agent what waits for it, as far as the guest takes it. False when too much waits already.
+    #[must_use]
+    pub(super) fn pump_agent(&mut self) -> bool {
+        let Some(agent) = &mut self.agent else {
+            return true;
+        };
+        let mut messages = Vec::new();
+        while agent.has_output() {
+            let room = self.conversation.port_room(Port::Agent);
+            let most = usize::try_from(room)
+                .unwrap_or(0)
+                .min(limits::PORT_DATA_BYTES);
+            if most == 0 {
+                break;
+            }
+            let Some(data) = PortBytes::new(&agent.take_output(most)) else {
+                break;
+            };
+            if !self.conversation.port_sent(Port::Agent, data.length()) {
+                break;
+            }
+            messages.push(ToZone::PortData {
+                port: Port::Agent,
+                data,
+            });
+        }
+        messages.into_iter().all(|message| self.send(message))
     }
 
     /// Takes the next message if there is one and the budget allows.
@@ -288,6 +326,12 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A full bucket for a rate.
+fn bucket(rate: &bulkhead_policy::Rate, now: Instant) -> Budget {
+    let burst = (rate.amount / BURST_SHARE).max(1);
+    Budget::new(rate.amount, rate.window, burst, now)
 }
 
 /// Bytes that a message costs of a zone's budget. Pixels of surfaces are not in messages.

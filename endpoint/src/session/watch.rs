@@ -25,8 +25,12 @@ pub(super) enum Source {
     Output = 1,
     /// The zone process itself: readable when it has ended.
     Process = 2,
-    /// A thread that opened an image.
-    Preparation = 3,
+    /// A thread that opened an image or tried a passphrase.
+    Bell = 3,
+    /// The policy's source has news.
+    Policy = 4,
+    /// USB devices have news.
+    Devices = 5,
 }
 
 impl Token {
@@ -43,7 +47,9 @@ impl Token {
             Source::Link,
             Source::Output,
             Source::Process,
-            Source::Preparation,
+            Source::Bell,
+            Source::Policy,
+            Source::Devices,
         ];
         Some(Self {
             source: sources.into_iter().find(|known| *known as u8 == source)?,
@@ -64,16 +70,24 @@ impl Watch {
     pub(super) fn new() -> Result<Self, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let token = Token {
-            source: Source::Preparation,
-            zone: 0,
-            incarnation: 0,
-        };
-        epoll::add(&epoll, &bell, token.to_data(), EventFlags::IN)?;
-        Ok(Self {
+        let watch = Self {
             epoll,
             bell: bell.into(),
-        })
+        };
+        watch.add_global(&*watch.bell, Source::Bell)?;
+        Ok(watch)
+    }
+
+    /// Waits for something that belongs to no zone.
+    pub(super) fn add_global(&self, descriptor: impl AsFd, source: Source) -> Result<(), Errno> {
+        self.add(
+            descriptor,
+            Token {
+                source,
+                zone: 0,
+                incarnation: 0,
+            },
+        )
     }
 
     /// What threads ring by [`ring`] when they have something to say.
@@ -115,10 +129,7 @@ impl Watch {
             .iter()
             .filter_map(|event| Token::from_data(event.data))
             .collect();
-        if tokens
-            .iter()
-            .any(|token| token.source == Source::Preparation)
-        {
+        if tokens.iter().any(|token| token.source == Source::Bell) {
             let mut count = [0; 8];
             let _ = rustix::io::read(&*self.bell, &mut count);
         }
@@ -147,7 +158,9 @@ mod tests {
             Source::Link,
             Source::Output,
             Source::Process,
-            Source::Preparation,
+            Source::Bell,
+            Source::Policy,
+            Source::Devices,
         ] {
             for (zone, incarnation) in [(0, 0), (63, 1), (u16::MAX, u32::MAX)] {
                 let token = Token {

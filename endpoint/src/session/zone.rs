@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bulkhead_policy as policy;
 use compositor::ZoneId;
 
+use spice_agent::Agent;
 use zone_link::Budget;
 
 use super::process::Process;
@@ -90,6 +91,12 @@ pub(super) struct Zone {
     pub(super) console: Console,
     /// When it last changed a pixel.
     pub(super) drew: Option<Instant>,
+    /// The policy has no such zone any more. Its place stays: other zones are known by theirs.
+    pub(super) withdrawn: bool,
+    /// What its jail lacks, in words.
+    pub(super) weakened: Option<String>,
+    /// What the policy changed of it that its running machine does not have yet.
+    pub(super) outdated: Vec<&'static str>,
 }
 
 impl Zone {
@@ -108,6 +115,9 @@ impl Zone {
             unrecorded: 0,
             console: Console::default(),
             drew: None,
+            withdrawn: false,
+            weakened: None,
+            outdated: Vec::new(),
         }
     }
 
@@ -189,6 +199,19 @@ impl<'a> ZoneView<'a> {
     #[must_use]
     pub fn was_killed_by_user(self) -> bool {
         self.0.killed_by_user
+    }
+
+    /// True when the policy changed something that takes effect only when the zone is started again.
+    #[must_use]
+    pub fn needs_restart(self) -> bool {
+        !self.0.outdated.is_empty()
+    }
+
+    /// True when its guest's agent runs, so that clips can be brought to it and from it.
+    #[must_use]
+    pub fn has_agent(self) -> bool {
+        let process = self.0.process.as_ref();
+        process.is_some_and(|process| process.agent.as_ref().is_some_and(Agent::is_able))
     }
 
     /// Its process, while it has one.

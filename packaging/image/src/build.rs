@@ -230,10 +230,12 @@ fn assemble(
         recipe::ROOT_DRIVERS,
         recipe::DEVICE_DRIVERS,
         recipe::HOME_DRIVERS,
+        recipe::USB_DRIVERS,
     ];
-    let [root_drivers, device_drivers, home_drivers] =
+    let [root_drivers, device_drivers, home_drivers, usb_drivers] =
         files.load_orders(lists, tools, &work.kernel(), progress)?;
     kernel::write_modules(&root.join("usr/lib/bulkhead/home-drivers"), &home_drivers)?;
+    kernel::write_modules(&root.join("usr/lib/bulkhead/usb-drivers"), &usb_drivers)?;
     tree::normalise(&root)?;
 
     let image = work.image();

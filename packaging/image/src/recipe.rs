@@ -49,6 +49,8 @@ pub(crate) const PACKAGES: &[&str] = &[
     "x11-xserver-utils",
     // Clipboard and display size for a host that speaks SPICE.
     "spice-vdagent",
+    // Runs the guest's own program that takes USB devices: a socket for vsock is beyond the shell.
+    "perl-base",
 ];
 
 /// Packages that others ask for and this guest never runs or loads: apt is told that they are there, so that neither they nor
@@ -88,7 +90,6 @@ pub(crate) const LEFT_OUT: &[&str] = &[
     "libpam-modules",
     "libpam-runtime",
     "perl",
-    "perl-base",
     "sensible-utils",
     "tar",
     "ucf",
@@ -215,6 +216,14 @@ pub(crate) const HOME_DRIVERS: &[Driver] = &[
     driver("ext4"),
 ];
 
+/// Drivers that the guest loads when it is given its first USB device.
+pub(crate) const USB_DRIVERS: &[Driver] = &[
+    driver("vhci-hcd"),
+    driver("usbhid"),
+    driver("hid-generic"),
+    driver("hid-multitouch"),
+];
+
 /// Where in the kernel's module tree drivers and what they depend on are found. Patterns of tar.
 pub(crate) const DRIVER_FILES: &[&str] = &[
     "./usr/lib/modules/*/kernel/crypto",
@@ -222,7 +231,11 @@ pub(crate) const DRIVER_FILES: &[&str] = &[
     "./usr/lib/modules/*/kernel/drivers/char/hw_random",
     "./usr/lib/modules/*/kernel/drivers/gpu/drm/*.ko.xz",
     "./usr/lib/modules/*/kernel/drivers/gpu/drm/virtio",
+    "./usr/lib/modules/*/kernel/drivers/hid",
     "./usr/lib/modules/*/kernel/drivers/input/*.ko.xz",
+    "./usr/lib/modules/*/kernel/drivers/usb/common",
+    "./usr/lib/modules/*/kernel/drivers/usb/core",
+    "./usr/lib/modules/*/kernel/drivers/usb/usbip",
     "./usr/lib/modules/*/kernel/drivers/virtio",
     "./usr/lib/modules/*/kernel/fs/*.ko.xz",
     "./usr/lib/modules/*/kernel/fs/ext4",
@@ -305,6 +318,7 @@ pub(crate) const ROOT_FILES: &[GuestFile] = guest_files!["root":
     0o755 "usr/lib/bulkhead/session",
     0o755 "usr/lib/bulkhead/shutdown",
     0o755 "usr/lib/bulkhead/terminal",
+    0o755 "usr/lib/bulkhead/usb",
 ];
 
 /// Files of packages that ours stand before: where the package has it, where it goes.
@@ -369,7 +383,7 @@ pub(crate) fn identity() -> Sha256 {
     ] {
         parts.push(list.join("\n").into());
     }
-    for drivers in [ROOT_DRIVERS, DEVICE_DRIVERS, HOME_DRIVERS] {
+    for drivers in [ROOT_DRIVERS, DEVICE_DRIVERS, HOME_DRIVERS, USB_DRIVERS] {
         for driver in drivers {
             parts.push(format!("{} {}", driver.name, driver.options).into());
         }

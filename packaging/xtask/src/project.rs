@@ -65,6 +65,8 @@ impl Project {
             "bulkhead",
             "--package",
             "zone-machine",
+            "--package",
+            "usb-redirect-host",
             "--bins",
         ]))
     }

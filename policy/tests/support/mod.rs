@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bulkhead_policy::{
-    Decider, Facts, Kind, Mime, Moment, Party, Policy, Request, Timestamp, Url, Word,
+    Decider, Facts, Kind, Mime, Moment, Party, Policy, Request, Timestamp, Url, UsbDevice, Word,
 };
 use proptest::prelude::*;
 
@@ -137,8 +137,15 @@ fn conditions(kind: &'static str, verdict: &'static str) -> BoxedStrategy<Vec<St
         .prop_map(|host| format!("hosts = [\"{host}\"]"));
     let service = proptest::sample::select(vec!["build", "b*", "*"])
         .prop_map(|service| format!("services = \"{service}\""));
-    let usb = proptest::sample::select(vec!["class=hid", "class=hid:01", "id=046d:*"])
-        .prop_map(|usb| format!("usb = \"{usb}\""));
+    let usb = proptest::sample::select(vec![
+        "class=hid",
+        "class=hid:01",
+        "id=046d:*",
+        "usage=keyboard,media",
+        "keyboard=only",
+        "changed=no",
+    ])
+    .prop_map(|usb| format!("usb = \"{usb}\""));
     let mut choices: Vec<BoxedStrategy<String>> = vec![hours.boxed()];
     match kind {
         "clipboard" | "file" => choices.extend([mime.boxed(), size.boxed()]),
@@ -255,8 +262,16 @@ pub fn facts() -> impl Strategy<Value = Facts> {
                 now: Timestamp(1_772_409_600 + second),
                 utc_offset: 0,
             }),
-            usb: interfaces.map(|interfaces| bulkhead_policy::UsbDevice {
+            usb: interfaces.map(|interfaces| UsbDevice {
                 vendor: 0x046d,
+                usages: UsbDevice::parse(match interfaces.len() {
+                    0 => "",
+                    1 => "usage=keyboard",
+                    _ => "usage=keyboard usage=mouse",
+                })
+                .unwrap()
+                .usages,
+                another_keyboard: interfaces.first().map(|class| class.1 == 1),
                 interfaces,
                 ..Default::default()
             }),

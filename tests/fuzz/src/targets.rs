@@ -16,6 +16,7 @@ const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> Target {
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    target("agent", spice_agent::fuzzing::fuzz_stream, 4096),
     target("compositor", compositor::fuzzing::fuzz_scene, 4096),
     target("cpu", zone_translate::fuzzing::fuzz_cpu, 4096),
     target("link", zone_link::fuzzing::fuzz_decode, 21_000),

@@ -120,13 +120,15 @@ pub fn run(path: Path, rate: u32, round_trip_ms: u64, seconds: u32) -> Result<Fi
                     } else {
                         let (give, take) = channel();
                         let theirs = &theirs;
+                        let (consumer, kernel) = UnixStream::pair()?;
                         scope.spawn(move || {
-                            desktop::run(theirs, |_, kernel| {
-                                let _ = give.send(kernel);
-                                Ok(())
+                            desktop::run(theirs, |_| {
+                                let _ = give.send(());
+                                Ok(kernel.into())
                             })
                         });
-                        Consumer::new(UnixStream::from(take.recv().context("no device came")?))
+                        take.recv().context("no device came")?;
+                        Consumer::new(consumer)
                     };
                     consumer.patience(patience)?;
                     begin();

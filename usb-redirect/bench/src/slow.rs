@@ -85,14 +85,15 @@ pub fn ours() -> Result<Slow> {
         });
         let result = (|| {
             let (give, take) = channel();
+            let (consumer, kernel) = UnixStream::pair()?;
             scope.spawn(move || {
-                desktop::run(&theirs, |_, kernel| {
-                    let _ = give.send(kernel);
-                    Ok(())
+                desktop::run(&theirs, |_| {
+                    let _ = give.send(());
+                    Ok(kernel.into())
                 })
             });
-            let mut consumer =
-                Consumer::new(UnixStream::from(take.recv().context("no device came")?));
+            take.recv().context("no device came")?;
+            let mut consumer = Consumer::new(consumer);
             consumer.patience(Duration::from_millis(500))?;
             let begin = device.now() + Duration::from_millis(50);
             let script = (0..REPORTS).map(|step| (begin + PERIOD * step, report(step).to_vec()));

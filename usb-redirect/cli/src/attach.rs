@@ -9,18 +9,20 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use usb_redirect::filter::Grant;
 use usb_redirect::identity::{Circumstances, Judgement};
-use usb_redirect_host::ListedDevice;
+use usb_redirect::plugged::Plugged;
 
-use crate::list::{another_keyboard, seen};
+use crate::list::another_keyboard;
 use crate::{Attach, Desk, Simulate, Socket};
 
 pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     let Some((front, path)) = peer(&attach.socket) else {
         return desk.attach(&attach.device, &attach.zone);
     };
-    let devices = usb_redirect_host::list()?;
+    let devices = crate::plugged()?;
     let device = find(&devices, &attach.device)?;
-    let identity = seen(device).context("that device has no readable HID interface")?;
+    let identity = device
+        .identity()
+        .context("no zone may have that device; `bulkhead usb list` says why")?;
     let circumstances = Circumstances {
         another_keyboard: another_keyboard(&devices, device),
         changed: false,
@@ -40,13 +42,13 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
     program.args(["--port", &device.port]);
     // What the policy looked at is what must be found when the device is opened.
     program.args(["--expect", &identity.fingerprint().to_string()]);
-    program.args(words(&grant));
+    program.args(grant_arguments(&grant));
     hold(program, path)
 }
 
-pub(crate) fn simulate(simulate: &Simulate, out: &mut dyn Write) -> Result<()> {
+pub(crate) fn simulate(simulate: Simulate, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     let Some((front, path)) = peer(&simulate.socket) else {
-        bail!("say where the device goes: --usbredir, --usbip or --agent");
+        return desk.simulate(simulate.descriptors, simulate.script);
     };
     let mut program = program(front)?;
     program.arg("--simulate").arg(&simulate.descriptors);
@@ -72,9 +74,9 @@ fn peer(socket: &Socket) -> Option<(&'static str, &Path)> {
         .find_map(|(front, path)| Some((front, path.as_deref()?)))
 }
 
-fn find<'a>(devices: &'a [ListedDevice], name: &str) -> Result<&'a ListedDevice> {
+fn find<'a>(devices: &'a [Plugged], name: &str) -> Result<&'a Plugged> {
     let mut found = devices.iter().filter(|device| {
-        let (vendor, product, _) = device.identity;
+        let (vendor, product, _) = device.numbers;
         device.port == name || format!("{vendor:04x}:{product:04x}") == name
     });
     let first = found.next().with_context(|| {
@@ -101,8 +103,9 @@ fn program(front: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A grant as the program's arguments.
-fn words(grant: &Grant) -> Vec<String> {
+/// A grant as the arguments of the program `usb-redirect`.
+#[must_use]
+pub fn grant_arguments(grant: &Grant) -> Vec<String> {
     let mut words = vec![
         "--typing-rate".to_owned(),
         grant.typing_rate.unwrap_or(0).to_string(),
@@ -154,7 +157,7 @@ mod tests {
         grant.typing_rate = None;
         grant.challenge = Some("123".to_owned());
         assert_eq!(
-            words(&grant),
+            grant_arguments(&grant),
             [
                 "--typing-rate",
                 "0",

@@ -6,13 +6,17 @@
 mod attach;
 mod list;
 
+pub use attach::grant_arguments;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use anyhow;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use usb_redirect::identity::Judge;
+use usb_redirect::plugged::{self, Plugged};
 
 /// What the endpoint does for these commands.
 pub trait Desk {
@@ -30,13 +34,23 @@ pub trait Desk {
     /// # Errors
     /// With the sentence to show.
     fn detach(&self, device: Option<&str>) -> Result<()>;
+
+    /// Plugs a device that exists in memory into the running desktop.
+    ///
+    /// # Errors
+    /// With the sentence to show.
+    fn simulate(&self, descriptors: PathBuf, script: Option<PathBuf>) -> Result<()>;
 }
 
 /// USB devices and the zones they may go to.
 #[derive(Debug, Subcommand)]
 pub enum UsbCommand {
     /// Show what is plugged in, what it is, and which zone may have it by which rule.
-    List,
+    List {
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Give a device to a zone, or to a program at a socket.
     Attach(Attach),
     /// Take a device back.
@@ -59,7 +73,8 @@ pub enum UsbCommand {
     },
     /// Show the policy's rules about USB.
     Rules,
-    /// Make a device that exists in memory, from a file of descriptors, and give it to a program at a socket.
+    /// Make a device that exists in memory, from a file of descriptors: plug it into the running desktop, or give it to a program at a
+    /// socket.
     Simulate(Simulate),
     /// Measure plain USB/IP, usbredir and ours side by side.
     Bench {
@@ -70,6 +85,18 @@ pub enum UsbCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl UsbCommand {
+    /// Whether it asks the [`Judge`].
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Rules => true,
+            Self::Attach(attach) => attach.socket.is_named(),
+            _ => false,
+        }
+    }
 }
 
 /// `attach`.
@@ -112,13 +139,24 @@ pub struct Socket {
     pub agent: Option<PathBuf>,
 }
 
+fn plugged() -> Result<Vec<Plugged>> {
+    plugged::list(Path::new(plugged::DEVICES)).context("look at what is plugged in")
+}
+
+impl Socket {
+    fn is_named(&self) -> bool {
+        self.usbredir.is_some() || self.usbip.is_some() || self.agent.is_some()
+    }
+}
+
 /// Runs a command; what it shows goes to `out`.
 ///
 /// # Errors
 /// With the sentence to show.
 pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     match command {
-        UsbCommand::List => list::list(desk.judge(), &usb_redirect_host::list()?, out),
+        UsbCommand::List { json: false } => list::list(desk.judge(), &plugged()?, out),
+        UsbCommand::List { json: true } => list::list_json(desk.judge(), &plugged()?, out),
         UsbCommand::Attach(attach) => attach::attach(&attach, desk, out),
         UsbCommand::Detach { device, .. } => desk.detach(device.as_deref()),
         UsbCommand::Watch { every, times } => list::watch(Duration::from_millis(every), times, out),
@@ -128,7 +166,7 @@ pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<
             }
             Ok(())
         }
-        UsbCommand::Simulate(simulate) => attach::simulate(&simulate, out),
+        UsbCommand::Simulate(simulate) => attach::simulate(simulate, desk, out),
         UsbCommand::Bench { seconds, json } => {
             let mut words = vec!["--seconds".to_owned(), seconds.to_string()];
             words.extend(json.then(|| "--json".to_owned()));

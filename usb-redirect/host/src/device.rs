@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use usb_redirect::descriptor::{Configuration, Speed};
 use usb_redirect::device::{Description, Device, Interrupter, Names, Poller, clean_name};
+use usb_redirect::plugged::split_descriptors;
 use usb_redirect::report::MAX_DESCRIPTOR_BYTES;
 use usb_redirect::setup::{Effect, EndpointAddress, Setup};
 use usb_redirect::stream::Outcome;
@@ -20,7 +21,7 @@ use crate::{HostError, outcome};
 /// How long a device may take for a control or OUT transfer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes a device's file in `/dev/bus/usb` is read for.
-pub(crate) const MAX_DESCRIPTORS: u64 = 64 * 1024;
+const MAX_DESCRIPTORS: u64 = 64 * 1024;
 
 /// A device's file, opened once for each interface and once to read the descriptors. Whoever opens it decides what may be used: the process that
 /// polls is jailed and gets descriptors alone.
@@ -103,18 +104,8 @@ impl DeviceNode {
     }
 }
 
-/// The device descriptor and the first configuration of what usbfs keeps.
-pub(crate) fn split_descriptors(bytes: &[u8]) -> Option<([u8; 18], Vec<u8>)> {
-    let (device, rest) = bytes.split_first_chunk::<18>()?;
-    let [_, _, low, high, ..] = *rest else {
-        return None;
-    };
-    let total = usize::from(u16::from_le_bytes([low, high]));
-    Some((*device, rest.get(..total)?.to_vec()))
-}
-
 /// libusb's word for a speed.
-pub(crate) fn speed(speed: rusb::Speed) -> Speed {
+fn speed(speed: rusb::Speed) -> Speed {
     match speed {
         rusb::Speed::Low => Speed::Low,
         rusb::Speed::High => Speed::High,

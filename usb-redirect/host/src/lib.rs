@@ -9,7 +9,6 @@
 
 mod device;
 mod hidraw;
-mod list;
 mod transfers;
 mod vsock;
 
@@ -17,7 +16,6 @@ use std::path::PathBuf;
 
 pub use device::{DeviceNode, Libusb, UsbDevice};
 pub use hidraw::HidrawDevice;
-pub use list::{ListedDevice, ListedInterface, list};
 use usb_redirect::device::DescriptionError;
 use usb_redirect::stream::Outcome;
 pub use vsock::connect_vsock;

@@ -39,10 +39,10 @@ impl Redirection {
             })
         });
         std::thread::spawn(move || {
-            let result = desktop::run(&theirs, |description, socket| {
-                let port = Vhci::default().attach(description.speed, &socket)?;
+            let result = desktop::run(&theirs, |description| {
+                let (port, kernel) = Vhci::default().connect(description.speed)?;
                 println!("LAB attached to port {port}");
-                Ok(())
+                Ok(kernel)
             });
             if let Err(error) = result {
                 println!("LAB desktop: {error}");

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use usb_redirect::desktop::{self, Vhci};
 use usb_redirect::device::{DescriptionFile, Device, Simulated};
 use usb_redirect::endpoint::End;
+use usb_redirect::identity::Identity;
+use usb_redirect::plugged;
 use usb_redirect::setup::EndpointAddress;
 use usb_redirect::stream::Outcome;
 use usb_redirect_host::{DeviceNode, HidrawDevice, UsbDevice};
@@ -149,27 +152,38 @@ pub fn gadget() -> Result<()> {
     let own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)?;
     println!("LAB the kernel has the gadget as {}", own.path.display());
 
-    let listed = usb_redirect_host::list()?;
+    let listed = plugged::list(Path::new(plugged::DEVICES))?;
     let mine = listed
         .iter()
         .find(|device| device.node == node)
         .context("the list has no gadget")?;
-    let usages: Vec<String> = mine
-        .interfaces
-        .iter()
-        .flat_map(|interface| &interface.usages)
+    let identity = mine
+        .identity()
+        .context("the list does not describe the gadget")?;
+    let usages: Vec<String> = identity
+        .reports
+        .values()
+        .flat_map(|report| &report.applications)
         .map(ToString::to_string)
         .collect();
     ensure!(usages == ["0001:0006", "0001:0002"], "usages {usages:?}");
     ensure!(
-        mine.title == "Bulkhead Gadget" && mine.serial == "0002",
+        mine.title() == "Bulkhead Gadget" && mine.names.serial == "0002",
         "{mine:?}"
     );
-    println!("LAB listed {} at {} with {usages:?}", mine.title, mine.port);
+    println!(
+        "LAB listed {} at {} with {usages:?}",
+        mine.title(),
+        mine.port
+    );
     from_hidraw(&mut gadget)?;
 
     let device = Arc::new(UsbDevice::open(DeviceNode::open(&node)?, "1-1")?);
     println!("LAB took {} by libusb", device.description().title());
+    ensure!(
+        Identity::new(device.description()).fingerprint() == identity.fingerprint(),
+        "the device is not what the kernel lists"
+    );
     wait(PATIENCE, || own.is_gone().then_some(()))
         .context("the kernel's own keyboard stayed: the device would type into the endpoint")?;
     let redirection = Redirection::begin(device.clone())?;
@@ -274,9 +288,8 @@ pub fn jailed() -> Result<()> {
         }
     });
     let agent = std::thread::spawn(move || {
-        desktop::run(&stream, |description, socket| {
-            Vhci::default().attach(description.speed, &socket)?;
-            Ok(())
+        desktop::run(&stream, |description| {
+            Ok(Vhci::default().connect(description.speed)?.1)
         })
     });
     let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;

@@ -3,6 +3,8 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
 use crate::descriptor::Speed;
 
 /// The bus and device number that URBs carry; any will do on a socket of its own.
@@ -28,6 +30,9 @@ pub enum VhciError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// There is no socket for the kernel.
+    #[error("no socket pair can be made: {0}")]
+    Socket(std::io::Error),
     /// All ports are taken.
     #[error("no port of vhci_hcd for a {0:?} speed device is free")]
     NoPort(Speed),
@@ -54,6 +59,21 @@ impl Vhci {
         let line = format!("{port} {} {DEVICE} {}", socket.as_raw_fd(), speed.linux());
         std::fs::write(&path, line).map_err(refused(&path))?;
         Ok(port)
+    }
+
+    /// Attaches a device, and answers the port it is at and the stream on which the kernel now speaks USB/IP.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), or when there is no socket.
+    pub fn connect(&self, speed: Speed) -> Result<(u32, OwnedFd), VhciError> {
+        let pair = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        );
+        let (ours, theirs) = pair.map_err(|error| VhciError::Socket(error.into()))?;
+        Ok((self.attach(speed, &theirs)?, ours))
     }
 
     /// Removes the device at a port.

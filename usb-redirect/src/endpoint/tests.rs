@@ -98,12 +98,13 @@ fn path(
         let serving = scope.spawn(|| serve(&device, front, &ours, grant, &control, &notify));
         let (give, take) = channel();
         scope.spawn(move || {
-            crate::desktop::run(&theirs, |_, kernel| {
-                give.send(kernel).unwrap();
-                Ok(())
+            crate::desktop::run(&theirs, |_| {
+                let (ours, kernel) = UnixStream::pair().unwrap();
+                give.send(ours).unwrap();
+                Ok(kernel.into())
             })
         });
-        let socket = UnixStream::from(take.recv().unwrap());
+        let socket = take.recv().unwrap();
         // A test that waits for what never comes fails instead of hanging.
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))

@@ -13,7 +13,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
 use zone_link::{
     FromZone, LinkError, Sender, Size, StartConfig, StreamId, ToZone, Volume, Writes, ZoneLink,
@@ -328,12 +327,7 @@ fn open_volume(
     let base = FileVolume::open(File::from(volume.image))?;
     Ok(match volume.writes {
         Writes::Refused => Box::new(base),
-        Writes::Discarded => {
-            // Grows only as the guest writes; the process's memory limit bounds it.
-            let scratch =
-                memfd_create("overlay", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
-            Box::new(Overlay::temporary(base, File::from(scratch))?)
-        }
+        Writes::Discarded(scratch) => Box::new(Overlay::temporary(base, File::from(scratch))?),
         Writes::Kept(overlay) => Box::new(Overlay::open(base, File::from(overlay), PAIRED)?),
     })
 }

@@ -137,10 +137,7 @@ impl Core {
                 self.stimecmp = value;
                 self.set_budget(0);
             }
-            SATP => {
-                self.mmu.set_satp(value);
-                self.change_context();
-            }
+            SATP => self.set_satp(value),
             _ => {}
         }
     }

@@ -144,6 +144,10 @@ impl Scene {
     }
 
     fn perform(&mut self, chord: Chord) {
+        if chord == Chord::DetachDevices {
+            // It only takes rights away, so nothing stands before it.
+            return self.actions.push(Action::Chord(chord));
+        }
         // While a page is up, chords neither move focus nor windows; when the screen is locked they do nothing at all.
         let attention = matches!(
             chord,
@@ -171,6 +175,7 @@ impl Scene {
             Chord::Lock | Chord::Transfer | Chord::Screenshot => {
                 self.actions.push(Action::Chord(chord));
             }
+            Chord::DetachDevices => {}
             Chord::ReleasePointer => self.break_grabs(),
             Chord::FocusZone(id) => {
                 if self.zone(id).is_some() {

@@ -4,11 +4,11 @@ use super::*;
 use crate::input::ZoneCommand;
 use crate::trusted::{Answer, Grant, PromptRequest};
 
-fn at(milliseconds: u64) -> Duration {
+pub(super) fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-fn question(from: ZoneId) -> PromptRequest<'static> {
+pub(super) fn question(from: ZoneId) -> PromptRequest<'static> {
     PromptRequest {
         from,
         to: Some(B),
@@ -19,7 +19,7 @@ fn question(from: ZoneId) -> PromptRequest<'static> {
 }
 
 /// Presses and releases a key at a time.
-fn tap(scene: &mut Scene, code: u16, now: Duration) -> Vec<Action> {
+pub(super) fn tap(scene: &mut Scene, code: u16, now: Duration) -> Vec<Action> {
     let mut actions = scene.handle(
         InputEvent::Key {
             code,
@@ -305,7 +305,7 @@ fn the_attention_screen_starts_stops_and_shows_zones() {
     );
 }
 
-fn chord(scene: &mut Scene, code: u16, shift: bool) -> Vec<Action> {
+pub(super) fn chord(scene: &mut Scene, code: u16, shift: bool) -> Vec<Action> {
     let mut actions = key(scene, keys::LEFT_SUPER, Pressed);
     if shift {
         actions.extend(key(scene, keys::LEFT_SHIFT, Pressed));

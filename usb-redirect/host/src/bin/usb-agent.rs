@@ -69,10 +69,10 @@ fn run(arguments: Arguments) -> Result<()> {
         To::Vsock { port } => usb_redirect_host::connect_vsock(port)
             .with_context(|| format!("vsock port {port} of the host"))?,
     };
-    desktop::run(&socket, |description, kernel| {
-        let port = Vhci::default().attach(description.speed, &kernel)?;
+    desktop::run(&socket, |description| {
+        let (port, kernel) = Vhci::default().connect(description.speed)?;
         println!("{} is attached to port {port}", description.title());
-        Ok(())
+        Ok(kernel)
     })?;
     Ok(())
 }

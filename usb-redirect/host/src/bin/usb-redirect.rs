@@ -8,6 +8,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use rustix::stdio::{stdin, stdout};
+use usb_redirect::desktop;
 use usb_redirect::device::{DescriptionFile, Device, Scripted, Simulated};
-use usb_redirect::endpoint::{self, Control, Notice};
+use usb_redirect::endpoint::{self, Control, End, Notice};
 use usb_redirect::filter::Grant;
 use usb_redirect::front::Front;
 use usb_redirect::identity::Identity;
@@ -33,6 +35,8 @@ use zone_jail::{Allowances, Jail, Layer, Layers};
 enum Wire {
     /// Ours, to an agent.
     Stream,
+    /// To the kernel of a zone's guest: the agent is in this process.
+    Guest,
     /// To QEMU's usb-redir.
     Usbredir,
     /// To a stock `usbip attach`: a round trip for every report.
@@ -203,7 +207,7 @@ fn serve(device: &dyn Device, arguments: &Arguments) -> Result<()> {
     grant.challenge.clone_from(&arguments.challenge);
     let description = device.description().clone();
     let front: Box<dyn Front> = match arguments.front {
-        Wire::Stream => Box::new(StreamFront::new(description)),
+        Wire::Stream | Wire::Guest => Box::new(StreamFront::new(description)),
         Wire::Usbredir => Box::new(Host::new(description)),
         Wire::Usbip => {
             let bus = BusId::new(&arguments.port)
@@ -218,11 +222,43 @@ fn serve(device: &dyn Device, arguments: &Arguments) -> Result<()> {
     // The thread ends with the process: it may wait for a word for ever.
     std::thread::spawn(move || listen(commands, &steering));
     let socket: OwnedFd = stdin().try_clone_to_owned()?;
-    let end = endpoint::serve(device, front, &socket.as_fd(), &grant, &control, &|what| {
-        notice(&words(what));
-    })?;
+    let notify = |what| notice(&words(what));
+    let end = match arguments.front {
+        Wire::Guest => serve_guest(device, front, socket, &grant, &control, &notify),
+        _ => endpoint::serve(device, front, &socket.as_fd(), &grant, &control, &notify)
+            .map_err(Into::into),
+    }?;
     notice(&format!("end {end:?}"));
     Ok(())
+}
+
+/// The agent's queues are on this side of the guest's stream: what its kernel asks is answered from here, and the guest needs nothing but
+/// its own `vhci_hcd`.
+fn serve_guest(
+    device: &dyn Device,
+    front: Box<dyn Front>,
+    guest: OwnedFd,
+    grant: &Grant,
+    control: &Control,
+    notify: &(dyn Fn(Notice) + Sync),
+) -> Result<End> {
+    let (ours, agents) = UnixStream::pair()?;
+    std::thread::scope(|scope| {
+        let agent = scope.spawn(move || {
+            desktop::run(&agents, |description| {
+                desktop::introduce(&guest, description)?;
+                Ok(guest)
+            })
+        });
+        let end = endpoint::serve(device, front, &ours, grant, control, notify);
+        // The agent waits for a detached device's last words, or for a session that has failed.
+        drop(ours);
+        match agent.join() {
+            Ok(Ok(())) => Ok(end?),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => bail!("the agent's thread panicked"),
+        }
+    })
 }
 
 /// Takes commands. A pipe or a file cannot be read here, and then there are none.

@@ -110,12 +110,13 @@ fn replay(name: &str, description: Description, reports: &[Vec<u8>]) {
         });
         let (give, take) = channel();
         scope.spawn(move || {
-            usb_redirect::desktop::run(&theirs, |_, kernel| {
-                give.send(kernel).expect("the test waits");
-                Ok(())
+            usb_redirect::desktop::run(&theirs, |_| {
+                let (ours, kernel) = UnixStream::pair().expect("a socket pair");
+                give.send(ours).expect("the test waits");
+                Ok(kernel.into())
             })
         });
-        let mut kernel = UnixStream::from(take.recv().expect("the device is offered"));
+        let mut kernel = take.recv().expect("the device is offered");
         kernel
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a timeout");

@@ -27,7 +27,7 @@ use gdbstub::target::{Target, TargetError, TargetResult};
 use gdbstub_arch::riscv::reg::RiscvCoreRegs;
 use gdbstub_arch::riscv::reg::id::RiscvRegId;
 use zone_translate::hart::Privilege;
-use zone_translate::{Hart, HartPort};
+use zone_translate::{Fence, Hart, HartPort};
 
 use super::{Command, Event, Go, Stop};
 
@@ -275,7 +275,8 @@ impl Debugger {
         for place in &self.places {
             place.port.clear_stop();
             // What was written may have been code, or a page table.
-            place.port.ask_fence();
+            let _ = place.port.ask_fence(Fence::Code);
+            let _ = place.port.ask_fence(Fence::ALL_TRANSLATIONS);
         }
         for hart in self.sitting().collect::<Vec<_>>() {
             self.release(hart);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::port::HartPort;
+use crate::port::{Fence, HartPort};
 use crate::testing::assemble::*;
 use crate::testing::{Device, hart_with, place, ram, translated_too};
 
@@ -444,7 +444,7 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
         let port = Arc::clone(&m.port);
         let other = std::thread::spawn(move || {
             for _ in 0..100 {
-                let ticket = port.ask_fence();
+                let ticket = port.ask_fence(Fence::ALL_TRANSLATIONS).unwrap();
                 assert!(port.wait_for_fence(ticket, Duration::from_secs(60)));
             }
             port.stop();
@@ -454,7 +454,7 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
     }
     // A parked hart counts as fenced, and does the fence before it runs again.
     let m = &mut Machine::new();
-    let ticket = m.port.ask_fence();
+    let ticket = m.port.ask_fence(Fence::ALL_TRANSLATIONS).unwrap();
     assert!(!m.port.wait_for_fence(ticket, Duration::ZERO));
     m.port.set_parked(true);
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
@@ -477,7 +477,7 @@ fn a_fence_from_elsewhere_drops_old_translations() {
         CODE + 8,
         "no fence yet: the old translation may serve"
     );
-    m.port.ask_fence();
+    m.port.ask_fence(Fence::ALL_TRANSLATIONS);
     assert_eq!(m.trap(&[ld(6, 5, 0)], 0), (13, VIRTUAL));
 }
 
@@ -505,7 +505,7 @@ fn straddling_accesses_fault_with_the_part_that_faults() {
     assert_eq!(m.trap(&[ld(6, 5, -3)], 0), (13, VIRTUAL + 0xffd));
     // Both parts there, in pages apart from each other; a device takes no misaligned access.
     m.ram.store(table + 16, ((DATA >> 12) + 7) << 10 | 0xc7);
-    m.hart.core.fence_translations();
+    m.hart.core.fence(Fence::ALL_TRANSLATIONS);
     m.set(5, VIRTUAL + 0x2000);
     m.set(7, 0x1122_3344_5566_7788);
     m.run(&[sd(7, 5, -3), ld(6, 5, -3), lw(8, 5, -2), lb(9, 5, 4), ECALL]);
@@ -516,7 +516,7 @@ fn straddling_accesses_fault_with_the_part_that_faults() {
     assert_eq!(m.hart.register(9), 0x11);
     assert_eq!(m.ram.load::<u8>(DATA + 0x7004), Some(0x11));
     m.ram.store(table + 16, (Device::BASE >> 12) << 10 | 0xc7);
-    m.hart.core.fence_translations();
+    m.hart.core.fence(Fence::ALL_TRANSLATIONS);
     assert_eq!(m.trap(&[sd(7, 5, -3)], 0), (6, VIRTUAL + 0x2000));
     assert_eq!(m.trap(&[ld(7, 5, 1)], 0), (4, VIRTUAL + 0x2001));
 }

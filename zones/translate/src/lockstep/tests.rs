@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::memory::Ram;
-use crate::port::HartPort;
+use crate::port::{Fence, HartPort};
 use crate::testing::assemble::*;
 use crate::testing::random::Random;
 use crate::testing::stream::{Extras, Stream};
@@ -123,7 +123,8 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
             }
             state[31] &= !7;
             for side in &mut sides {
-                side.port.ask_fence();
+                side.port.ask_fence(Fence::ALL_TRANSLATIONS);
+                side.port.ask_fence(Fence::Code);
                 for (register, value) in state.iter().enumerate().skip(1) {
                     side.hart.set_register(register, *value);
                 }

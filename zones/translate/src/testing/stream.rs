@@ -171,7 +171,7 @@ impl Stream {
             22 => {
                 let word = self
                     .random
-                    .pick(&[FENCE, FENCE_I, 0x0120_000f, 0x8330_000f]);
+                    .pick(&[FENCE, FENCE_I, 0x0120_000f, 0x8330_000f, PAUSE]);
                 self.put(code, word);
                 1
             }
@@ -299,8 +299,8 @@ impl Stream {
             Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Sb | Sh | Sw | Sd | Flw | Fsw | Fld | Fsd
         );
         let allowed = match op.kind {
-            Illegal | Beq | Bne | Blt | Bge | Bltu | Bgeu | Jal | Jalr | Fence | FenceI | Ecall
-            | Ebreak => false,
+            Illegal | Beq | Bne | Blt | Bge | Bltu | Bgeu | Jal | Jalr | Fence | Pause | FenceI
+            | Ecall | Ebreak => false,
             Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Sret | Wfi | SfenceVma | CboZero => {
                 false
             }

@@ -516,6 +516,12 @@ impl Assembler {
         self.encode(None, width == W64, false, &[0x87], reg.0, place);
     }
 
+    /// `lock cmpxchg`: stores `reg` if memory holds what `rax` holds, else loads that into `rax`.
+    pub(super) fn compare_exchange(&mut self, width: Width, place: Place, reg: Reg) {
+        self.byte(0xf0);
+        self.encode(None, width == W64, false, &[0x0f, 0xb1], reg.0, place);
+    }
+
     /// Scalar SSE operations: prefix f2 for doubles, f3 for singles.
     pub(super) fn scalar(&mut self, double: bool, opcode: u8, to: Reg, from: Place) {
         let prefix = if double { 0xf2 } else { 0xf3 };

@@ -2,6 +2,7 @@
 
 use super::groups::{Role, access};
 use super::*;
+use crate::hart::Reservation;
 
 /// An access of a loop that remembers its last page.
 #[derive(Debug, Clone, Copy)]
@@ -339,33 +340,117 @@ impl X64 {
         }
     }
 
-    /// Atomic read-modify-write operations that the host has as one instruction; the others are the interpreter's.
+    /// Load-reserved, store-conditional and atomic read-modify-write operations.
     pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
         use Kind::*;
         let op = &step.op;
-        let width = match op.kind {
-            AmoaddW | AmoswapW => W32,
-            AmoaddD | AmoswapD => W64,
-            _ => return self.site(index, step, output),
-        };
+        let double = op.kind as u8 >= LrD as u8;
+        let (width, size) = if double { (W64, 8) } else { (W32, 4) };
+        let store = !matches!(op.kind, LrW | LrD);
         let (slow, back) = self.cold_site(index, step, output);
         let address = self.address(op.rs1, 0);
-        self.check(address, if width == W32 { 4 } else { 8 }, true, slow);
-        self.add_host(address, true);
+        self.check(address, size, store, slow);
+        if address != RAX {
+            self.assembler.load(W64, RAX, Place::Register(address));
+        }
+        self.add_host(RAX, store);
         let operand = self.place(op.rs2);
-        let a = &mut self.assembler;
-        a.load(W64, RCX, operand);
-        if matches!(op.kind, AmoaddW | AmoaddD) {
-            a.locked_add(width, Place::Memory(RAX, 0), RCX);
-        } else {
-            a.exchange(width, Place::Memory(RAX, 0), RCX);
+        let result = match op.kind {
+            LrW | LrD => {
+                self.load_reserved(width);
+                RCX
+            }
+            ScW | ScD => {
+                self.store_conditional(width, operand);
+                RAX
+            }
+            AmoaddW | AmoaddD | AmoswapW | AmoswapD => {
+                let a = &mut self.assembler;
+                a.load(W64, RCX, operand);
+                if matches!(op.kind, AmoaddW | AmoaddD) {
+                    a.locked_add(width, Place::Memory(RAX, 0), RCX);
+                } else {
+                    a.exchange(width, Place::Memory(RAX, 0), RCX);
+                }
+                RCX
+            }
+            _ => {
+                self.exchange_loop(op.kind, width, operand);
+                RAX
+            }
+        };
+        if width == W32 && !matches!(op.kind, ScW | ScD) {
+            self.assembler
+                .extend_signed(4, result, Place::Register(result));
         }
-        if width == W32 {
-            a.extend_signed(4, RCX, Place::Register(RCX));
-        }
-        self.put(op.rd, RCX);
+        self.put(op.rd, result);
         self.come_back(back);
     }
+
+    /// From the host address in `rax` to the value in `rcx`.
+    fn load_reserved(&mut self, width: Width) {
+        let a = &mut self.assembler;
+        a.load(width, RCX, Place::Memory(RAX, 0));
+        if width == W64 {
+            a.lea(RAX, Place::Memory(RAX, 1));
+        }
+        a.store(W64, reservation(offset_of!(Reservation, place)), RAX);
+        a.store(W64, reservation(offset_of!(Reservation, value)), RCX);
+    }
+
+    /// From the host address in `rax` to whether it failed.
+    fn store_conditional(&mut self, width: Width, new: Place) {
+        let place = reservation(offset_of!(Reservation, place));
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(RAX));
+        if width == W64 {
+            a.lea(RAX, Place::Memory(RAX, 1));
+        }
+        a.alu(Alu::Cmp, W64, RAX, place);
+        a.store_constant(place, 0);
+        let done = a.label();
+        a.jump_if(Condition::NotEqual, done);
+        a.load(W64, RAX, reservation(offset_of!(Reservation, value)));
+        a.load(W64, RCX, new);
+        a.compare_exchange(width, Place::Memory(RDX, 0), RCX);
+        a.bind(done);
+        a.set(Condition::NotEqual, RAX);
+        a.extend_zero(1, RAX, Place::Register(RAX));
+    }
+
+    /// From the host address in `rax` to the old value there.
+    fn exchange_loop(&mut self, kind: Kind, width: Width, operand: Place) {
+        use Kind::*;
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(RAX));
+        a.load(width, RAX, Place::Memory(RDX, 0));
+        let again = a.label();
+        a.bind(again);
+        a.load(width, RCX, operand);
+        // The old value instead of the operand, where it compares so to it.
+        let keep = match kind {
+            AmominW | AmominD => Some(Condition::Less),
+            AmomaxW | AmomaxD => Some(Condition::Greater),
+            AmominuW | AmominuD => Some(Condition::Below),
+            AmomaxuW | AmomaxuD => Some(Condition::Above),
+            _ => None,
+        };
+        match (keep, kind) {
+            (Some(condition), _) => {
+                a.alu(Alu::Cmp, width, RAX, Place::Register(RCX));
+                a.conditional_move(condition, RCX, Place::Register(RAX));
+            }
+            (None, AmoxorW | AmoxorD) => a.alu(Alu::Xor, width, RCX, Place::Register(RAX)),
+            (None, AmoandW | AmoandD) => a.alu(Alu::And, width, RCX, Place::Register(RAX)),
+            (None, _) => a.alu(Alu::Or, width, RCX, Place::Register(RAX)),
+        }
+        a.compare_exchange(width, Place::Memory(RDX, 0), RCX);
+        a.jump_if(Condition::NotEqual, again);
+    }
+}
+
+fn reservation(offset: usize) -> Place {
+    field(offset_of!(Core, reservation) + offset)
 }
 
 fn group_slot(group: usize) -> Place {

@@ -1,0 +1,163 @@
+//! The host's half of the SPICE agent protocol, as far as clipboards go: bytes in, events out, bytes to be sent. Pure code.
+//!
+//! Stock guests run `spice-vdagentd` and `spice-vdagent`; they speak it over the console port `com.redhat.spice.0`. The messages are
+//! those of spice-protocol's `vd_agent.h`: a stream of chunks (`VDIChunkHeader`: port, size) that carry messages (`VDAgentMessage`:
+//! protocol, type, opaque, size), all in little-endian order. Only the clipboard proper is handled (selection 0); what a guest marks
+//! with its pointer (the primary selection) never leaves it.
+//!
+//! Every byte that comes in is hostile. No length that a guest states allocates anything: data is kept only when it was asked for, and
+//! never more than [`Agent::new`]'s limit; everything else is skipped as it comes. What is kept is wiped when it is dropped.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod clip;
+pub mod fuzzing;
+mod incoming;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use clip::{ClipKind, Contents, ContentsError};
+
+use incoming::{Incoming, Message};
+use outgoing::Outgoing;
+
+/// A guest's agent, as the host talks with it.
+#[derive(Debug)]
+pub struct Agent {
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Whether the agent has said what it can do, and can do what is needed.
+    is_able: bool,
+}
+
+/// What an agent said.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Something was copied in the guest, to be had in these forms. None of it has left the guest.
+    Copied(Vec<ClipKind>),
+    /// What was copied is gone.
+    Released,
+    /// The answer to [`Agent::request`].
+    Data(Contents),
+    /// The answer to [`Agent::request`] cannot be used.
+    Refused(ContentsError),
+    /// A program in the guest wants what [`Agent::offer`] promised.
+    Wanted(ClipKind),
+}
+
+/// An agent that does not keep to the protocol. There is no way back into step: its port is to be ignored from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// A chunk for a port that does not exist.
+    #[error("a chunk is for port {0}, which does not exist")]
+    Port(u32),
+    /// A message of another protocol.
+    #[error("a message is of protocol {0}, not 1")]
+    Protocol(u32),
+    /// A message that is shorter than its kind can be, or ends within a number.
+    #[error("a message of kind {kind} has {size} bytes, which it cannot have")]
+    Size {
+        /// The message's kind.
+        kind: u32,
+        /// Its size.
+        size: u32,
+    },
+}
+
+impl Agent {
+    /// An agent of which nothing was heard yet. It is let bring at most `limit` bytes of what was copied.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            incoming: Incoming::new(limit),
+            outgoing: Outgoing::default(),
+            is_able: false,
+        }
+    }
+
+    /// Whether it can be asked and offered anything: it runs, and can do what is needed.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        self.is_able
+    }
+
+    /// Takes bytes that came on the agent's port, in pieces of any size.
+    ///
+    /// # Errors
+    /// The agent does not keep to the protocol.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Event>, AgentError> {
+        let mut events = Vec::new();
+        let mut rest = bytes;
+        while let Some(message) = self.incoming.take(&mut rest)? {
+            match message {
+                Message::Capabilities { answer, able } => {
+                    self.is_able = able;
+                    if answer {
+                        self.outgoing.capabilities();
+                    }
+                }
+                Message::Copied(kinds) => events.push(Event::Copied(kinds)),
+                Message::Released => events.push(Event::Released),
+                Message::Wanted(kind) => events.push(Event::Wanted(kind)),
+                Message::Unavailable => self.outgoing.nothing(),
+                Message::Data(Ok(contents)) => events.push(Event::Data(contents)),
+                Message::Data(Err(error)) => events.push(Event::Refused(error)),
+            }
+        }
+        Ok(events)
+    }
+
+    /// Asks for what was copied in the guest; [`Event::Data`] or [`Event::Refused`] answers, or nothing ever does.
+    pub fn request(&mut self, kind: ClipKind) {
+        self.incoming.expect(kind);
+        self.outgoing.request(kind);
+    }
+
+    /// Forgets that something was asked for: a late answer is skipped.
+    pub fn forget_request(&mut self) {
+        self.incoming.expect_nothing();
+    }
+
+    /// Makes the guest's clipboard one that the host fills, when a program asks: [`Event::Wanted`].
+    pub fn offer(&mut self, kind: ClipKind) {
+        self.outgoing.offer(kind);
+    }
+
+    /// Takes an offer back.
+    pub fn withdraw(&mut self) {
+        self.outgoing.release();
+    }
+
+    /// Answers [`Event::Wanted`] with what was offered.
+    pub fn provide(&mut self, contents: &Contents) {
+        self.outgoing.data(contents);
+    }
+
+    /// Answers [`Event::Wanted`] where nothing is offered any more.
+    pub fn provide_nothing(&mut self) {
+        self.outgoing.nothing();
+    }
+
+    /// The next bytes for the agent's port, at most `most`. They are gone from here, and wiped here.
+    pub fn take_output(&mut self, most: usize) -> zeroize::Zeroizing<Vec<u8>> {
+        self.outgoing.take(most)
+    }
+
+    /// Whether bytes wait to be taken.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+}

@@ -1,0 +1,198 @@
+//! The passphrase of the lock screen: kept as an Argon2id hash that costs 64 MiB and a good part of a second to try (RFC 9106's second
+//! choice of parameters), in a file of the state directory that only its owner reads.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use argon2::password_hash::{Error as HashError, PasswordHash, SaltString};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+/// Fewer characters than this are guessed by hand.
+pub const SHORTEST: usize = 4;
+/// KiB of memory, passes over it, and lanes.
+const COST: (u32, u32, u32) = (64 << 10, 3, 1);
+/// A hash with its parameters has about 100 bytes.
+const FILE_MOST: u64 = 4096;
+
+/// Where the hash is kept.
+#[derive(Clone, Debug)]
+pub struct PassphraseFile {
+    path: PathBuf,
+}
+
+/// A passphrase that could not be set or tried.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassphraseError {
+    /// It is too short.
+    #[error("a passphrase or PIN has at least {SHORTEST} characters")]
+    TooShort,
+    /// It has characters that cannot be typed at the lock screen.
+    #[error("a passphrase has characters that keys type, and no control characters")]
+    Untypable,
+    /// The file cannot be read or written.
+    #[error("{} cannot be used", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is damaged. Nothing unlocks then.
+    #[error("{} is damaged; set the passphrase anew by `bulkhead passphrase set`", .0.display())]
+    Damaged(PathBuf),
+    /// The hash could not be computed.
+    #[error("the passphrase could not be hashed: {0}")]
+    Hash(HashError),
+}
+
+impl PassphraseFile {
+    /// The file at a path.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Whether a passphrase is set. A file that cannot be looked at counts as one: what is in doubt stays locked.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.path.try_exists().unwrap_or(true)
+    }
+
+    /// Sets a passphrase in place of any other.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn set(&self, passphrase: &str) -> Result<(), PassphraseError> {
+        if passphrase.chars().count() < SHORTEST {
+            return Err(PassphraseError::TooShort);
+        }
+        if passphrase.chars().any(char::is_control) {
+            return Err(PassphraseError::Untypable);
+        }
+        let mut salt = [0; 16];
+        rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
+            .map_err(|errno| self.failed(errno.into()))?;
+        let salt = SaltString::encode_b64(&salt).map_err(PassphraseError::Hash)?;
+        let hash = hasher()?
+            .hash_password(passphrase.as_bytes(), &salt)
+            .map_err(PassphraseError::Hash)?;
+        write_private(&self.path, &format!("{hash}\n")).map_err(|source| self.failed(source))
+    }
+
+    /// Whether it is this one. Takes a good part of a second.
+    ///
+    /// # Errors
+    /// None is set, or the file cannot be used.
+    pub fn verify(&self, passphrase: &str) -> Result<bool, PassphraseError> {
+        let mut text = String::new();
+        fs::File::open(&self.path)
+            .and_then(|file| file.take(FILE_MOST).read_to_string(&mut text))
+            .map_err(|source| self.failed(source))?;
+        let damaged = |_| PassphraseError::Damaged(self.path.clone());
+        let hash = PasswordHash::new(text.trim_end()).map_err(damaged)?;
+        match hasher()?.verify_password(passphrase.as_bytes(), &hash) {
+            Ok(()) => Ok(true),
+            Err(HashError::Password) => Ok(false),
+            Err(error) => Err(damaged(error)),
+        }
+    }
+
+    /// Takes the passphrase away; true when there was one.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(&self) -> Result<bool, PassphraseError> {
+        match fs::remove_file(&self.path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> PassphraseError {
+        PassphraseError::File {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn hasher() -> Result<Argon2<'static>, PassphraseError> {
+    let (memory, passes, lanes) = COST;
+    let params = Params::new(memory, passes, lanes, None)
+        .map_err(|error| PassphraseError::Hash(error.into()))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Writes a file that only its owner reads; it is the old one or the new one, whole, whatever happens meanwhile.
+pub(crate) fn write_private(path: &std::path::Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_the_passphrase_that_was_set_is_right() {
+        let place = tempfile::tempdir().unwrap();
+        let file = PassphraseFile::new(place.path().join("passphrase"));
+        assert!(!file.is_set());
+        assert!(matches!(
+            file.verify("any"),
+            Err(PassphraseError::File { .. })
+        ));
+        assert!(matches!(file.set("123"), Err(PassphraseError::TooShort)));
+        assert!(matches!(
+            file.set("12\u{1b}34"),
+            Err(PassphraseError::Untypable)
+        ));
+        file.set("grün 1234").unwrap();
+        let metadata = fs::metadata(place.path().join("passphrase")).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert!(file.verify("grün 1234").unwrap());
+        for wrong in ["grün 1235", "", "grün 1234 "] {
+            assert!(!file.verify(wrong).unwrap(), "{wrong:?}");
+        }
+        let before = fs::read_to_string(place.path().join("passphrase")).unwrap();
+        assert!(
+            before.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"),
+            "{before}"
+        );
+        file.set("grün 1234").unwrap();
+        let after = fs::read_to_string(place.path().join("passphrase")).unwrap();
+        assert_ne!(before, after, "each has a salt of its own");
+    }
+
+    #[test]
+    fn a_damaged_file_unlocks_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("passphrase");
+        let file = PassphraseFile::new(path.clone());
+        for damage in ["", "hunter2", "$argon2id$v=19$m=8,t=1,p=1$", "$5$abc$def"] {
+            fs::write(&path, damage).unwrap();
+            assert!(file.is_set());
+            let error = file.verify(damage).unwrap_err();
+            assert!(
+                matches!(error, PassphraseError::Damaged(_)),
+                "{damage:?}: {error}"
+            );
+        }
+        assert!(file.remove().unwrap() && !file.remove().unwrap());
+    }
+}

@@ -1,0 +1,240 @@
+//! Locking and unlocking. What is in doubt stays locked: the desktop is locked at its start, after the machine slept, and whenever the
+//! passphrase's file cannot be read; nothing but the right passphrase unlocks it, and not while the policy keeps it locked.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use compositor::Passphrase;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::watch::ring;
+use super::{Finished, Session, Status};
+use crate::audit::Event as Record;
+use crate::passphrase::PassphraseFile;
+
+/// So many wrong attempts in a row cost nothing but their own time.
+const FREE_FAILURES: u32 = 2;
+/// The longest wait after a wrong attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The machine slept when the clock that goes on in its sleep is ahead by this much more.
+const SLEPT: Duration = Duration::from_secs(1);
+
+/// What keeps the desktop locked, whatever passphrase is typed.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Hold {
+    /// The policy was not renewed in time.
+    Lockout,
+    /// The audit log cannot be written.
+    Audit,
+}
+
+/// How locking stands.
+#[derive(Debug)]
+pub(super) struct Lock {
+    holds: BTreeSet<Hold>,
+    failures: u32,
+    last_input: Instant,
+    /// How long the machine has slept since it started.
+    slept: Duration,
+}
+
+/// What came of an attempt to unlock: whether the passphrase was right, or why that cannot be known.
+pub(super) struct Attempt(Result<bool, String>);
+
+impl Lock {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            holds: BTreeSet::new(),
+            failures: 0,
+            last_input: now,
+            slept: slept(),
+        }
+    }
+}
+
+impl Session {
+    /// Whether the desktop is locked.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.scene.is_locked()
+    }
+
+    fn passphrase(&self) -> PassphraseFile {
+        self.services.state.passphrase()
+    }
+
+    pub(super) fn lock_at_start(&mut self) {
+        match self.services.state.secret_phrase() {
+            Ok(Some(phrase)) => self.scene.set_secret_phrase(&phrase),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the secret phrase cannot be shown: {error}"),
+        }
+        if self.passphrase().is_set() {
+            self.lock_screen("the desktop started");
+        } else if self.shortest_idle_lock().is_some() {
+            tracing::warn!(
+                "the policy locks an idle desktop, but no passphrase is set: run `bulkhead passphrase set`"
+            );
+        }
+    }
+
+    /// A person asked for it.
+    pub(super) fn lock_by_user(&mut self, now: Instant) {
+        if self.passphrase().is_set() {
+            self.lock_screen("the user locked it");
+        } else {
+            // A lock that anyone opens would be a false promise.
+            self.notify("no passphrase is set: not locked", now);
+        }
+    }
+
+    /// Screens came or went: nobody knows who looks at them.
+    pub(super) fn lock_for_screens(&mut self) {
+        if self.passphrase().is_set() {
+            self.lock_screen("screens were plugged in or out");
+        }
+    }
+
+    fn lock_screen(&mut self, why: &str) {
+        // What a user granted ends with the user's presence, and so does what is under way.
+        self.engine.end_session();
+        self.cancel_transfer("the desktop was locked");
+        if !self.scene.is_locked() {
+            self.scene.lock();
+            self.record(Record::session("locked", why));
+        }
+    }
+
+    /// Begins or ends what keeps the desktop locked.
+    pub(super) fn hold(&mut self, hold: Hold, holds: bool) {
+        if holds {
+            if self.lock.holds.insert(hold) {
+                self.lock_screen(match hold {
+                    Hold::Lockout => "the policy was not renewed in time",
+                    Hold::Audit => "the audit log cannot be written",
+                });
+            }
+        } else if self.lock.holds.remove(&hold)
+            && self.lock.holds.is_empty()
+            && !self.passphrase().is_set()
+        {
+            // Only the hold had locked it: there is nothing else to open it by.
+            self.unlock_screen("what kept it locked is over");
+        }
+    }
+
+    fn unlock_screen(&mut self, why: &str) {
+        let now = Instant::now();
+        self.lock.failures = 0;
+        self.lock.last_input = now;
+        let since = self.since(now);
+        self.scene.unlock(since);
+        self.record(Record::session("unlocked", why));
+    }
+
+    /// Tries a passphrase on a thread of its own: nobody else shall wait.
+    pub(super) fn try_unlock(&mut self, passphrase: Passphrase, now: Instant) {
+        let (file, bell) = (self.passphrase(), self.watch.bell());
+        let finisher = self.finisher.clone();
+        let thread = std::thread::Builder::new()
+            .name("unlock".into())
+            .spawn(move || {
+                let tried = file.verify(passphrase.as_str());
+                let tried = tried.map_err(|error| error.to_string());
+                // The session may be gone; then nobody needs it.
+                let _ = finisher.send(Finished::Unlock(Attempt(tried)));
+                ring(&bell);
+            });
+        if let Err(error) = thread {
+            self.unlock_tried(Attempt(Err(error.to_string())), now);
+        }
+    }
+
+    pub(super) fn unlock_tried(&mut self, Attempt(tried): Attempt, now: Instant) {
+        let since = self.since(now);
+        match tried {
+            Ok(true) if self.lock.holds.is_empty() => self.unlock_screen("by the passphrase"),
+            Ok(true) => {
+                self.scene.refuse_unlock(since);
+                self.record(Record::session(
+                    "unlock-refused",
+                    "the policy keeps it locked",
+                ));
+            }
+            Ok(false) => {
+                self.lock.failures = self.lock.failures.saturating_add(1);
+                self.scene
+                    .refuse_unlock(since + wait_after(self.lock.failures));
+                let count = format!("wrong passphrase, {} in a row", self.lock.failures);
+                self.record(Record::session("unlock-refused", &count));
+            }
+            Err(reason) => {
+                self.scene.refuse_unlock(since + wait_after(u32::MAX));
+                self.record(Record::session("unlock-refused", &reason));
+            }
+        }
+    }
+
+    pub(super) fn notice_input(&mut self, now: Instant) {
+        self.keep_lock(now);
+        self.lock.last_input = now;
+    }
+
+    /// The shortest time without input after which a running zone is to be covered.
+    fn shortest_idle_lock(&self) -> Option<Duration> {
+        let running = |zone: &&super::Zone| zone.status != Status::Off;
+        let zones = self.present().filter(running);
+        zones.filter_map(|zone| zone.policy.idle_lock).min()
+    }
+
+    /// When the desktop locks itself.
+    pub(super) fn lock_due(&self) -> Option<Instant> {
+        let idle = self.shortest_idle_lock()?;
+        (!self.scene.is_locked() && self.passphrase().is_set())
+            .then(|| self.lock.last_input.checked_add(idle))
+            .flatten()
+    }
+
+    pub(super) fn keep_lock(&mut self, now: Instant) {
+        let slept = slept();
+        if slept > self.lock.slept + SLEPT && self.passphrase().is_set() {
+            self.lock_screen("the machine slept");
+        }
+        self.lock.slept = slept;
+        if self.lock_due().is_some_and(|due| due <= now) {
+            self.lock_screen("nobody was there");
+        }
+    }
+}
+
+/// How long the machine has slept: one of the kernel's clocks goes on meanwhile, the other does not.
+fn slept() -> Duration {
+    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
+}
+
+/// How long no further attempt is taken after so many wrong ones in a row.
+fn wait_after(failures: u32) -> Duration {
+    match failures.checked_sub(FREE_FAILURES) {
+        None | Some(0) => Duration::ZERO,
+        Some(more) => {
+            Duration::from_secs(1_u64.checked_shl(more).unwrap_or(u64::MAX)).min(LONGEST_WAIT)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_attempts_cost_more_and_more_time() {
+        let waits: Vec<u64> = (0..6)
+            .map(|failures| wait_after(failures).as_secs())
+            .collect();
+        assert_eq!(waits, [0, 0, 0, 2, 4, 8]);
+        assert_eq!(wait_after(10), Duration::from_secs(256));
+        assert_eq!(wait_after(11), LONGEST_WAIT);
+        assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+    }
+}
