@@ -11,6 +11,7 @@ pub mod audit;
 pub mod check_host;
 mod clock;
 pub mod console;
+mod debug;
 pub mod images;
 pub mod look;
 pub mod passphrase;

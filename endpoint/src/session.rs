@@ -74,6 +74,8 @@ pub struct Options {
     pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
+    /// Whether each zone gets a debugger's door, a socket in the state directory.
+    pub debug_zones: bool,
 }
 
 impl Default for Options {
@@ -85,6 +87,7 @@ impl Default for Options {
             shutdown_after: Duration::from_secs(30),
             clock: false,
             log_consoles: false,
+            debug_zones: false,
         }
     }
 }

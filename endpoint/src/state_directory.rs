@@ -158,6 +158,18 @@ impl StateDirectory {
         self.path.join(format!("{zone}.console.log"))
     }
 
+    /// The socket of a zone's debugger in the state directory `place`.
+    #[must_use]
+    pub fn debugger_of(place: &Path, zone: &str) -> PathBuf {
+        place.join(format!("{zone}.debugger"))
+    }
+
+    /// The socket of a zone's debugger.
+    #[must_use]
+    pub fn debugger(&self, zone: &str) -> PathBuf {
+        Self::debugger_of(&self.path, zone)
+    }
+
     /// An empty file without a name, whose room is given back when the last process that holds it ends.
     ///
     /// # Errors
