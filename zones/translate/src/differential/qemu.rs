@@ -78,7 +78,8 @@ fn agrees_with_qemu_on_random_programs() {
     };
     let mut instructions = 0;
     let mut written = vec![0; Kind::ALL.len()];
-    for seed in 0..3 {
+    // Not 0: there QEMU 7.2 finds more than 32 zeros in a constant's lower half (`ctzw`).
+    for seed in 1..4 {
         let program = Program::new(seed, size, Extras::default());
         let theirs = peer_output_of(&program);
         let (ours, retired) = output_of(&program, |_| {});

@@ -16,6 +16,7 @@ impl X64 {
     ) -> usize {
         let rest = &trace.steps[index..];
         if let Some(done) = self.skipped(rest) {
+            self.least_turn -= done as i32 - 1;
             return done;
         }
         let done = match rest {
@@ -268,16 +269,23 @@ impl X64 {
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             // A loop: counted before the comparison, which can then jump straight to the head.
-            let out = output.leave(Leave::Interpret {
-                pc: step.pc,
-                retired: -1,
-            });
-            let exhausted = self.cold_leave(out);
+            let exhausted = if self.streams.is_within() {
+                let label = self.assembler.label();
+                self.cold.push(Cold::Renew(label, index, condition));
+                label
+            } else {
+                let out = output.leave(Leave::Interpret {
+                    pc: step.pc,
+                    retired: -1,
+                });
+                self.cold_leave(out)
+            };
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
             self.compare(op, RAX);
-            self.assembler.jump_if(condition, head);
+            let again = self.next_turn(head);
+            self.assembler.jump_if(condition, again);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
@@ -299,7 +307,7 @@ impl X64 {
     }
 
     /// Compares the two sources; the scratch register is for the first.
-    fn compare(&mut self, op: &Op, scratch: Reg) {
+    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) {
         let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
             self.assembler.test(W64, first, first);
@@ -393,7 +401,7 @@ impl X64 {
 }
 
 /// When a branch is taken.
-fn condition(kind: Kind) -> Option<Condition> {
+pub(super) fn condition(kind: Kind) -> Option<Condition> {
     use Kind::*;
     Some(match kind {
         Beq => Condition::Equal,
