@@ -4,7 +4,8 @@
 //! cross-compiler, boots it under both, and prints a row for each piece of work. What counts is the processor time that the
 //! emulator's process uses for one turn, so that a busy host does no harm. `--interpret` adds the interpreter; `--boot KERNEL
 //! INITRAMFS HARTS translate|interpret COMMAND-LINE` just boots, with the SBI's console on this terminal; `--lockstep KERNEL`
-//! boots it on a hart that translates and one that interprets, in step, until the kernel finds no root file system.
+//! boots it on a hart that translates and one that interprets, in step, until the kernel finds no root file system;
+//! `--repeat KERNEL` does that twice on a hart that translates, by a clock that counts instructions, and compares.
 
 use std::error::Error;
 use std::fs::File;
@@ -55,6 +56,9 @@ fn main() -> Result<(), Failure> {
     }
     if arguments.first().is_some_and(|first| first == "--boot") {
         return boot_here(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|first| first == "--repeat") {
+        return repeat(&arguments[1..]);
     }
     let interpret = arguments
         .iter()
@@ -377,6 +381,44 @@ impl Console for Nowhere {
     fn read(&self, _into: &mut [u8]) -> usize {
         0
     }
+}
+
+/// Runs a kernel to its end twice: the same instructions, the same memory.
+fn repeat(arguments: &[String]) -> Result<(), Failure> {
+    let kernel = File::open(arguments.first().ok_or("which kernel?")?)?;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut single = Single::new(&kernel)?;
+        if !single.hart.translate_into(CodeCache::new()?) {
+            return Err("this host is too old for translated code".into());
+        }
+        loop {
+            match single.hart.run() {
+                Exit::Stopped => return Err("stopped".into()),
+                Exit::SupervisorCall => {
+                    if let After::End(_) = single.sbi.call(&mut single.hart, 0) {
+                        break;
+                    }
+                }
+            }
+        }
+        let ram = single.hart.ram();
+        let sum = (ram.base()..ram.base() + ram.length())
+            .step_by(8)
+            .fold(0u64, |sum, address| {
+                let word = ram.load::<u64>(address).unwrap_or_default();
+                (sum ^ word)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    .rotate_left(29)
+            });
+        println!("{} instructions, memory {sum:#018x}", single.hart.retired());
+        runs.push((single.hart.retired(), sum));
+    }
+    if runs[0] != runs[1] {
+        return Err("the runs differ".into());
+    }
+    println!("both runs are the same");
+    Ok(())
 }
 
 fn lockstep(arguments: &[String]) -> Result<(), Failure> {

@@ -60,6 +60,7 @@ pub struct Builder {
     ports: Vec<Arc<HartPort>>,
     transports: Vec<Transport>,
     code: Vec<CodeCache>,
+    clock: Clock,
 }
 
 impl std::fmt::Debug for Builder {
@@ -115,6 +116,7 @@ impl Builder {
             ports,
             transports: Vec::new(),
             code: Vec::new(),
+            clock: Clock::host(),
         })
     }
 
@@ -152,6 +154,12 @@ impl Builder {
         self.code = code;
     }
 
+    /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
+    /// outside does the same in every run.
+    pub fn clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// Loads the guest and starts the first hart.
     pub fn start(
         self,
@@ -180,7 +188,11 @@ impl Builder {
             sbi: Sbi::new(self.ports.clone(), console),
             transports: self.transports,
         });
-        let clock = Clock::host();
+        let clock = match self.clock {
+            // From the machine's start.
+            Clock::Host(_) => Clock::host(),
+            other => other,
+        };
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {

@@ -192,7 +192,7 @@ impl Stream {
             * self.random.pick(&[1, 1, -1]);
         let most = 1800 / stride.abs().max(16);
         let turns = 1 + self.random.below(most as u64) as i32;
-        self.put(code, addi(29, 31, -(stride * turns / 2 & !7)));
+        self.put(code, addi(29, 31, -((stride * turns / 2) & !7)));
         self.put(code, addi(30, 0, turns));
         let mut body = Vec::new();
         let count = 1 + self.random.below(5);

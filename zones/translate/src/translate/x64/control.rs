@@ -73,11 +73,8 @@ impl X64 {
         {
             return false;
         }
-        let bytes = match first.imm {
-            32 => 4,
-            48 => 2,
-            56 => 1,
-            _ => return false,
+        let Some(bytes) = kept_bytes(first) else {
+            return false;
         };
         self.in_rax = None;
         let to = self.result(first.rd);
@@ -107,8 +104,27 @@ impl X64 {
             return None;
         }
         self.in_rax = None;
-        for (index, step) in skipped.iter().enumerate() {
-            self.accumulate(&step.op, index == 0);
+        let mut index = 0;
+        while let Some(step) = skipped.get(index) {
+            let cleared = skipped.get(index + 1).and_then(|next| {
+                let pair = step.op.kind == Kind::Slli && next.op.kind == Kind::Srli;
+                kept_bytes(&step.op).filter(|_| pair && step.op.imm == next.op.imm)
+            });
+            match cleared {
+                Some(bytes) => {
+                    let from = if index == 0 {
+                        self.place(step.op.rs1)
+                    } else {
+                        Place::Register(RAX)
+                    };
+                    self.assembler.extend_zero(bytes, RAX, from);
+                    index += 2;
+                }
+                None => {
+                    self.accumulate(&step.op, index == 0);
+                    index += 1;
+                }
+            }
         }
         self.compare(&branch.op, RCX);
         // If the branch is taken, the register stays and the instructions are not counted.
@@ -397,6 +413,16 @@ impl X64 {
         a.jump_through(Place::Memory(RCX, blocks::JUMP_CODE));
         a.bind(miss);
         a.jump_to(output.stubs.untranslated);
+    }
+}
+
+/// How many low bytes shifting left and right by the same count keeps, if those are an integer's.
+fn kept_bytes(shift: &Op) -> Option<u8> {
+    match shift.imm {
+        32 => Some(4),
+        48 => Some(2),
+        56 => Some(1),
+        _ => None,
     }
 }
 
