@@ -1,45 +1,75 @@
 //! Ours beside `memcpy` and libpixman in one run: `cargo bench -p compositor`.
 //!
-//! Each row says what was done, our time, the peer's time, their ratio, the bar, and whether the bar holds. Ours and the
-//! peer's runs alternate; the best of many is taken, which is what a busy machine distorts least.
+//! The peer is whom a row names last. Ours and the peer's runs
+//! alternate; the best of many is taken, which is what a busy machine distorts least. Zones' pixels are read from sealed
+//! shared memory, as in the product.
 
 use std::error::Error;
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bench_table::{Bar, Row, Table, failed};
 use compositor::*;
+use zone_link::{Surface, SurfaceWriter};
 
 const RUNS: usize = 60;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    let mut table = Table::new("peer");
+    match measure(&mut table) {
+        Ok(()) => table.finish(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn measure(table: &mut Table) -> Result<(), Box<dyn Error>> {
     let pixman = Pixman::load()?;
-    println!(
-        "{:44} {:>10} {:>10} {:>7} {:>6}",
-        "work", "ours us", "peer us", "ratio", "bar"
-    );
     for (name, size) in [
         ("1080p", Size::new(1920, 1080)),
         ("4K", Size::new(3840, 2160)),
     ] {
-        opaque(name, size, &pixman)?;
-        blend(name, size, &pixman)?;
-        small_damage(name, size);
-        moving_window(name, size, &pixman)?;
+        opaque(table, name, size, &pixman)?;
+        blend(table, name, size, &pixman)?;
+        small_damage(table, name, size)?;
+        moving_window(table, name, size, &pixman)?;
     }
-    idle();
-    Ok(())
+    idle(table)
 }
 
-fn report(work: &str, ours: Duration, peer: Duration, bar: f64) {
+fn add(table: &mut Table, work: String, ours: Duration, peer: Duration, bar: f64) {
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
-    let ratio = micros(ours) / micros(peer);
-    let verdict = if ratio <= bar { "holds" } else { "MISSES" };
-    println!(
-        "{work:44} {:10.1} {:10.1} {ratio:7.3} {bar:6.2} {verdict}",
-        micros(ours),
-        micros(peer)
-    );
+    table.add(Row {
+        work,
+        unit: "us",
+        ours: micros(ours),
+        peer: Some(micros(peer)),
+        bar: Bar::Ratio(bar),
+    });
+}
+
+/// A zone's pixels as the endpoint has them.
+struct SharedPixels(Surface);
+
+impl ZonePixels for SharedPixels {
+    fn size(&self) -> Size {
+        Size::new(self.0.size().width(), self.0.size().height())
+    }
+
+    fn copy_row(&self, y: u32, x: u32, into: &mut [u32]) {
+        assert!(self.0.copy_row(y, x, into), "rows lie inside the surface");
+    }
+}
+
+fn shared_pixels(size: Size) -> Result<SharedPixels, Box<dyn Error>> {
+    let size = zone_link::Size::new(size.width, size.height).ok_or("a size that surfaces have")?;
+    let surface = Surface::new(size)?;
+    let writer = SurfaceWriter::new(surface.as_fd(), size)?;
+    let row: Vec<u32> = (0..size.width()).collect();
+    assert!((0..size.height()).all(|y| writer.write_row(y, 0, &row)));
+    Ok(SharedPixels(surface))
 }
 
 /// The best times of two pieces of work that take turns.
@@ -59,22 +89,17 @@ fn count(size: Size) -> usize {
     size.width as usize * size.height as usize
 }
 
-fn zone(scene: &mut Scene, number: u32, client: Rect) {
+fn zone(scene: &mut Scene, number: u32, client: Rect) -> Result<(), Box<dyn Error>> {
     let id = ZoneId(number);
     let (_, colour) = ZONE_PALETTE[number as usize % ZONE_PALETTE.len()];
     let identity = ZoneIdentity::new(id, "bench", "bench", colour, Shape::Circle, Icon::Globe, 0);
-    scene.add_zone(identity, None).expect("a new zone");
+    scene.add_zone(identity, None)?;
     scene.set_state(id, ZoneState::Running);
     scene.set_client_rect(id, client);
     let size = scene.client_size(id).expect("it has a window");
-    scene
-        .attach(
-            id,
-            Generation(1),
-            Box::new(StillPixels::from_fn(size, |x, y| x ^ y)),
-        )
-        .expect("a good surface");
+    scene.attach(id, Generation(1), Box::new(shared_pixels(size)?))?;
     scene.damage(id, Generation(1), &[Rect::of_size(size)]);
+    Ok(())
 }
 
 fn render(scene: &mut Scene, pixels: &mut [u32], size: Size, age: u8) {
@@ -88,21 +113,27 @@ fn render(scene: &mut Scene, pixels: &mut [u32], size: Size, age: u8) {
 }
 
 /// One maximised zone, painted whole, beside a plain copy of as many bytes.
-fn opaque(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
+fn opaque(
+    table: &mut Table,
+    name: &str,
+    size: Size,
+    pixman: &Pixman,
+) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     zone(
         &mut scene,
         0,
         Rect::new(4, 66, size.width - 8, size.height - 70),
-    );
+    )?;
     let mut source = vec![0x0012_3456u32; count(size)];
     let (mut ours, mut theirs) = (vec![1u32; count(size)], vec![1u32; count(size)]);
     let (mine, peer) = best(
         || render(&mut scene, &mut ours, size, 0),
         || black_box(&mut theirs[..]).copy_from_slice(black_box(&source)),
     );
-    report(
-        &format!("{name}: opaque full frame, memcpy"),
+    add(
+        table,
+        format!("{name}: opaque full frame, memcpy"),
         mine,
         peer,
         1.15,
@@ -115,8 +146,9 @@ fn opaque(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>>
         || render(&mut scene, &mut ours, size, 0),
         || images.1.composite(SRC, &images.0, size),
     );
-    report(
-        &format!("{name}: opaque full frame, pixman SRC"),
+    add(
+        table,
+        format!("{name}: opaque full frame, pixman SRC"),
         mine,
         peer,
         1.15,
@@ -124,7 +156,7 @@ fn opaque(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-fn blend(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
+fn blend(table: &mut Table, name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
     let mut source = vec![0x8040_2010u32; count(size)];
     let over = source.clone();
     let (mut ours, mut theirs) = (
@@ -139,12 +171,18 @@ fn blend(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> 
         || blit::blend_over(black_box(&mut ours), black_box(&over)),
         || images.1.composite(OVER, &images.0, size),
     );
-    report(&format!("{name}: 50 % alpha, pixman OVER"), mine, peer, 0.6);
+    add(
+        table,
+        format!("{name}: 50 % alpha, pixman OVER"),
+        mine,
+        peer,
+        0.6,
+    );
     Ok(())
 }
 
 /// Twenty windows, one hundredth of the screen damaged, beside painting the same scene whole.
-fn small_damage(name: &str, size: Size) {
+fn small_damage(table: &mut Table, name: &str, size: Size) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     let (column, row) = (size.width / 6, size.height / 5);
     for number in 0..20 {
@@ -154,7 +192,7 @@ fn small_damage(name: &str, size: Size) {
             &mut scene,
             number,
             Rect::new(at(x), at(y), column + 60, row - 40),
-        );
+        )?;
     }
     let mut pixels = vec![0; count(size)];
     render(&mut scene, &mut pixels, size, 0);
@@ -173,25 +211,32 @@ fn small_damage(name: &str, size: Size) {
         render(&mut scene, &mut pixels, size, 1);
         damaged = damaged.min(start.elapsed());
     }
-    report(
-        &format!("{name}: 20 windows, 1 % damage, whole frame"),
+    add(
+        table,
+        format!("{name}: 20 windows, 1 % damage, whole frame"),
         damaged,
         whole,
         0.03,
     );
+    Ok(())
 }
 
 /// A window of a quarter of the screen moves over a full-screen one, beside pixman copying as much: the window, and what
 /// it uncovers.
-fn moving_window(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn Error>> {
+fn moving_window(
+    table: &mut Table,
+    name: &str,
+    size: Size,
+    pixman: &Pixman,
+) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
     zone(
         &mut scene,
         0,
         Rect::new(4, 66, size.width - 8, size.height - 70),
-    );
+    )?;
     let part = Size::new(size.width / 2, size.height / 2);
-    zone(&mut scene, 1, Rect::new(100, 200, part.width, part.height));
+    zone(&mut scene, 1, Rect::new(100, 200, part.width, part.height))?;
     let mut ours = vec![0; count(size)];
     render(&mut scene, &mut ours, size, 0);
     let mut source = vec![0x0012_3456u32; count(size)];
@@ -217,8 +262,9 @@ fn moving_window(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn 
                 .composite(SRC, &images.0, Size::new(part.width, 40));
         },
     );
-    report(
-        &format!("{name}: moving window, pixman SRC"),
+    add(
+        table,
+        format!("{name}: moving window, pixman SRC"),
         mine,
         peer,
         1.5,
@@ -226,10 +272,10 @@ fn moving_window(name: &str, size: Size, pixman: &Pixman) -> Result<(), Box<dyn 
     Ok(())
 }
 
-fn idle() {
+fn idle(table: &mut Table) -> Result<(), Box<dyn Error>> {
     let size = Size::new(1920, 1080);
     let mut scene = Scene::new(size, Scale::ONE, Settings::default());
-    zone(&mut scene, 0, Rect::new(4, 66, 900, 700));
+    zone(&mut scene, 0, Rect::new(4, 66, 900, 700))?;
     let mut pixels = vec![0; count(size)];
     render(&mut scene, &mut pixels, size, 0);
     let frames = scene.statistics().frames;
@@ -240,11 +286,14 @@ fn idle() {
         }
     }
     let wakes = u64::from(scene.next_wake().is_some()) + scene.statistics().frames - frames;
-    let verdict = if wakes == 0 { "holds" } else { "MISSES" };
-    println!(
-        "{:44} {wakes:10} {:>10} {:>7} {:>6} {verdict}",
-        "idle hour: wake-ups and frames", "", "", 0
-    );
+    table.add(Row {
+        work: "idle hour: wake-ups and frames".to_owned(),
+        unit: "",
+        ours: f64::from(u32::try_from(wakes)?),
+        peer: None,
+        bar: Bar::AtMost(0.0),
+    });
+    Ok(())
 }
 
 const X8R8G8B8: c_int = format_code(2, 0);

@@ -1,7 +1,7 @@
 //! What painting does to rows of pixels, as plain loops that the compiler turns into the widest vector instructions the
 //! machine has (chosen at run time by `multiversion`).
 //!
-//! Opaque things never come here but to be made opaque: they are copied.
+//! Opaque things never come here: they are copied, once.
 
 // Indices run over arrays of constant length, in loops of that length: the compiler sees it and leaves no check behind.
 #![allow(clippy::indexing_slicing)]
@@ -9,14 +9,6 @@
 use multiversion::multiversion;
 
 use crate::colour::Colour;
-
-/// Sets the unused byte, so that a presenter whose buffers have alpha shows the pixels opaque.
-#[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-pub fn make_opaque(pixels: &mut [u32]) {
-    for pixel in pixels {
-        *pixel |= 0xff00_0000;
-    }
-}
 
 /// Mixes `amount`/255 of a colour into each pixel.
 #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]

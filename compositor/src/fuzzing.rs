@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::*;
 
 mod op;
+mod views;
 
 use op::Op;
 
@@ -265,6 +266,12 @@ impl World {
                 };
                 let _ = scene.ask(request, self.now);
             }
+            Op::Views(seed) => {
+                scene.set_policy_view(views::policy(seed));
+                scene.set_audit_view(views::audit(seed));
+                scene.set_usb_view(views::usb(seed));
+                scene.set_signs(views::signs(seed));
+            }
             Op::Withdraw(number) => scene.withdraw(PromptId(number)),
             Op::Lock => scene.lock(),
             Op::Unlock { right: true } => {
@@ -331,8 +338,14 @@ impl World {
                             && size.width <= MAXIMUM_SIDE
                     );
                 }
+                Action::Query(Query::Audit { filter, count, .. }) => {
+                    assert!(self.person && count <= AUDIT_WINDOW && filter.chars().count() <= 64);
+                }
                 Action::Chord(_)
                 | Action::Command(..)
+                | Action::Query(_)
+                | Action::Usb(..)
+                | Action::SettingsChanged(_)
                 | Action::Answered(..)
                 | Action::UnlockAttempt(_) => {
                     assert!(self.person, "a command without a person's act");
@@ -510,8 +523,37 @@ impl World {
         }
     }
 
+    /// What screen readers are told hangs together, and whatever keys can select has a name.
+    fn verify_accessible(&self) {
+        let tree = self.scene.accessible_tree();
+        let known: BTreeSet<_> = tree.nodes.iter().map(|(id, _)| *id).collect();
+        assert!(known.len() == tree.nodes.len() && known.contains(&tree.focus));
+        let children = tree.nodes.iter().flat_map(|(_, node)| node.children());
+        let mut unclaimed = known.clone();
+        assert!(
+            children.into_iter().all(|child| unclaimed.remove(child)),
+            "a node is missing or has two parents"
+        );
+        assert_eq!(unclaimed.len(), 1, "one node is the root");
+        for (_, node) in &tree.nodes {
+            assert!(node.bounds().is_some());
+            if node.supports_action(accesskit::Action::Focus) {
+                let name = node.label().unwrap_or_default();
+                let plain = name
+                    .chars()
+                    .all(|character| atlas::is_allowed(character) || character == '\u{fffd}');
+                assert!(
+                    plain && !name.is_empty(),
+                    "{:?} is called {name:?}",
+                    node.role()
+                );
+            }
+        }
+    }
+
     /// Looks at every pixel.
     fn verify(&mut self) {
+        self.verify_accessible();
         for (id, area, panel) in self.scene.output_areas() {
             let owners = self.owners(id, area, panel);
             let mine = self.picture(id, area);
@@ -526,7 +568,10 @@ impl World {
                 let x = i32::try_from(at % width).unwrap() + area.left();
                 let y = i32::try_from(at / width).unwrap() + area.top();
                 let place = Point::new(x, y);
-                assert_eq!(now >> 24, 0xff, "a pixel is not opaque");
+                assert!(
+                    now >> 24 == 0xff || matches!(owner, Owner::Client(_)),
+                    "a pixel of the endpoint's own is not opaque"
+                );
                 if (at * 7919) % 101 == 0 {
                     assert_eq!(
                         self.scene.owner_at(place),
@@ -540,8 +585,8 @@ impl World {
                 match owner {
                     Owner::Client(zone) => match self.expected(*zone, place) {
                         Some(pixel) => assert_eq!(
-                            *now,
-                            self.dimmed(pixel | 0xff00_0000),
+                            now & 0x00ff_ffff,
+                            self.dimmed(pixel) & 0x00ff_ffff,
                             "{place:?} is not {zone:?}'s own pixel"
                         ),
                         None => {

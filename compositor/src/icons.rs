@@ -161,6 +161,14 @@ pub(crate) enum Sign {
     ResizeFalling,
     ResizeRising,
     Move,
+    /// The policy: a written page.
+    Policy,
+    /// The audit log: a list.
+    Audit,
+    /// USB: a plug.
+    Usb,
+    /// The network: up and down.
+    Network,
 }
 
 /// A form on the grid, in grid units.
@@ -496,6 +504,40 @@ impl Sign {
                 (30, 12),
                 (24, 5),
             ]))],
+            Sign::Policy => &[
+                Add(Box(8, 2, 40, 46)),
+                Cut(Box(14, 10, 34, 14)),
+                Cut(Box(14, 19, 34, 23)),
+                Cut(Polygon(&[
+                    (14, 33),
+                    (18, 29),
+                    (22, 33),
+                    (31, 26),
+                    (35, 30),
+                    (22, 42),
+                ])),
+            ],
+            Sign::Audit => &[
+                Add(Box(4, 6, 12, 14)),
+                Add(Box(17, 6, 44, 14)),
+                Add(Box(4, 20, 12, 28)),
+                Add(Box(17, 20, 44, 28)),
+                Add(Box(4, 34, 12, 42)),
+                Add(Box(17, 34, 44, 42)),
+            ],
+            Sign::Usb => &[
+                Add(Box(12, 2, 36, 18)),
+                Cut(Box(17, 7, 22, 12)),
+                Cut(Box(26, 7, 31, 12)),
+                Add(Box(7, 18, 41, 36)),
+                Add(Box(20, 36, 28, 48)),
+            ],
+            Sign::Network => &[
+                Add(Polygon(&[(14, 2), (26, 18), (2, 18)])),
+                Add(Box(10, 18, 18, 46)),
+                Add(Polygon(&[(34, 46), (46, 30), (22, 30)])),
+                Add(Box(30, 2, 38, 30)),
+            ],
             Sign::Move => &[
                 Add(Polygon(&[(24, 0), (33, 10), (15, 10)])),
                 Add(Polygon(&[(24, 48), (33, 38), (15, 38)])),

@@ -79,6 +79,8 @@ pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option
         LEFT => PageKey::Step(Step::Previous),
         UP => PageKey::Step(Step::Up),
         DOWN => PageKey::Step(Step::Down),
+        PAGE_UP => PageKey::Turn(-1),
+        PAGE_DOWN => PageKey::Turn(1),
         _ => PageKey::Character(layout.character(code, shift)?),
     })
 }

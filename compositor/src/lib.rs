@@ -42,10 +42,13 @@ mod canvas;
 mod chords;
 mod colour;
 mod cursor;
+pub mod draw_list;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod geometry;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod icons;
 mod input;
 pub mod keys;
@@ -56,6 +59,8 @@ mod text;
 mod theme;
 mod trusted;
 mod zone;
+
+pub use accesskit;
 
 pub use chords::{Chord, Chords, Direction, Modifiers, WorkspaceStep};
 pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
@@ -72,5 +77,6 @@ pub use scene::{
 };
 pub use text::Label;
 pub use theme::Theme;
+pub use trusted::views::*;
 pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

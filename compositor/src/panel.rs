@@ -7,9 +7,11 @@ use crate::colour::Colour;
 use crate::frame;
 use crate::geometry::{Point, Rect, Size, signed};
 use crate::icons::{Masks, Sign};
+use crate::layout::KeyboardLayout;
 use crate::scene::WORKSPACES;
 use crate::text::{self, Label, Style};
 use crate::theme::{Metrics, Palette};
+use crate::trusted::views::{Health, PanelSigns};
 use crate::trusted::words::Words;
 use crate::zone::{ZoneId, ZoneIdentity, ZoneState};
 
@@ -33,8 +35,84 @@ pub(crate) struct PanelLook<'a> {
     pub(crate) occupied: [bool; WORKSPACES],
     /// The endpoint itself has the keyboard.
     pub(crate) trusted: bool,
-    /// Words of the endpoint, from right to left.
-    pub(crate) status: &'a [Label],
+    pub(crate) status: StatusLine<'a>,
+}
+
+/// What stands at the right end: the clock, the layout, signs, and words of the endpoint, from right to left.
+#[derive(Clone, Copy)]
+pub(crate) struct StatusLine<'a> {
+    pub(crate) words: &'a [Label],
+    pub(crate) signs: &'a PanelSigns,
+    pub(crate) keyboard: KeyboardLayout,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub(crate) enum Item<'a> {
+    Words(&'a str),
+    Sign(Sign, Health),
+}
+
+impl<'a> StatusLine<'a> {
+    /// All of them, the rightmost first.
+    pub(crate) fn items(self) -> impl Iterator<Item = Item<'a>> {
+        let Self {
+            words,
+            signs,
+            keyboard,
+        } = self;
+        let layout = signs.layout.then_some(match keyboard {
+            KeyboardLayout::English => "EN",
+            KeyboardLayout::German => "DE",
+        });
+        let of = [
+            (Sign::Audit, signs.audit),
+            (Sign::Policy, signs.policy),
+            (Sign::Usb, signs.usb),
+            (Sign::Network, signs.network),
+        ];
+        let clock = signs.clock.as_ref().map(Label::as_str);
+        [clock, layout]
+            .into_iter()
+            .flatten()
+            .map(Item::Words)
+            .chain(
+                of.into_iter()
+                    .filter(|(_, health)| *health != Health::Absent)
+                    .map(|(sign, health)| Item::Sign(sign, health)),
+            )
+            .chain(words.iter().map(|words| Item::Words(words.as_str())))
+    }
+
+    /// Where each stands in a panel; what finds no room is left out.
+    pub(crate) fn places(self, area: Rect, metrics: &Metrics) -> Vec<(Item<'a>, Rect)> {
+        let limit = area.left() + signed(area.width()) / 2;
+        let mut right = area.right() - metrics.px(6);
+        let mut places = Vec::new();
+        for item in self.items() {
+            let wanted = match item {
+                Item::Words(words) => {
+                    Style::regular(metrics.body, Colour::WHITE).width(words) + metrics.px(12)
+                }
+                Item::Sign(..) => metrics.panel - metrics.px(10),
+            };
+            let left = (right - wanted).max(limit);
+            let place = Rect::from_edges(left, area.top(), right, area.bottom());
+            if place.is_empty() {
+                break;
+            }
+            places.push((item, place));
+            right = left - metrics.px(6);
+        }
+        places
+    }
+
+    fn left(self, area: Rect, metrics: &Metrics) -> i32 {
+        let places = self.places(area, metrics);
+        places
+            .last()
+            .map_or(area.right(), |(_, place)| place.left())
+    }
 }
 
 /// Where a zone's chip is. Chips that find no room have none.
@@ -42,7 +120,7 @@ pub(crate) fn chips(
     area: Rect,
     metrics: &Metrics,
     zones: &[PanelZone<'_>],
-    status: &[Label],
+    status: StatusLine<'_>,
 ) -> Vec<(ZoneId, Rect)> {
     let left = area.left() + focus_width(area, metrics) + metrics.px(8);
     let right = marks_left(area, metrics, status) - metrics.px(8);
@@ -75,7 +153,7 @@ pub(crate) fn chips(
 pub(crate) fn workspace_marks(
     area: Rect,
     metrics: &Metrics,
-    status: &[Label],
+    status: StatusLine<'_>,
 ) -> [Rect; WORKSPACES] {
     let mut left = marks_left(area, metrics, status);
     [(); WORKSPACES].map(|()| {
@@ -89,9 +167,9 @@ fn mark_width(metrics: &Metrics) -> i32 {
     metrics.px(15)
 }
 
-fn marks_left(area: Rect, metrics: &Metrics, status: &[Label]) -> i32 {
+fn marks_left(area: Rect, metrics: &Metrics, status: StatusLine<'_>) -> i32 {
     let width = i32::try_from(WORKSPACES).unwrap_or(0) * mark_width(metrics);
-    status_left(area, metrics, status) - width - metrics.px(10)
+    status.left(area, metrics) - width - metrics.px(10)
 }
 
 /// A chip's width without words.
@@ -105,15 +183,6 @@ fn badge(metrics: &Metrics) -> i32 {
 
 fn focus_width(area: Rect, metrics: &Metrics) -> i32 {
     metrics.px(230).min(signed(area.width()) / 3)
-}
-
-fn status_left(area: Rect, metrics: &Metrics, status: &[Label]) -> i32 {
-    let style = Style::regular(metrics.body, Colour::WHITE);
-    let words: i32 = status
-        .iter()
-        .map(|label| style.width(label.as_str()) + metrics.px(18))
-        .sum();
-    (area.right() - words).max(area.left() + signed(area.width()) / 2)
 }
 
 /// Paints the whole panel.
@@ -160,21 +229,58 @@ pub(crate) fn paint(
             }
         }
     }
-    let mut right = inner.right();
-    let limit = status_left(inner, metrics, look.status);
-    for label in look.status {
-        let style = Style::regular(metrics.body, palette.text);
-        let width = style.width(label.as_str());
-        let left = (right - width - metrics.px(12)).max(limit);
-        text::draw_centred_on(
-            canvas,
-            left,
-            inner.centre().y,
-            label.as_str(),
-            style,
-            right - left - metrics.px(6),
+    for (item, place) in look.status.places(inner, metrics) {
+        match item {
+            Item::Words(words) => {
+                let style = Style::regular(metrics.body, palette.text);
+                let room = signed(place.width()) - metrics.px(6);
+                let left = place.left() + metrics.px(6);
+                text::draw_centred_on(canvas, left, place.centre().y, words, style, room);
+            }
+            Item::Sign(sign, health) => {
+                paint_sign(canvas, masks, palette, metrics, place, sign, health);
+            }
+        }
+    }
+}
+
+/// A sign; one that is to be looked at has a warning beside its colour.
+fn paint_sign(
+    canvas: &mut Canvas<'_>,
+    masks: &mut Masks,
+    palette: &Palette,
+    metrics: &Metrics,
+    place: Rect,
+    sign: Sign,
+    health: Health,
+) {
+    let warned = health == Health::Warned;
+    let ink = if warned {
+        palette.warning
+    } else {
+        palette.muted
+    };
+    let side = metrics.px(16).unsigned_abs();
+    let square = place.centred(Size {
+        width: side,
+        height: side,
+    });
+    masks.draw(canvas, square, sign, ink);
+    if warned {
+        let small = metrics.px(11).unsigned_abs();
+        let corner = Rect::new(
+            square.right() - signed(small) / 2,
+            square.centre().y + metrics.px(1),
+            small,
+            small,
         );
-        right = left - metrics.px(6);
+        masks.draw(
+            canvas,
+            corner.inset(-metrics.px(1)),
+            Sign::Warning,
+            palette.surface,
+        );
+        masks.draw(canvas, corner, Sign::Warning, palette.warning);
     }
 }
 

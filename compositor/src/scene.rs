@@ -14,14 +14,15 @@ use crate::chords::Chords;
 use crate::cursor::ZoneCursor;
 use crate::frame::{Frame, Part};
 use crate::geometry::{Point, Rect, Region, Scale, Size};
-use crate::icons::Masks;
+use crate::icons::{Masks, Sign};
 use crate::input::{Action, ZoneInput};
 use crate::keys::HostKey;
 use crate::layout::KeyboardLayout;
-use crate::panel::{self, PanelZone};
+use crate::panel::{self, Item, PanelZone, StatusLine};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
-use crate::trusted::{Language, TrustedUi};
+use crate::trusted::views::PanelSigns;
+use crate::trusted::{Language, Page, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
 mod input;
@@ -144,6 +145,8 @@ struct Surface {
     pixels: Box<dyn ZonePixels>,
     /// Whether the zone has drawn since it was attached.
     drawn: bool,
+    /// What it has drawn since [`Scene::take_changes`], once that has been asked for.
+    changes: Option<Region>,
 }
 
 pub(crate) struct Zone {
@@ -176,6 +179,7 @@ pub struct Scene {
     /// Who had the keyboard on each workspace when it was left.
     remembered: [Option<ZoneId>; WORKSPACES],
     status: Vec<Label>,
+    signs: PanelSigns,
     input: InputState,
     actions: Vec<Action>,
     chords: Chords,
@@ -203,6 +207,7 @@ impl Scene {
             workspace: 0,
             remembered: [None; WORKSPACES],
             status: Vec::new(),
+            signs: PanelSigns::default(),
             input: InputState::default(),
             actions: Vec::new(),
             chords: Chords::default(),
@@ -242,6 +247,49 @@ impl Scene {
         if self.status != status {
             self.status = status;
             self.damage_panels();
+        }
+    }
+
+    /// The signs at the right end of the panel, beside those words.
+    pub fn set_signs(&mut self, signs: PanelSigns) {
+        if self.signs != signs {
+            self.signs = signs;
+            self.damage_panels();
+            self.refresh_pointer();
+        }
+    }
+
+    fn status_line(&self) -> StatusLine<'_> {
+        StatusLine {
+            words: &self.status,
+            signs: &self.signs,
+            keyboard: self.settings.keyboard,
+        }
+    }
+
+    /// The inside of the panel at a point, and how long things are on its output.
+    fn panel_at(&self, at: Point) -> Option<(Rect, Metrics)> {
+        let output = self
+            .outputs
+            .iter()
+            .find(|output| output.panel(&self.settings).contains(at))?;
+        let metrics = output.metrics(&self.settings);
+        let inner = output
+            .panel(&self.settings)
+            .inset_edges(0, 0, 0, metrics.px(1));
+        Some((inner, metrics))
+    }
+
+    /// The page that the panel's sign at a point leads to.
+    fn sign_at(&self, at: Point) -> Option<Page> {
+        let (inner, metrics) = self.panel_at(at)?;
+        let places = self.status_line().places(inner, &metrics);
+        let item = places.into_iter().find(|(_, place)| place.contains(at));
+        match item?.0 {
+            Item::Sign(Sign::Policy, _) => Some(Page::Policy),
+            Item::Sign(Sign::Audit, _) => Some(Page::Audit),
+            Item::Sign(Sign::Usb, _) => Some(Page::Usb),
+            _ => None,
         }
     }
 
@@ -426,6 +474,7 @@ impl Scene {
             size,
             pixels,
             drawn: false,
+            changes: None,
         });
         self.damage_client(id);
         self.damage_thumbnail(id);
@@ -446,6 +495,11 @@ impl Scene {
         }
         let first = !std::mem::replace(&mut surface.drawn, true);
         let area = Rect::of_size(surface.size);
+        if let Some(changes) = &mut surface.changes {
+            rects
+                .iter()
+                .for_each(|rect| changes.add(rect.intersection(&area)));
+        }
         let unseen = self
             .zone(id)
             .is_none_or(|zone| !self.shows(zone) || !zone.state.is_live());
@@ -472,6 +526,24 @@ impl Scene {
         for rect in region.rects().to_vec() {
             self.damage_rect(rect);
         }
+    }
+
+    /// A zone's surface: which one, and its pixels. For a painter that keeps a copy.
+    pub fn surface(&self, id: ZoneId) -> Option<(Generation, &dyn ZonePixels)> {
+        let surface = self.zone(id)?.surface.as_ref()?;
+        Some((surface.generation, surface.pixels.as_ref()))
+    }
+
+    /// Where a zone has drawn since this was last asked, in its surface's pixels, hidden or not: everywhere, the first time.
+    pub fn take_changes(&mut self, id: ZoneId) -> Region {
+        let Some(surface) = self.zone_mut(id).and_then(|zone| zone.surface.as_mut()) else {
+            return Region::default();
+        };
+        let everything = Region::of(Rect::of_size(surface.size));
+        surface
+            .changes
+            .replace(Region::default())
+            .unwrap_or(everything)
     }
 
     /// The image a zone wants for the pointer over its client area; `None` for the host's arrow.
@@ -601,15 +673,8 @@ impl Scene {
 
     /// The zone whose chip in a panel lies under a point.
     fn chip_at(&self, at: Point) -> Option<ZoneId> {
-        let output = self
-            .outputs
-            .iter()
-            .find(|output| output.panel(&self.settings).contains(at))?;
-        let metrics = Metrics::new(output.scale, self.settings.large_text);
-        let inner = output
-            .panel(&self.settings)
-            .inset_edges(0, 0, 0, metrics.px(1));
-        let chips = panel::chips(inner, &metrics, &self.panel_zones(None), &self.status);
+        let (inner, metrics) = self.panel_at(at)?;
+        let chips = panel::chips(inner, &metrics, &self.panel_zones(None), self.status_line());
         chips
             .into_iter()
             .find(|(_, place)| place.contains(at))

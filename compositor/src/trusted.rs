@@ -1,4 +1,4 @@
-//! The trusted UI: the attention screen, questions of the policy, and the lock screen.
+//! The trusted UI: the attention screen, questions of the policy, the lock screen, and the pages a person works with.
 //!
 //! Invariants:
 //! - while a page is up no zone is sent anything, and only a person's act takes the page away;
@@ -6,7 +6,8 @@
 //! - a question is answered only by a press that came after a while (a second, by default) without any other (an in-flight Enter, a
 //!   stream of keys or a foretold click answers nothing), and its default is No.
 //!
-//! The pages are drawn from the glyph atlas like frames and panel: no toolkit, no font parser.
+//! The pages are drawn from the glyph atlas like frames and panel: no toolkit, no font parser. (Measured: egui would bring
+//! sixty packages, a font parser and a text shaper among them, into the one process that must not be fooled.)
 
 use std::time::Duration;
 
@@ -17,17 +18,24 @@ use crate::input::ZoneCommand;
 use crate::text::Label;
 use crate::zone::ZoneId;
 
+pub(crate) mod accessible;
+pub(crate) mod pages;
 pub(crate) mod paint;
 mod prompt;
+pub(crate) mod views;
 pub(crate) mod words;
 
 pub use prompt::{Answer, Grant, PromptId, PromptRefused, PromptRequest};
 pub use words::Language;
 
+use crate::input::Action;
+use pages::{PageControl, Pages, Piece};
 use prompt::{Prompt, Prompts};
 
 /// The longest passphrase, in characters.
 const PASSPHRASE_LIMIT: usize = 256;
+/// So many rows the keys for whole pages move a table.
+const PANNED: i32 = 5;
 
 /// What a control of a page does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +43,8 @@ pub(crate) enum Control {
     Answer(Answer),
     Show(ZoneId),
     Command(ZoneId, ZoneCommand),
+    Open(Page),
+    Page(PageControl),
     Lock,
     Close,
     Unlock,
@@ -47,6 +57,14 @@ pub(crate) enum Page {
     Attention,
     /// Every zone's window, made small, to choose one.
     Overview,
+    /// What may flow where, and why.
+    Policy,
+    /// What happened.
+    Audit,
+    /// Which zone has which device.
+    Usb,
+    /// How the trusted UI looks.
+    Settings,
     Prompt,
     Lock,
 }
@@ -61,9 +79,33 @@ pub(crate) struct Layout {
     pub(crate) columns: i32,
     /// Where a zone's own pixels are shown, made small.
     pub(crate) thumbnails: Vec<(Rect, ZoneId)>,
+    /// What else is seen, where a page is painted from its layout.
+    pub(crate) pieces: Vec<Piece>,
 }
 
 impl Layout {
+    pub(crate) fn moved_by(self, x: i32, y: i32) -> Self {
+        Self {
+            area: self.area.moved_by(x, y),
+            controls: self
+                .controls
+                .into_iter()
+                .map(|(place, control)| (place.moved_by(x, y), control))
+                .collect(),
+            columns: self.columns,
+            thumbnails: self
+                .thumbnails
+                .into_iter()
+                .map(|(place, zone)| (place.moved_by(x, y), zone))
+                .collect(),
+            pieces: self
+                .pieces
+                .into_iter()
+                .map(|piece| piece.moved_by(x, y))
+                .collect(),
+        }
+    }
+
     fn control_at(&self, at: Point) -> Option<usize> {
         self.controls
             .iter()
@@ -110,6 +152,7 @@ struct Lock {
 #[derive(Default)]
 pub(crate) struct TrustedUi {
     pub(crate) phrase: Option<Label>,
+    pub(crate) pages: Pages,
     /// The page a person opened: attention screen or overview.
     opened: Option<Page>,
     prompts: Prompts,
@@ -131,6 +174,7 @@ pub(crate) struct TrustedUi {
 pub(crate) enum Outcome {
     Nothing,
     Activated(Control),
+    Asked(Action),
 }
 
 impl TrustedUi {
@@ -165,7 +209,7 @@ impl TrustedUi {
         })
     }
 
-    /// Opens the attention screen or the overview, with a control selected or none (a number that no control has).
+    /// Opens one of the pages that a person may open, with a control selected or none (a number that no control has).
     pub(crate) fn open(&mut self, page: Page, selected: usize) {
         self.opened = Some(page);
         self.selected = selected;
@@ -306,12 +350,20 @@ impl TrustedUi {
                 self.type_at_lock(key);
                 Outcome::Nothing
             }
-            (Some(Page::Attention | Page::Overview), PageKey::Escape) => {
-                Outcome::Activated(Control::Close)
-            }
             (Some(Page::Prompt), PageKey::Escape) => {
                 Outcome::Activated(Control::Answer(Answer::No))
             }
+            (Some(_), PageKey::Escape) => Outcome::Activated(Control::Close),
+            (Some(_), PageKey::Character(character)) if self.is_in_filter(layout) => {
+                Outcome::Asked(self.pages.type_into_filter(Some(character)))
+            }
+            (Some(_), PageKey::Backspace) if self.is_in_filter(layout) => {
+                Outcome::Asked(self.pages.type_into_filter(None))
+            }
+            (Some(page), PageKey::Turn(pages)) => self
+                .pages
+                .scroll(page, pages * PANNED, 0)
+                .map_or(Outcome::Nothing, Outcome::Asked),
             (_, PageKey::Enter | PageKey::Character(' ')) => self.activate_selected(layout),
             (_, PageKey::Step(step)) => {
                 self.move_selection(layout, step);
@@ -319,6 +371,12 @@ impl TrustedUi {
             }
             _ => Outcome::Nothing,
         }
+    }
+
+    /// Whether what is typed goes into the filter.
+    fn is_in_filter(&self, layout: &Layout) -> bool {
+        let selected = layout.controls.get(self.selected);
+        selected.is_some_and(|(_, control)| *control == Control::Page(PageControl::Filter))
     }
 
     fn type_at_lock(&mut self, key: PageKey) {
@@ -385,5 +443,7 @@ pub(crate) enum PageKey {
     Escape,
     Backspace,
     Step(Step),
+    /// Whole pages further down.
+    Turn(i32),
     Character(char),
 }

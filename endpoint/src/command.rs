@@ -1,8 +1,11 @@
 //! The command line: what was asked, and with which exit code it ended.
 
+mod bench;
+mod debug;
 mod image;
 mod logging;
 mod run;
+mod secret;
 mod usb;
 
 use std::fmt::Display;
@@ -40,15 +43,27 @@ struct Arguments {
 enum Command {
     /// Open the desktop that a policy describes.
     Run(Box<run::Arguments>),
+    /// Take figures of a real desktop.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Show in one table what this machine offers.
     CheckHost {
         /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
+    /// Set what unlocks the desktop.
+    #[command(subcommand)]
+    Passphrase(secret::Passphrase),
+    /// Set the phrase by which you know the attention screen.
+    #[command(subcommand)]
+    Phrase(secret::Phrase),
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
+    /// Look into running zones.
+    #[command(subcommand)]
+    Zone(debug::Command),
     /// Write, check, test, sign and install policies.
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
@@ -104,6 +119,7 @@ pub fn main() -> ExitCode {
     logging::start(arguments.verbose);
     let outcome = match arguments.command {
         Command::Run(run) => run::run(&run, arguments.verbose),
+        Command::Bench(bench) => bench::bench(&bench, arguments.verbose),
         Command::CheckHost { json } => {
             let report = check_host::Report::collect();
             match json {
@@ -112,8 +128,11 @@ pub fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Passphrase(command) => secret::passphrase(&command),
+        Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Usb(arguments) => usb::run(*arguments),
+        Command::Zone(command) => debug::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

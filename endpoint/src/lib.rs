@@ -11,7 +11,9 @@ pub mod audit;
 pub mod check_host;
 mod clock;
 pub mod console;
+mod debug;
 pub mod images;
+pub mod look;
 pub mod passphrase;
 pub mod policy_source;
 pub mod present;
@@ -21,6 +23,6 @@ pub mod state_directory;
 pub mod usb;
 
 pub use session::{
-    DESKTOP, Launcher, Options, Services, Session, SessionError, Status, UnknownZone, ZoneView,
-    installed_zone_program, required_layers,
+    DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
+    UnknownZone, WantedPicture, ZoneView, installed_zone_program, required_layers,
 };

@@ -1,9 +1,11 @@
 //! Presenters: who shows a session, and until when.
 //!
-//! A [`Show`] is a session with everything that ends it: a script, a time, a signal. The presenters, [`headless`] and `window`, differ
-//! only in where the pixels go and the input comes from.
+//! A [`Show`] is a session with everything that ends it: a script, a time, a signal. The presenters, [`headless`], `kms` and `window`,
+//! differ only in where the pixels go and the input comes from.
 
 pub mod headless;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod picture;
 mod signals;
 #[cfg(feature = "window")]
@@ -31,6 +33,10 @@ pub enum ShowError {
     /// There is nothing to show a window on.
     #[error("no window can be opened; is there a display? Run with --headless where there is none")]
     NoDisplay(#[source] Box<dyn std::error::Error>),
+    /// The screen cannot be had, or was lost.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    Screen(#[from] kms::KmsError),
     /// The kernel refused something basic.
     #[error("the event loop failed")]
     Loop(#[source] std::io::Error),
@@ -94,6 +100,7 @@ impl Show {
     /// Does everything that can be done now.
     pub fn step(&mut self, camera: &mut dyn Camera, now: Instant) {
         self.session.dispatch(now);
+        picture::take_wanted(&mut self.session, now);
         if self.signals.take() {
             self.close(camera, now);
         }
@@ -153,12 +160,21 @@ impl Show {
     /// When [`Show::step`] or a frame is due though nothing else happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        [self.next_step(), self.session.next_frame()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When [`Show::step`] is due: for a presenter that cannot take a frame now.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Instant> {
         let script = self
             .player
             .as_ref()
             .filter(|_| !self.closing)
             .and_then(Player::deadline);
-        [self.session.next_deadline(), script, self.until]
+        [self.session.next_step(), script, self.until]
             .into_iter()
             .flatten()
             .min()

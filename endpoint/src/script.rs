@@ -17,14 +17,21 @@
 //! | `wait-console ZONE TEXT` | waits for text on the zone's console, after the text that the last such wait found |
 //! | `wait-still ZONE SECONDS` | waits until the zone has not changed a pixel for so long |
 //! | `wait-state ZONE STATE` | waits for a state: off, starting, running, stopping, panicked, failed, killed |
+//! | `wait-agent ZONE` | waits until clips can be brought to and from the zone |
+//! | `wait-policy VERSION` | waits until the policy of this version is at work |
+//! | `wait-locked`, `wait-unlocked` | waits until the desktop is locked, or is not |
+//! | `answer NUMBER` | waits for a question and gives an answer: 0 is no, 1 the first yes, and so on |
+//! | `unlock TEXT` | types the rest of the line at the lock screen |
 //! | `focus ZONE` | gives the zone the keyboard, by the chord that a person would use |
 //! | `type TEXT` | types the rest of the line on a US keyboard |
+//! | `press NAME` | clicks the control of this name on the page that is up or in the panel, as a screen reader would say it |
+//! | `wait-shown TEXT` | waits until the trusted UI shows this text in one piece, or says it to a screen reader |
 //! | `key CHORD` | presses keys together, such as `ctrl+alt+Right` or `Return` |
 //! | `move X Y` | moves the pointer to a pixel of the desktop |
 //! | `click [left\|middle\|right] [X Y]` | clicks, there or where the pointer is |
 //! | `wheel N` | turns the wheel by N notches, up or (negative) down |
 //! | `sleep SECONDS` | waits |
-//! | `latency ZONE COUNT` | types so many keys, prints how long each took until the zone's pixels changed |
+//! | `latency ZONE COUNT` | types so many keys, prints how long they took until the changed pixels were shown, and where the time went |
 //! | `screenshot FILE` | saves a picture of the desktop |
 //! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
 //! | `quit` | shuts all zones down and ends |
@@ -32,6 +39,7 @@
 //! Waits give up after 300 seconds, or after those named at the end of the line (`timeout SECONDS`).
 
 pub mod keyboard;
+mod latency;
 mod parse;
 mod player;
 
@@ -72,9 +80,24 @@ enum Command {
         condition: Condition,
         timeout: Duration,
     },
+    /// For the desktop, where a `Wait` is for a zone.
+    WaitFor {
+        condition: DesktopCondition,
+        timeout: Duration,
+    },
+    Answer {
+        choice: usize,
+        timeout: Duration,
+    },
+    Unlock(Vec<keyboard::Stroke>),
     Focus(String),
     Type(Vec<keyboard::Stroke>),
     Key(Vec<u16>),
+    Press(String),
+    Shown {
+        text: String,
+        timeout: Duration,
+    },
     Move(i32, i32),
     Click {
         button: u16,
@@ -99,6 +122,13 @@ enum Condition {
     Console(String),
     State(&'static str),
     Still(Duration),
+    Agent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum DesktopCondition {
+    Policy(u64),
+    Locked(bool),
 }
 
 impl Script {

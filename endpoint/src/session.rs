@@ -12,9 +12,12 @@ mod jail;
 mod launch;
 mod lifecycle;
 mod lock;
+mod meter;
+mod pages;
 mod policy;
 mod process;
 mod screen;
+mod screenshot;
 mod transfer;
 mod watch;
 mod zone;
@@ -35,15 +38,18 @@ use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
 use devices::Devices;
 use lock::{Hold, Lock};
+use screenshot::Screenshot;
 use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
 use zone::Zone;
 
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
+pub use meter::{STAGES, Stages};
+pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
-/// The one output that a presenter shows.
+/// The first screen, which there always is: pictures are taken of it.
 pub const DESKTOP: OutputId = OutputId(0);
 
 /// The shortest time between two frames.
@@ -64,8 +70,12 @@ pub struct Options {
     pub settings: Settings,
     /// How long a zone may take to shut down before it is killed.
     pub shutdown_after: Duration,
+    /// Whether the panel has a clock, which wakes the endpoint once a minute.
+    pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
+    /// Whether each zone gets a debugger's door, a socket in the state directory.
+    pub debug_zones: bool,
 }
 
 impl Default for Options {
@@ -75,7 +85,9 @@ impl Default for Options {
             scale: Scale::ONE,
             settings: Settings::default(),
             shutdown_after: Duration::from_secs(30),
+            clock: false,
             log_consoles: false,
+            debug_zones: false,
         }
     }
 }
@@ -129,6 +141,8 @@ pub struct Session {
     services: Services,
     required: Layers,
     options: Options,
+    /// So many outputs the scene has, numbered from [`DESKTOP`] on.
+    screens: u32,
     /// The compositor counts time from here.
     began: Instant,
     last_frame: Option<Instant>,
@@ -154,11 +168,19 @@ pub struct Session {
     /// Words for the panel, and until when they stand there.
     notice: Option<(String, Instant)>,
     lock: Lock,
+    reading: pages::Reading,
+    /// The key whose way is measured.
+    meter: Option<meter::Meter>,
+    /// When the panel's clock moves on.
+    clock_due: Option<Instant>,
     /// Who had the keyboard last, and until when; no end while it has it.
     keyboard: Option<(ZoneId, Option<Instant>)>,
     /// What a person copied last.
     clip: Option<Clip>,
     transfer: Option<Transfer>,
+    /// A picture while it is decided who is in it, and one that is to be taken.
+    screenshot: Option<Screenshot>,
+    wanted_picture: Option<WantedPicture>,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
 }
@@ -167,6 +189,7 @@ pub struct Session {
 enum Finished {
     Image(Prepared),
     Unlock(lock::Attempt),
+    Log(pages::Found),
 }
 
 /// What a thread found when it opened an image.
@@ -193,6 +216,7 @@ impl Session {
             services,
             required: required_layers(&policy.jail.required),
             options,
+            screens: 1,
             began: now,
             last_frame: None,
             finished,
@@ -211,9 +235,14 @@ impl Session {
             seen: clock::timestamp(),
             notice: None,
             lock: Lock::new(now),
+            reading: pages::Reading::default(),
+            meter: None,
+            clock_due: None,
             keyboard: None,
             clip: None,
             transfer: None,
+            screenshot: None,
+            wanted_picture: None,
             devices: None,
         };
         for zone in session.policy().zones.clone() {
@@ -270,6 +299,7 @@ impl Session {
         }
         self.keep_deadlines(now);
         self.keep_time(now);
+        self.keep_clock(now);
         self.keep_lock(now);
         self.keep_transfer(now);
         self.keep_devices(now);
@@ -287,37 +317,60 @@ impl Session {
     /// When [`Session::dispatch`] or a frame is due though nothing else happens. None: nothing is.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        self.next_step().into_iter().chain(self.next_frame()).min()
+    }
+
+    /// When [`Session::dispatch`] is due: for a presenter that cannot take a frame now.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Instant> {
         let zones = self.zones.iter().filter_map(Zone::deadline);
         let scene = self
             .scene
             .next_wake()
             .and_then(|due| self.began.checked_add(due));
-        let frame = self
-            .scene
-            .needs_render(DESKTOP)
-            .then(|| self.earliest_frame());
         let others = [
             self.sync_due,
             self.standing_due,
+            self.clock_due,
             self.notice.as_ref().map(|(_, until)| *until),
             self.lock_due(),
             self.devices_due(),
             self.transfer.as_ref().map(Transfer::deadline),
         ];
         let others = others.into_iter().flatten();
-        zones.chain(scene).chain(frame).chain(others).min()
+        zones.chain(scene).chain(others).min()
+    }
+
+    /// When a frame is due. None: nothing has changed.
+    #[must_use]
+    pub fn next_frame(&self) -> Option<Instant> {
+        let changed = (0..self.screens).any(|screen| self.scene.needs_render(OutputId(screen)));
+        changed.then(|| self.earliest_frame())
     }
 
     /// True when the desktop has changed and the last frame is long enough ago.
     #[must_use]
     pub fn frame_due(&self, now: Instant) -> bool {
-        self.scene.needs_render(DESKTOP) && self.earliest_frame() <= now
+        self.next_frame().is_some_and(|due| due <= now)
     }
 
-    /// Brings a buffer up to date; gives what changed since the last frame.
-    pub fn render(&mut self, target: &mut Target<'_>, now: Instant) -> &[Rect] {
+    /// Brings a buffer of a screen up to date; gives what changed since its last frame.
+    pub fn render(&mut self, screen: OutputId, target: &mut Target<'_>, now: Instant) -> &[Rect] {
         self.last_frame = Some(now);
-        self.scene.render(DESKTOP, target)
+        self.paint_begins();
+        self.scene.render(screen, target);
+        self.paint_ends();
+        self.scene.presented(screen)
+    }
+
+    /// Lets another painter bring a screen up to date, as [`Session::render`] does on the processor.
+    #[cfg(feature = "gpu")]
+    pub fn render_by<T>(&mut self, now: Instant, paint: impl FnOnce(&mut Scene) -> T) -> T {
+        self.last_frame = Some(now);
+        self.paint_begins();
+        let painted = paint(&mut self.scene);
+        self.paint_ends();
+        painted
     }
 
     /// Takes what a person did.
@@ -331,11 +384,38 @@ impl Session {
         self.settle(now);
     }
 
-    /// The desktop has another size or scale now.
+    /// The window that the desktop is in has another size or scale now.
     pub fn resize(&mut self, size: Size, scale: Scale, now: Instant) {
-        self.options.size = size;
-        self.scene.set_output(DESKTOP, Rect::of_size(size), scale);
+        self.place_screens(&[(size, scale)]);
         self.settle(now);
+    }
+
+    /// The desktop is shown on these screens now, from left to right, numbered from [`DESKTOP`] on. Where none is left it stays as it
+    /// was on the first one, for the screen that comes next. Whoever plugs screens may not be the one who unlocked the desktop: it is
+    /// locked where it can be.
+    pub fn set_screens(&mut self, screens: &[(Size, Scale)], now: Instant) {
+        self.lock_for_screens();
+        self.place_screens(screens);
+        self.settle(now);
+    }
+
+    fn place_screens(&mut self, screens: &[(Size, Scale)]) {
+        let Some((first, _)) = screens.first() else {
+            return;
+        };
+        self.options.size = *first;
+        let mut left = 0;
+        let mut count = 0;
+        for (size, scale) in screens {
+            let area = Rect::new(left, 0, size.width, size.height);
+            self.scene.set_output(OutputId(count), area, *scale);
+            left = area.right();
+            count = count.saturating_add(1);
+        }
+        for surplus in count..self.screens {
+            self.scene.remove_output(OutputId(surplus));
+        }
+        self.screens = count;
     }
 
     /// The key that makes chords.

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use zone_link::{Volume, Writes};
 
+use crate::look::Look;
 use crate::passphrase::{PassphraseFile, write_private};
 
 /// A phrase of 64 characters, and some room.
 const SECRET_PHRASE_MOST: u64 = 1024;
+/// A few words.
+const LOOK_MOST: u64 = 4096;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -93,6 +96,35 @@ impl StateDirectory {
         }
     }
 
+    /// How a person chose that the trusted UI looks. None: nothing was chosen, or what was cannot be read.
+    #[must_use]
+    pub fn look(&self) -> Option<Look> {
+        let path = self.path.join("look.json");
+        let mut text = String::new();
+        let file = File::open(&path).ok()?;
+        let read = file.take(LOOK_MOST).read_to_string(&mut text);
+        let look = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match look {
+            Ok(look) => Some(look),
+            Err(error) => {
+                tracing::warn!("{} is not used: {error}", path.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_look(&self, look: Look) -> Result<(), StateError> {
+        let path = self.path.join("look.json");
+        let text = serde_json::to_string(&look).unwrap_or_default();
+        write_private(&path, &text).map_err(|source| StateError { path, source })
+    }
+
     /// Sets that phrase.
     ///
     /// # Errors
@@ -100,6 +132,12 @@ impl StateDirectory {
     pub fn set_secret_phrase(&self, phrase: &str) -> Result<(), StateError> {
         let path = self.path.join("phrase");
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
+    }
+
+    /// The file for a picture that a person took.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> PathBuf {
+        self.path.join("pictures").join(name)
     }
 
     /// The socket on which the running desktop takes orders about USB devices.
@@ -118,6 +156,30 @@ impl StateDirectory {
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
         self.path.join(format!("{zone}.console.log"))
+    }
+
+    /// The socket of a zone's debugger in the state directory `place`.
+    #[must_use]
+    pub fn debugger_of(place: &Path, zone: &str) -> PathBuf {
+        place.join(format!("{zone}.debugger"))
+    }
+
+    /// The socket of a zone's debugger.
+    #[must_use]
+    pub fn debugger(&self, zone: &str) -> PathBuf {
+        Self::debugger_of(&self.path, zone)
+    }
+
+    /// An empty file without a name, whose room is given back when the last process that holds it ends.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> Result<OwnedFd, StateError> {
+        let told = |source| StateError {
+            path: self.path.clone(),
+            source,
+        };
+        Ok(tempfile::tempfile_in(&self.path).map_err(told)?.into())
     }
 
     /// The home volume of a persistent zone: an overlay that is kept, over `bytes` of nothing.

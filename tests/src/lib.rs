@@ -43,6 +43,7 @@ pub struct Desktop {
     directory: TempDir,
     size: (u32, u32),
     zones: Vec<String>,
+    /// What may cross between them: the policy's rules.
     rules: String,
 }
 
@@ -60,10 +61,50 @@ impl Desktop {
         }
     }
 
-    /// The same with rules of flow.
-    pub fn with_rules(mut self, rules: &str) -> Self {
-        rules.clone_into(&mut self.rules);
-        self
+    /// The same with rules (`[[flow]]` tables) for what may cross.
+    pub fn with_rules(self, rules: &str) -> Self {
+        Self {
+            rules: rules.to_owned(),
+            ..self
+        }
+    }
+
+    /// Replaces the policy of a desktop that runs by one of this version with these rules.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn replace_policy(&self, version: u32, rules: &str) {
+        let header = format!("[policy]\nid = \"test\"\nversion = {version}\n");
+        let fresh = self.file("policy.toml.new");
+        fs::write(&fresh, [&header, &self.zone_tables(), rules].concat())
+            .expect("the policy is written");
+        fs::rename(fresh, self.file("policy.toml")).expect("the policy is replaced");
+    }
+
+    /// Waits until a file of the desktop is there: a script that takes pictures says so how far it is.
+    ///
+    /// # Panics
+    /// When the desktop ends before, with everything it said.
+    pub fn wait_for(&self, name: &str, mut desktop: Child) -> Child {
+        while !self.file(name).exists() {
+            if let Ok(Some(_)) = desktop.try_wait() {
+                self.finish(desktop).succeeded();
+                panic!("bulkhead ended before there was {name}");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        desktop
+    }
+
+    /// Waits for the end of a script.
+    ///
+    /// # Panics
+    /// When the program cannot be waited for.
+    pub fn finish(&self, desktop: Child) -> Played {
+        Played {
+            directory: self.directory.path().to_owned(),
+            output: desktop.wait_with_output().expect("bulkhead is waited for"),
+        }
     }
 
     /// Plays a script to its end; relative names in it are in the desktop's directory.
@@ -71,14 +112,7 @@ impl Desktop {
     /// # Panics
     /// When the program cannot be started.
     pub fn play(&self, script: &str) -> Played {
-        let output = self
-            .start(script)
-            .wait_with_output()
-            .expect("bulkhead is waited for");
-        Played {
-            directory: self.directory.path().to_owned(),
-            output,
-        }
+        self.finish(self.start(script))
     }
 
     /// Starts a desktop that plays a script.
@@ -86,7 +120,7 @@ impl Desktop {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(&self, script: &str) -> Child {
-        fs::write(self.file("policy.toml"), self.policy()).expect("the policy is written");
+        self.replace_policy(1, &self.rules);
         fs::write(self.file("script.txt"), script).expect("the script is written");
         Command::new(directory(BIN_DIR).join("bulkhead"))
             .args([
@@ -127,7 +161,7 @@ impl Desktop {
         self.directory.path().join(name)
     }
 
-    fn policy(&self) -> String {
+    fn zone_tables(&self) -> String {
         let zone = |(name, look): (&String, &Look)| {
             let Look {
                 colour: [red, green, blue],
@@ -138,8 +172,7 @@ impl Desktop {
                 "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {IMAGE:?}\nautostart = true\n"
             )
         };
-        let zones: String = self.zones.iter().zip(&LOOKS).map(zone).collect();
-        zones + &self.rules
+        self.zones.iter().zip(&LOOKS).map(zone).collect()
     }
 }
 

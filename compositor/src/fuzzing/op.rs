@@ -57,6 +57,8 @@ pub(super) enum Op {
         to: Option<ZoneId>,
         detail: Vec<u8>,
     },
+    /// The endpoint tells the pages something else: `seed` says what.
+    Views([u8; 4]),
     Withdraw(u64),
     Lock,
     Unlock {
@@ -167,6 +169,7 @@ impl Op {
             31 if a & 7 == 0 => Op::Lock,
             31 if a & 3 == 0 => Op::Unlock { right: b & 1 == 0 },
             31 => Op::Withdraw(u64::from(b) % 4),
+            32 => Op::Views([a, b, c, d]),
             _ => Op::Render(usize::from(a & 1)),
         }
     }

@@ -10,6 +10,7 @@ use crate::keys;
 use crate::scene::window::Arrangement;
 use crate::zone::StillPixels;
 
+mod pages;
 mod trusted;
 
 const A: ZoneId = ZoneId(1);

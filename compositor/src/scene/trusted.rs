@@ -10,9 +10,13 @@ use crate::geometry::{Point, Rect};
 use crate::icons::Masks;
 use crate::input::{Action, Passphrase};
 use crate::keys;
+use crate::panel;
 use crate::text::Label;
 use crate::theme::Metrics;
+use crate::trusted::accessible;
+use crate::trusted::pages::{self, PageControl};
 use crate::trusted::paint::{self, PageLook};
+use crate::trusted::views::{AuditView, PolicyView, UsbView};
 use crate::trusted::{
     Answer, Control, Layout, Outcome, Page, PromptId, PromptRefused, PromptRequest,
 };
@@ -23,6 +27,31 @@ impl Scene {
     pub fn set_secret_phrase(&mut self, phrase: &str) {
         self.trusted.phrase = Some(Label::new(phrase, 64)).filter(|phrase| !phrase.is_empty());
         self.damage_page();
+    }
+
+    /// What the policy page shows from now on.
+    pub fn set_policy_view(&mut self, view: PolicyView) {
+        self.trusted.pages.set_policy(view);
+        self.damage_if_up(Page::Policy);
+    }
+
+    /// What the audit page shows from now on.
+    pub fn set_audit_view(&mut self, view: AuditView) {
+        self.trusted.pages.set_audit(view);
+        self.damage_if_up(Page::Audit);
+    }
+
+    /// What the USB page shows from now on.
+    pub fn set_usb_view(&mut self, view: UsbView) {
+        self.trusted.pages.set_usb(view);
+        self.damage_if_up(Page::Usb);
+    }
+
+    fn damage_if_up(&mut self, page: Page) {
+        if self.trusted.page() == Some(page) {
+            self.damage_page();
+            self.refresh_pointer();
+        }
     }
 
     /// Puts a question to the person. [`Action::Answered`] brings the answer.
@@ -55,6 +84,13 @@ impl Scene {
         {
             self.damage_page();
         }
+    }
+
+    /// The question that is shown, once it can be answered.
+    pub fn answerable(&self) -> Option<PromptId> {
+        let is_shown = self.trusted.page() == Some(Page::Prompt) && self.trusted.is_armed(self.now);
+        let prompt = self.trusted.prompt().filter(|_| is_shown)?;
+        (!prompt.withdrawn).then_some(prompt.id)
     }
 
     /// Locks the screen: from now on nothing of any zone is shown, on no output, and no zone is sent anything.
@@ -91,10 +127,7 @@ impl Scene {
 
     /// Whether all but page and panel are painted darker.
     pub(crate) fn is_dimmed(&self) -> bool {
-        matches!(
-            self.trusted.page(),
-            Some(Page::Attention | Page::Overview | Page::Prompt)
-        )
+        self.trusted.page().is_some_and(|page| page != Page::Lock)
     }
 
     pub(super) fn advance(&mut self, now: Duration) {
@@ -109,8 +142,16 @@ impl Scene {
     }
 
     pub(super) fn open_attention(&mut self) {
+        self.open_page(Page::Attention);
+    }
+
+    /// Opens a page with nothing selected, and asks for what it needs.
+    pub(super) fn open_page(&mut self, page: Page) {
         let before = self.shown_page();
-        self.trusted.open(Page::Attention, usize::MAX);
+        self.trusted.open(page, usize::MAX);
+        if let Some(query) = self.trusted.pages.query(page) {
+            self.actions.push(Action::Query(query));
+        }
         self.page_changed(before);
     }
 
@@ -227,12 +268,17 @@ impl Scene {
             }
             Page::Overview => paint::overview_layout(output.work(&self.settings), &metrics, &look),
             Page::Prompt => paint::prompt_layout(output.work(&self.settings), &metrics, &look),
+            Page::Policy | Page::Audit | Page::Usb | Page::Settings => {
+                pages::layout(output.work(&self.settings), page, &metrics, &look)
+            }
         })
     }
 
-    fn page_look<'a>(&'a self, zones: &'a [crate::panel::PanelZone<'a>]) -> PageLook<'a> {
+    fn page_look<'a>(&'a self, zones: &'a [panel::PanelZone<'a>]) -> PageLook<'a> {
         PageLook {
             ui: &self.trusted,
+            pages: &self.trusted.pages,
+            settings: &self.settings,
             zones,
             palette: self.settings.theme.palette(),
             words: self.settings.language.words(),
@@ -282,26 +328,13 @@ impl Scene {
     ) {
         let zones = self.panel_zones(None);
         let look = self.page_look(&zones);
-        let local = Layout {
-            area: layout.area.moved_by(-x, -y),
-            controls: layout
-                .controls
-                .iter()
-                .map(|(place, control)| (place.moved_by(-x, -y), *control))
-                .collect(),
-            columns: layout.columns,
-            thumbnails: layout
-                .thumbnails
-                .iter()
-                .map(|(place, zone)| (place.moved_by(-x, -y), *zone))
-                .collect(),
-        };
+        let local = layout.clone().moved_by(-x, -y);
         paint::paint(canvas, masks, metrics, &local, &look);
         for (place, id) in &local.thumbnails {
             let Some(zone) = self.zone(*id) else { continue };
             match zone.surface.as_ref().filter(|_| zone.shows_pixels()) {
                 Some(surface) => {
-                    canvas.copy_zone_small(*place, surface.size, surface.pixels.as_ref());
+                    canvas.copy_zone_small(*place, *id, surface.size, surface.pixels.as_ref());
                 }
                 None => {
                     let palette = self.settings.theme.palette();
@@ -316,6 +349,40 @@ impl Scene {
                 }
             }
         }
+    }
+
+    /// The panel and the page that is up as a tree for screen readers; coordinates are desktop pixels. See the crate
+    /// `accesskit` for what its nodes mean. Nothing of what zones draw is in it.
+    pub fn accessible_tree(&self) -> accesskit::TreeUpdate {
+        let mut tree = accessible::Growing::new();
+        let zones = self.panel_zones(None);
+        let look = self.page_look(&zones);
+        let page = self.trusted.page();
+        let shown = match page {
+            Some(Page::Lock) => self.outputs.first().map(|output| output.id),
+            Some(_) => self.page_output(),
+            None => None,
+        };
+        let first = self.outputs.first();
+        if let Some(output) = first.filter(|_| page != Some(Page::Lock)) {
+            let area = output.panel(&self.settings);
+            if let Some((inner, metrics)) = self.panel_at(area.origin()) {
+                let status = self.status_line();
+                let marks = panel::workspace_marks(inner, &metrics, status);
+                let shown = (0..).map(|number| number == self.workspace);
+                tree.panel(
+                    area,
+                    &look,
+                    &panel::chips(inner, &metrics, &zones, status),
+                    &marks.into_iter().zip(shown).collect::<Vec<_>>(),
+                    &status.places(inner, &metrics),
+                );
+            }
+        }
+        if let Some((page, layout)) = page.zip(shown.and_then(|output| self.page_layout(output))) {
+            tree.page(page, &layout, &look);
+        }
+        tree.finish(first.map_or(Rect::EMPTY, |output| output.area))
     }
 
     pub(super) fn page_key(&mut self, code: u16, shift: bool) {
@@ -344,10 +411,35 @@ impl Scene {
         self.conclude(outcome);
     }
 
+    /// The wheel turns what is on a page, by whole notches.
+    pub(super) fn page_wheel(&mut self, vertical: i32, horizontal: i32) {
+        let Some(page) = self.trusted.page() else {
+            return;
+        };
+        let notches = |turn: i32| (turn / 120).clamp(-8, 8);
+        let action = self
+            .trusted
+            .pages
+            .scroll(page, -notches(vertical), notches(horizontal));
+        self.conclude(action.map_or(Outcome::Nothing, Outcome::Asked));
+    }
+
     fn conclude(&mut self, outcome: Outcome) {
         let before = self.shown_page();
         match outcome {
             Outcome::Nothing => {}
+            Outcome::Asked(action) => self.actions.push(action),
+            Outcome::Activated(Control::Open(page)) => self.open_page(page),
+            Outcome::Activated(Control::Page(PageControl::Choose(choice))) => {
+                let mut settings = self.settings;
+                choice.make(&mut settings);
+                self.set_settings(settings);
+                self.actions.push(Action::SettingsChanged(settings));
+            }
+            Outcome::Activated(Control::Page(control)) => {
+                let action = self.trusted.pages.activate(control);
+                self.actions.extend(action);
+            }
             Outcome::Activated(Control::Answer(answer)) => self.answer(answer),
             Outcome::Activated(Control::Close) => self.trusted.close(self.now),
             Outcome::Activated(Control::Command(zone, command)) => {

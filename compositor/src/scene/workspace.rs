@@ -67,15 +67,8 @@ impl Scene {
 
     /// The workspace whose mark in a panel lies under a point.
     pub(super) fn workspace_mark_at(&self, at: Point) -> Option<usize> {
-        let output = self
-            .outputs
-            .iter()
-            .find(|output| output.panel(&self.settings).contains(at))?;
-        let metrics = output.metrics(&self.settings);
-        let inner = output
-            .panel(&self.settings)
-            .inset_edges(0, 0, 0, metrics.px(1));
-        panel::workspace_marks(inner, &metrics, &self.status)
+        let (inner, metrics) = self.panel_at(at)?;
+        panel::workspace_marks(inner, &metrics, self.status_line())
             .iter()
             .position(|mark| mark.contains(at))
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::pages::{self, PageControl, Pages, Piece, Tone};
 use super::{Answer, Control, Grant, Layout, Page, TrustedUi};
 use crate::canvas::Canvas;
 use crate::colour::Colour;
@@ -10,6 +11,7 @@ use crate::geometry::{Point, Rect, Size, signed};
 use crate::icons::{Masks, Sign};
 use crate::input::ZoneCommand;
 use crate::panel::PanelZone;
+use crate::scene::Settings;
 use crate::text::{self, Style};
 use crate::theme::{Metrics, Palette};
 use crate::trusted::words::Words;
@@ -18,6 +20,8 @@ use crate::zone::{ZoneId, ZoneState};
 /// What pages are laid out and painted from.
 pub(crate) struct PageLook<'a> {
     pub(crate) ui: &'a TrustedUi,
+    pub(crate) pages: &'a Pages,
+    pub(crate) settings: &'a Settings,
     pub(crate) zones: &'a [PanelZone<'a>],
     pub(crate) palette: Palette,
     pub(crate) words: &'static Words,
@@ -30,8 +34,43 @@ impl PageLook<'_> {
         self.zones.iter().find(|zone| zone.identity.id == id)
     }
 
-    fn label(&self, control: Control) -> Cow<'static, str> {
+    pub(crate) fn zone_name(&self, id: ZoneId) -> &str {
+        self.zone(id)
+            .map_or("", |zone| zone.identity.short_name.as_str())
+    }
+
+    /// A zone's whole name.
+    pub(crate) fn full_name(&self, id: ZoneId) -> &str {
+        self.zone(id).map_or("", |zone| zone.identity.name.as_str())
+    }
+
+    /// What a page is called.
+    pub(crate) fn title(&self, page: Page) -> &'static str {
+        match page {
+            Page::Attention => self.words.zones,
+            Page::Overview => self.words.overview,
+            Page::Policy => self.words.policy,
+            Page::Audit => self.words.audit,
+            Page::Usb => self.words.usb,
+            Page::Settings => self.words.settings,
+            Page::Prompt => self.words.question,
+            Page::Lock => self.words.locked,
+        }
+    }
+
+    /// Whether a control stands for what is shown or in force.
+    pub(crate) fn is_chosen(&self, control: Control) -> bool {
+        match control {
+            Control::Open(page) => self.ui.page() == Some(page),
+            Control::Page(control) => pages::is_chosen(control, self),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn label(&self, control: Control) -> Cow<'static, str> {
         Cow::Borrowed(match control {
+            Control::Open(page) => self.title(page),
+            Control::Page(control) => return Cow::Owned(pages::label(control, self)),
             Control::Answer(Answer::No) => self.words.no,
             Control::Answer(Answer::Allow(Grant::Once)) => self.words.allow_once,
             Control::Answer(Answer::Allow(Grant::Session)) => self.words.allow_session,
@@ -51,7 +90,7 @@ impl PageLook<'_> {
         })
     }
 
-    fn width(&self, control: Control, metrics: &Metrics) -> i32 {
+    pub(crate) fn width(&self, control: Control, metrics: &Metrics) -> i32 {
         Style::bold(metrics.body, Colour::WHITE).width(&self.label(control)) + metrics.px(26)
     }
 }
@@ -60,13 +99,13 @@ fn row_height(metrics: &Metrics) -> i32 {
     metrics.title + metrics.px(18)
 }
 
-fn button_height(metrics: &Metrics) -> i32 {
+pub(crate) fn button_height(metrics: &Metrics) -> i32 {
     metrics.title + metrics.px(2)
 }
 
 /// Puts controls into a row that ends at the right end of `room`, around its middle; the first is the leftmost. Where
 /// they find no room with all their words, they share what there is.
-fn row(
+pub(crate) fn place_row(
     layout: &mut Layout,
     room: Rect,
     controls: &[Control],
@@ -96,7 +135,7 @@ fn row(
 }
 
 /// How wide a row of controls is with all their words.
-fn row_width(controls: &[Control], metrics: &Metrics, look: &PageLook<'_>) -> i32 {
+pub(crate) fn row_width(controls: &[Control], metrics: &Metrics, look: &PageLook<'_>) -> i32 {
     let gaps = metrics.px(8) * (i32::try_from(controls.len()).unwrap_or(1) - 1);
     controls
         .iter()
@@ -116,7 +155,7 @@ fn foot(area: &Rect, metrics: &Metrics) -> Rect {
     )
 }
 
-fn margin(metrics: &Metrics) -> i32 {
+pub(crate) fn margin(metrics: &Metrics) -> i32 {
     metrics.px(24)
 }
 
@@ -160,12 +199,19 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
             ],
             _ => &[Control::Show(id), Control::Command(id, ZoneCommand::Start)],
         };
-        row(&mut layout, place, controls, metrics, look);
+        place_row(&mut layout, place, controls, metrics, look);
     }
-    row(
+    place_row(
         &mut layout,
         foot(&area, metrics),
-        &[Control::Lock, Control::Close],
+        &[
+            Control::Open(Page::Policy),
+            Control::Open(Page::Audit),
+            Control::Open(Page::Usb),
+            Control::Open(Page::Settings),
+            Control::Lock,
+            Control::Close,
+        ],
         metrics,
         look,
     );
@@ -293,7 +339,7 @@ pub(crate) fn prompt_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) 
         columns: 1,
         ..Layout::default()
     };
-    row(&mut layout, foot(&area, metrics), &controls, metrics, look);
+    place_row(&mut layout, foot(&area, metrics), &controls, metrics, look);
     layout
 }
 
@@ -357,11 +403,27 @@ pub(crate) fn paint(
         Some(Page::Overview) => return brush.overview(layout),
         Some(Page::Prompt) => brush.prompt(layout),
         Some(Page::Lock) => brush.lock(layout),
+        Some(Page::Policy | Page::Audit | Page::Usb | Page::Settings) => brush.pieces(layout),
         None => {}
     }
     let active = look.ui.is_armed(look.now);
     for (number, (place, control)) in layout.controls.iter().enumerate() {
-        brush.button(number, *place, &look.label(*control), active);
+        match control {
+            Control::Page(PageControl::Filter) => brush.filter(number, *place),
+            Control::Page(control @ PageControl::Cell(..)) => brush.cell(number, *place, *control),
+            _ => brush.button(number, *place, *control, active),
+        }
+    }
+}
+
+/// How a zone fares, in a word.
+pub(crate) fn state(zone: &PanelZone<'_>, words: &'static Words) -> &'static str {
+    match zone.state {
+        ZoneState::Off => words.off,
+        ZoneState::Starting(_) => words.starting,
+        ZoneState::Running => words.running,
+        ZoneState::Stopping => words.stopping,
+        ZoneState::Dark(_) => words.dark,
     }
 }
 
@@ -373,13 +435,18 @@ struct Brush<'a, 'b> {
 }
 
 impl Brush<'_, '_> {
-    fn button(&mut self, number: usize, place: Rect, words: &str, active: bool) {
+    fn button(&mut self, number: usize, place: Rect, control: Control, active: bool) {
+        let words = &self.look.label(control);
+        let chosen = self.look.is_chosen(control);
         let palette = &self.look.palette;
         let selected = self.look.ui.selected() == number;
-        let ground = if self.look.hovered == Some(number) && active {
-            palette.raised.mixed(palette.text, 30)
+        // What is shown or in force stands out by a swap of ink and ground, which no theme loses.
+        let (ink, ground) = if chosen {
+            (palette.surface, palette.text)
+        } else if self.look.hovered == Some(number) && active {
+            (palette.text, palette.raised.mixed(palette.text, 30))
         } else {
-            palette.raised
+            (palette.text, palette.raised)
         };
         let rim = if selected { palette.text } else { palette.line };
         let thick = self.metrics.px(if selected { 2 } else { 1 });
@@ -390,7 +457,7 @@ impl Brush<'_, '_> {
         );
         self.canvas.fill(place.inset(thick), ground);
         let ink = if active {
-            palette.text
+            ink
         } else {
             ground.mixed(palette.text, 110)
         };
@@ -405,6 +472,126 @@ impl Brush<'_, '_> {
             style,
             signed(place.width()),
         );
+    }
+
+    /// The rim around a control that has no button's: thick where it is selected.
+    fn rim(&mut self, number: usize, place: Rect) {
+        let palette = &self.look.palette;
+        let selected = self.look.ui.selected() == number;
+        let thick = self.metrics.px(if selected { 2 } else { 1 });
+        let ink = if selected { palette.text } else { palette.line };
+        self.canvas.fill_ring(place, place.inset(thick), ink);
+    }
+
+    /// The field for the filter: what is typed, and where the next character goes.
+    fn filter(&mut self, number: usize, place: Rect) {
+        let (metrics, palette) = (self.metrics, &self.look.palette);
+        self.canvas.fill(place, palette.raised);
+        self.rim(number, place);
+        let typed = self.look.label(Control::Page(PageControl::Filter));
+        let left = place.left() + metrics.px(8);
+        let room = signed(place.width()) - metrics.px(20);
+        let (words, ink) = if typed.is_empty() {
+            (self.look.words.filter, palette.muted)
+        } else {
+            (&*typed, palette.text)
+        };
+        let style = Style::regular(metrics.body, ink);
+        let width = text::draw_centred_on(self.canvas, left, place.centre().y, words, style, room);
+        if self.look.ui.selected() == number {
+            let at = left + if typed.is_empty() { 0 } else { width };
+            let caret = Rect::from_edges(
+                at + metrics.px(1),
+                place.top() + metrics.px(6),
+                at + metrics.px(3),
+                place.bottom() - metrics.px(6),
+            );
+            self.canvas.fill(caret, palette.text);
+        }
+    }
+
+    /// A cell of the flow matrix, in its verdict's colour and with its sign.
+    fn cell(&mut self, number: usize, place: Rect, control: PageControl) {
+        let palette = &self.look.palette;
+        let verdict = pages::verdict(control, self.look);
+        let (colour, _) = verdict.map_or((palette.raised, ""), pages::verdict_look);
+        let ground = if self.look.hovered == Some(number) {
+            colour.mixed(palette.text, 60)
+        } else {
+            colour
+        };
+        self.canvas.fill(place, ground);
+        let chosen = pages::is_chosen(control, self.look);
+        if chosen || self.look.ui.selected() == number {
+            let thick = self.metrics.px(if chosen { 3 } else { 2 });
+            self.canvas
+                .fill_ring(place, place.inset(thick), palette.text);
+        }
+        let words = self.look.label(Control::Page(control));
+        let style = Style::bold(self.metrics.body, ground.ink());
+        let room = signed(place.width());
+        // A small cell has room for the verdict alone.
+        let words = if style.width(&words) > room {
+            words.get(..words.ceil_char_boundary(1)).unwrap_or("")
+        } else {
+            &*words
+        };
+        let left = place.centre().x - style.width(words).min(room) / 2;
+        text::draw_centred_on(self.canvas, left, place.centre().y, words, style, room);
+    }
+
+    /// A page that is painted from its layout.
+    fn pieces(&mut self, layout: &Layout) {
+        let palette = self.look.palette;
+        self.sheet(layout.area);
+        let colour = |tone| match tone {
+            Tone::Text => palette.text,
+            Tone::Muted => palette.muted,
+            Tone::Warning => palette.warning,
+            Tone::Line => palette.surface.mixed(palette.muted, 60),
+            Tone::Raised => palette.raised,
+        };
+        for piece in &layout.pieces {
+            match piece {
+                Piece::Ground { place, tone } => self.canvas.fill(*place, colour(*tone)),
+                Piece::Words {
+                    place,
+                    words,
+                    weight,
+                    tone,
+                    size,
+                } => {
+                    let style = Style {
+                        weight: *weight,
+                        size: *size,
+                        colour: colour(*tone),
+                    };
+                    text::draw_centred_on(
+                        self.canvas,
+                        place.left(),
+                        place.centre().y,
+                        words,
+                        style,
+                        signed(place.width()),
+                    );
+                }
+                Piece::Badge { place, zone: None } => {
+                    self.masks
+                        .draw(self.canvas, *place, Sign::Bulwark, palette.text);
+                }
+                Piece::Badge {
+                    place,
+                    zone: Some(zone),
+                } => {
+                    if let Some(zone) = self.look.zone(*zone) {
+                        let marks = (zone.identity.shape, zone.identity.icon);
+                        let fill = zone.identity.colour;
+                        self.masks
+                            .draw_badge(self.canvas, *place, marks, fill, fill.ink());
+                    }
+                }
+            }
+        }
     }
 
     /// The ground of a page: framed in the endpoint's own pattern, which has no zone's colour.
@@ -571,13 +758,7 @@ impl Brush<'_, '_> {
             fill.ink(),
         );
         let left = badge.right() + metrics.px(12);
-        let state = match zone.state {
-            ZoneState::Off => words.off,
-            ZoneState::Starting(_) => words.starting,
-            ZoneState::Running => words.running,
-            ZoneState::Stopping => words.stopping,
-            ZoneState::Dark(_) => words.dark,
-        };
+        let state = state(zone, words);
         let had_keyboard = self.look.ui.resume == Some(identity.id);
         let mut remark = state.to_owned();
         if had_keyboard {

@@ -206,7 +206,9 @@ impl Incoming {
             return Err(AgentError::Protocol(protocol));
         }
         let least = match kind {
-            ANNOUNCE_CAPABILITIES | CLIPBOARD_RELEASE | CLIPBOARD_GRAB => 4,
+            ANNOUNCE_CAPABILITIES | CLIPBOARD_GRAB => 4,
+            // When an X session ends, spice-vdagentd leaves out the reserved bytes.
+            CLIPBOARD_RELEASE => 1,
             CLIPBOARD | CLIPBOARD_REQUEST => 8,
             _ => 0,
         };

@@ -32,6 +32,14 @@ pub(super) struct Arguments {
     /// Open no window: pixels stay in memory, for automation and tests.
     #[arg(long)]
     headless: bool,
+    /// Take the machine's screens, keyboards and pointers, with neither X nor Wayland [default: where neither is there, but a graphics card].
+    #[cfg(feature = "kms")]
+    #[arg(long, conflicts_with = "headless")]
+    kms: bool,
+    /// Let the graphics card put the window's pixels together, by Vulkan.
+    #[cfg(feature = "gpu")]
+    #[arg(long)]
+    gpu: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -56,15 +64,18 @@ pub(super) struct Arguments {
     /// The key that makes chords; no zone ever sees it.
     #[arg(long, value_enum, default_value = "super")]
     host_key: HostKeyChoice,
-    /// Colours of frames and panel.
-    #[arg(long, value_enum, default_value = "dark")]
-    theme: ThemeChoice,
-    /// Larger text in frames and panel.
+    /// Colours of frames, panel and pages [default: as chosen on the settings page].
+    #[arg(long, value_enum)]
+    theme: Option<ThemeChoice>,
+    /// Larger text in frames, panel and pages, whatever was chosen there.
     #[arg(long)]
     large_text: bool,
     /// How many seconds zones may take to shut down before they are killed.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     shutdown_after: Duration,
+    /// Let debuggers look into zones and steer them, by `bulkhead zone debug`: for development, never for secrets.
+    #[arg(long)]
+    debug_zones: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -86,31 +97,50 @@ enum ThemeChoice {
 }
 
 pub(super) fn run(arguments: &Arguments, verbose: u8) -> Result<(), Failure> {
-    let source = match &arguments.policy {
-        Some(file) => PolicySource::File(file.clone()),
-        None => PolicySource::Store(arguments.policy_store.clone()),
-    };
-    let policy = source.load();
-    let policy = policy
-        .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
-        .policy;
+    let (source, policy) = arguments.policy()?;
     let player = arguments
         .script
         .as_deref()
         .map(read_script)
         .transpose()?
         .map(Player::new);
-    let images = find_images(arguments, &policy)?;
-    rehearse_jail(&policy)?;
-    let session = open_session(arguments, policy, source, images, verbose)?;
-    let ending = Ending {
-        after: arguments.duration,
-        with_script: arguments.headless && arguments.duration.is_none(),
-        picture: arguments.screenshot.clone(),
-    };
-    let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
-    show.session.start_automatic_zones();
-    present(arguments, show).map_err(failed)
+    arguments.show(source, policy, player, verbose)
+}
+
+impl Arguments {
+    /// The policy that was named, and whence it comes.
+    pub(super) fn policy(&self) -> Result<(PolicySource, Policy), Failure> {
+        let source = match &self.policy {
+            Some(file) => PolicySource::File(file.clone()),
+            None => PolicySource::Store(self.policy_store.clone()),
+        };
+        let policy = source
+            .load()
+            .map_err(|error| Failure::from_error(Failure::POLICY, &error))?
+            .policy;
+        Ok((source, policy))
+    }
+
+    /// Shows the policy's desktop to its end, with a script's player where there is one.
+    pub(super) fn show(
+        &self,
+        source: PolicySource,
+        policy: Policy,
+        player: Option<Player>,
+        verbose: u8,
+    ) -> Result<(), Failure> {
+        let images = find_images(self, &policy)?;
+        rehearse_jail(&policy)?;
+        let session = open_session(self, policy, source, images, verbose)?;
+        let ending = Ending {
+            after: self.duration,
+            with_script: self.headless && self.duration.is_none(),
+            picture: self.screenshot.clone(),
+        };
+        let mut show = Show::new(session, player, ending, Instant::now()).map_err(failed)?;
+        show.session.start_automatic_zones();
+        present(self, show).map_err(failed)
+    }
 }
 
 fn open_session(
@@ -126,6 +156,9 @@ fn open_session(
         .clone()
         .unwrap_or_else(StateDirectory::usual_place);
     let state = StateDirectory::open(place).map_err(|error| general(&error))?;
+    let chosen = state
+        .look()
+        .map_or_else(Settings::default, |look| look.apply(Settings::default()));
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
@@ -141,21 +174,23 @@ fn open_session(
         HostKeyChoice::Super => HostKey::Super,
         HostKeyChoice::RightControl => HostKey::RightControl,
     };
-    let theme = match arguments.theme {
+    let theme = arguments.theme.map(|theme| match theme {
         ThemeChoice::Dark => Theme::Dark,
         ThemeChoice::Light => Theme::Light,
         ThemeChoice::HighContrast => Theme::HighContrast,
-    };
+    });
     let options = Options {
         size: arguments.size,
         settings: Settings {
-            theme,
-            large_text: arguments.large_text,
+            theme: theme.unwrap_or(chosen.theme),
+            large_text: arguments.large_text || chosen.large_text,
             host_key,
-            ..Settings::default()
+            ..chosen
         },
+        clock: !arguments.headless,
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
+        debug_zones: arguments.debug_zones,
         ..Options::default()
     };
     let mut session = Session::new(policy, services, options)
@@ -174,24 +209,38 @@ fn add_devices(state: StateDirectory, session: &mut Session) {
     }
 }
 
-#[cfg(feature = "window")]
 fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
     if arguments.headless {
-        headless::run(show)
-    } else {
-        endpoint::present::window::run(show, arguments.size)
+        return headless::run(show);
+    }
+    #[cfg(feature = "kms")]
+    if arguments.kms || !has_window_system() && endpoint::present::kms::has_card() {
+        return endpoint::present::kms::run(show);
+    }
+    #[cfg(feature = "window")]
+    return endpoint::present::window::run(show, arguments.size, painter(arguments));
+    #[cfg(not(feature = "window"))]
+    return Err(ShowError::NoDisplay(
+        "this program was built without windows".into(),
+    ));
+}
+
+#[cfg(feature = "window")]
+fn painter(arguments: &Arguments) -> endpoint::present::window::Painter {
+    use endpoint::present::window::Painter;
+    match arguments {
+        #[cfg(feature = "gpu")]
+        Arguments { gpu: true, .. } => Painter::Card,
+        _ => Painter::Processor,
     }
 }
 
-#[cfg(not(feature = "window"))]
-fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
-    if arguments.headless {
-        headless::run(show)
-    } else {
-        Err(ShowError::NoDisplay(
-            "this program was built without windows".into(),
-        ))
-    }
+/// Whether this program was started from a desktop.
+#[cfg(feature = "kms")]
+fn has_window_system() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The script's own file and line lead its message.
@@ -199,6 +248,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "kms")]
+        ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,
     };
     Failure::from_error(code, &error)

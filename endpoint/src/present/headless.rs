@@ -24,6 +24,7 @@ pub fn run(mut show: Show) -> Result<(), ShowError> {
         }
         if show.session.frame_due(now) {
             desktop.0.paint(&mut show.session, true, now);
+            show.session.presented();
         }
         wait(&show)?;
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Command, Condition, Script, ScriptError, Step, keyboard};
+use super::{Command, Condition, DesktopCondition, Script, ScriptError, Step, keyboard};
 use crate::Status;
 
 /// How long a wait takes at most when its line does not say.
@@ -13,8 +13,8 @@ const LONGEST: f64 = 86_400.0;
 /// The furthest that a pointer may be sent.
 const FURTHEST: i32 = 1 << 20;
 
-const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, latency, focus, type, key, move, click, wheel, sleep, screenshot, start, power, \
-                        kill, quit";
+const COMMANDS: &str = "wait-ready, wait-console, wait-state, wait-still, wait-agent, wait-policy, wait-locked, wait-unlocked, answer, unlock, latency, \
+                        focus, type, key, press, wait-shown, move, click, wheel, sleep, screenshot, start, power, kill, quit";
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Script, ScriptError> {
     let mut steps = Vec::new();
@@ -42,7 +42,8 @@ fn command(content: &str) -> Result<Command, String> {
         .unwrap_or((content, ""));
     match word {
         // The rest of the line as it is, spaces included.
-        "type" => return typed(rest),
+        "type" => return strokes(rest).map(Command::Type),
+        "unlock" => return strokes(rest).map(Command::Unlock),
         "wait-console" => return wait_console(rest),
         _ => {}
     }
@@ -55,6 +56,35 @@ fn command(content: &str) -> Result<Command, String> {
                 condition: Condition::Ready,
                 timeout,
             })
+        }
+        "wait-agent" => {
+            let (zone, timeout) = with_timeout(rest)?;
+            Ok(Command::Wait {
+                zone: zone_name(zone)?,
+                condition: Condition::Agent,
+                timeout,
+            })
+        }
+        "wait-policy" => {
+            let (version, timeout) = with_timeout(rest)?;
+            let version = version.parse();
+            let version = version.map_err(|_| "write the policy's version, a number")?;
+            let condition = DesktopCondition::Policy(version);
+            Ok(Command::WaitFor { condition, timeout })
+        }
+        "wait-locked" | "wait-unlocked" => {
+            let condition = DesktopCondition::Locked(word == "wait-locked");
+            let (nothing, timeout) = with_timeout_alone(rest)?;
+            if !nothing.is_empty() {
+                return Err(format!("`{word}` takes nothing but a timeout"));
+            }
+            Ok(Command::WaitFor { condition, timeout })
+        }
+        "answer" => {
+            let (choice, timeout) = with_timeout(rest)?;
+            let choice = choice.parse().ok().filter(|choice| *choice <= 3);
+            let choice = choice.ok_or("write 0 for no, or 1 to 3 for a yes")?;
+            Ok(Command::Answer { choice, timeout })
         }
         "wait-state" => {
             let (rest, timeout) = with_timeout(rest)?;
@@ -102,6 +132,18 @@ fn command(content: &str) -> Result<Command, String> {
         "power" => zone_name(rest).map(Command::Power),
         "kill" => zone_name(rest).map(Command::Kill),
         "key" => chord(rest),
+        "press" if rest.is_empty() => Err("write the name of a control".to_owned()),
+        "press" => Ok(Command::Press(rest.to_owned())),
+        "wait-shown" => {
+            let (text, timeout) = with_timeout(rest)?;
+            if text.is_empty() {
+                return Err("write the text to wait for".to_owned());
+            }
+            Ok(Command::Shown {
+                text: text.to_owned(),
+                timeout,
+            })
+        }
         "move" => {
             let [x, y] = words(rest)?;
             Ok(Command::Move(coordinate(x)?, coordinate(y)?))
@@ -127,7 +169,7 @@ fn command(content: &str) -> Result<Command, String> {
     }
 }
 
-fn typed(text: &str) -> Result<Command, String> {
+fn strokes(text: &str) -> Result<Vec<keyboard::Stroke>, String> {
     if text.is_empty() {
         return Err("write the text to type".to_owned());
     }
@@ -139,10 +181,7 @@ fn typed(text: &str) -> Result<Command, String> {
             )
         })
     };
-    text.chars()
-        .map(stroke)
-        .collect::<Result<_, _>>()
-        .map(Command::Type)
+    text.chars().map(stroke).collect()
 }
 
 fn wait_console(rest: &str) -> Result<Command, String> {
@@ -209,6 +248,14 @@ fn with_timeout(rest: &str) -> Result<(&str, Duration), String> {
             Ok((start.trim_end(), seconds(last)?))
         }
         _ => Ok((rest, USUAL_TIMEOUT)),
+    }
+}
+
+/// The same where nothing else needs to be on the line.
+fn with_timeout_alone(rest: &str) -> Result<(&str, Duration), String> {
+    match rest.strip_prefix("timeout ") {
+        Some(timeout) => Ok(("", seconds(timeout.trim())?)),
+        None => Ok((rest, USUAL_TIMEOUT)),
     }
 }
 
@@ -286,6 +333,40 @@ mod tests {
             one("wait-still corp 1.5 timeout 9"),
             wait("corp", Condition::Still(Duration::from_millis(1500)), 9)
         );
+        assert_eq!(
+            one("wait-agent corp timeout 3"),
+            wait("corp", Condition::Agent, 3)
+        );
+        let desktop = |condition, seconds| Command::WaitFor {
+            condition,
+            timeout: Duration::from_secs(seconds),
+        };
+        assert_eq!(
+            one("wait-policy 7 timeout 4"),
+            desktop(DesktopCondition::Policy(7), 4)
+        );
+        assert_eq!(
+            one("wait-locked"),
+            desktop(DesktopCondition::Locked(true), 300)
+        );
+        assert_eq!(
+            one("wait-unlocked timeout 9"),
+            desktop(DesktopCondition::Locked(false), 9)
+        );
+        assert_eq!(
+            one("answer 1 timeout 5"),
+            Command::Answer {
+                choice: 1,
+                timeout: Duration::from_secs(5)
+            }
+        );
+        assert_eq!(
+            one("unlock a"),
+            Command::Unlock(vec![keyboard::Stroke {
+                code: 30,
+                shift: false
+            }])
+        );
         assert_eq!(one("focus corp"), Command::Focus("corp".into()));
         let stroke = |code, shift| keyboard::Stroke { code, shift };
         assert_eq!(
@@ -293,6 +374,14 @@ mod tests {
             Command::Type(vec![stroke(57, false), stroke(30, true), stroke(57, false)])
         );
         assert_eq!(one("key ctrl+alt+Right"), Command::Key(vec![29, 56, 106]));
+        assert_eq!(one("press Take back"), Command::Press("Take back".into()));
+        assert_eq!(
+            one("wait-shown corp, running timeout 3"),
+            Command::Shown {
+                text: "corp, running".into(),
+                timeout: Duration::from_secs(3)
+            }
+        );
         assert_eq!(one("move 3 -4"), Command::Move(3, -4));
         assert_eq!(
             one("click"),
@@ -346,6 +435,8 @@ mod tests {
             "type caf\u{e9}",
             "key ctrl+nonsense",
             "key",
+            "press",
+            "wait-shown",
             "move 1",
             "move 1 2 3",
             "move 1 x",
@@ -364,6 +455,13 @@ mod tests {
             "wait-state corp",
             "wait-console corp",
             "wait-ready corp timeout soon",
+            "wait-policy",
+            "wait-policy new",
+            "wait-locked now",
+            "answer",
+            "answer yes",
+            "answer 9",
+            "unlock",
         ] {
             let error = Script::parse("x", bad).expect_err(bad);
             assert_eq!(error.line, 1, "{bad}");

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use compositor::keys::{LEFT_SUPER, RIGHT_CONTROL, TAB};
+use compositor::accesskit;
+use compositor::keys::{ENTER, LEFT_SUPER, RIGHT_CONTROL, TAB};
 use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
 use super::keyboard::{SHIFT, Stroke};
-use super::{Command, Condition, Script, ScriptError};
-use crate::Session;
+use super::latency;
+use super::{Command, Condition, DesktopCondition, Script, ScriptError};
 use crate::present::picture::Camera;
+use crate::{Session, Stages};
 
 /// Between two typed characters: a guest on an interpreted CPU drops keys that come faster than it can take them.
 const BETWEEN_STROKES: Duration = Duration::from_millis(20);
@@ -48,7 +50,9 @@ pub struct Player {
     places: Vec<(String, u64)>,
     /// The key of the current measurement, and the results so far.
     pressed: Option<Instant>,
-    latencies: Vec<Duration>,
+    latencies: Vec<Stages>,
+    /// Whether figures are printed for programs.
+    json: bool,
 }
 
 /// What became of one command.
@@ -71,7 +75,15 @@ impl Player {
             places: Vec::new(),
             pressed: None,
             latencies: Vec::new(),
+            json: false,
         }
+    }
+
+    /// Prints figures as JSON, for programs.
+    #[must_use]
+    pub fn with_json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
     }
 
     /// When to come back though nothing happens.
@@ -132,23 +144,57 @@ impl Player {
                 condition,
                 timeout,
             } => return self.wait(zone, condition, *timeout, session, since, now),
+            Command::WaitFor { condition, timeout } => {
+                return wait_for(*condition, *timeout, session, since, now);
+            }
+            Command::Answer { choice, timeout } => {
+                return answer(*choice, *timeout, session, since, now);
+            }
+            Command::Unlock(strokes) => {
+                if self.typed == 0 && !session.is_locked() {
+                    return Err("the desktop is not locked".to_owned());
+                }
+                let done = self.type_on(strokes, session, now);
+                if matches!(done, Done::Yes) {
+                    press(&[ENTER], session, now);
+                }
+                return Ok(done);
+            }
             Command::Focus(zone) => focus(zone, session, now)?,
-            Command::Type(strokes) => return self.type_on(strokes, session, now),
+            Command::Type(strokes) => {
+                if session.scene().focus().is_none() {
+                    return Err("no zone has the keyboard; write `focus ZONE` first".to_owned());
+                }
+                return Ok(self.type_on(strokes, session, now));
+            }
             Command::Key(codes) => press(codes, session, now),
+            Command::Press(name) => {
+                let at = control(name, session)?;
+                session.input(InputEvent::PointerMoved(at), now);
+                click(0x110, session, now);
+            }
+            Command::Shown { text, timeout } => {
+                let tree = session.scene().accessible_tree();
+                let mut said = tree
+                    .nodes
+                    .iter()
+                    .flat_map(|(_, node)| [node.label(), node.value()])
+                    .flatten();
+                if said.any(|said| said.contains(text)) {
+                    return Ok(Done::Yes);
+                }
+                let end = since + *timeout;
+                if end <= now {
+                    return Err(format!("`{text}` was not shown in {} s", timeout.as_secs()));
+                }
+                return Ok(Done::Not(end.min(now + LOOK)));
+            }
             Command::Move(x, y) => session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now),
             Command::Click { button, at } => {
                 if let Some((x, y)) = at {
                     session.input(InputEvent::PointerMoved(Point::new(*x, *y)), now);
                 }
-                for pressed in [true, false] {
-                    session.input(
-                        InputEvent::Button {
-                            button: *button,
-                            pressed,
-                        },
-                        now,
-                    );
-                }
+                click(*button, session, now);
             }
             Command::Wheel(notches) => {
                 session.input(
@@ -189,6 +235,7 @@ impl Player {
         let view = session.zone(zone).map_err(|error| error.to_string())?;
         let met = match condition {
             Condition::Ready => view.is_ready(),
+            Condition::Agent => view.has_agent(),
             Condition::State(word) => view.status().word() == *word,
             Condition::Still(duration) => {
                 let end = view.drew().map_or(since, |drew| drew.max(since)) + *duration;
@@ -220,8 +267,10 @@ impl Player {
             None => format!("it is {}", view.status().word()),
         };
         // A zone that has failed will not become ready by waiting.
-        if matches!(condition, Condition::Ready | Condition::Console(_))
-            && view.status().reason().is_some()
+        if matches!(
+            condition,
+            Condition::Ready | Condition::Console(_) | Condition::Agent
+        ) && view.status().reason().is_some()
         {
             return Err(format!("zone {zone} cannot get there any more: {state}"));
         }
@@ -231,6 +280,7 @@ impl Player {
         }
         let wanted = match condition {
             Condition::Ready => "did not become ready".to_owned(),
+            Condition::Agent => "started no clipboard agent".to_owned(),
             Condition::State(word) => format!("did not become {word}"),
             Condition::Still(_) => "did not stop drawing".to_owned(),
             Condition::Console(text) => format!("did not write `{text}` to its console"),
@@ -257,38 +307,28 @@ impl Player {
                 "zone {zone} has not the keyboard; write `focus {zone}` first"
             ));
         }
-        let drew = view.drew();
-        match (self.pressed, drew) {
-            (Some(pressed), Some(drew)) if drew > pressed => {
-                self.latencies.push(drew - pressed);
+        let (id, drew) = (view.id(), view.drew());
+        if let Some(pressed) = self.pressed {
+            if let Some(stages) = session.take_followed() {
+                self.latencies.push(stages);
                 self.pressed = None;
-            }
-            (Some(pressed), _) if now.saturating_duration_since(pressed) > NO_ANSWER => {
+            } else if now.saturating_duration_since(pressed) > NO_ANSWER {
                 return Err(format!(
                     "zone {zone} showed nothing of a key for {} s",
                     NO_ANSWER.as_secs()
                 ));
+            } else {
+                return Ok(Done::Not(now + LOOK));
             }
-            (Some(_), _) => return Ok(Done::Not(now + LOOK)),
-            (None, _) => {}
         }
         if self.latencies.len() >= count {
-            let mut times = std::mem::take(&mut self.latencies);
-            times.sort();
-            let at = |share: usize| {
-                times
-                    .get((times.len() - 1) * share / 100)
-                    .copied()
-                    .unwrap_or_default()
-                    .as_secs_f64()
-                    * 1e3
-            };
+            let latencies = latency::Latencies::of(zone, std::mem::take(&mut self.latencies));
             // A script's answer, for whoever runs it.
-            println!(
-                "latency {zone}: {count} keys, median {:.1} ms, 99 % under {:.1} ms",
-                at(50),
-                at(99)
-            );
+            if self.json {
+                println!("{}", latencies.json());
+            } else {
+                print!("{latencies}");
+            }
             return Ok(Done::Yes);
         }
         match drew
@@ -297,6 +337,7 @@ impl Player {
         {
             Some(settled) => Ok(Done::Not(settled)),
             None => {
+                session.follow_key(id);
                 press(&[LATENCY_KEYS[self.latencies.len() % 2]], session, now);
                 self.pressed = Some(now);
                 Ok(Done::Not(now + LOOK))
@@ -304,20 +345,12 @@ impl Player {
         }
     }
 
-    fn type_on(
-        &mut self,
-        strokes: &[Stroke],
-        session: &mut Session,
-        now: Instant,
-    ) -> Result<Done, String> {
-        if session.scene().focus().is_none() {
-            return Err("no zone has the keyboard; write `focus ZONE` first".to_owned());
-        }
+    fn type_on(&mut self, strokes: &[Stroke], session: &mut Session, now: Instant) -> Done {
         let Some(stroke) = strokes.get(self.typed) else {
-            return Ok(Done::Yes);
+            return Done::Yes;
         };
-        if self.deadline.is_some_and(|deadline| deadline > now) {
-            return Ok(Done::Not(self.deadline.unwrap_or(now)));
+        if let Some(deadline) = self.deadline.filter(|deadline| *deadline > now) {
+            return Done::Not(deadline);
         }
         let keys: &[u16] = if stroke.shift {
             &[SHIFT, stroke.code]
@@ -326,8 +359,66 @@ impl Player {
         };
         press(keys, session, now);
         self.typed = self.typed.saturating_add(1);
-        Ok(Done::Not(now + BETWEEN_STROKES))
+        Done::Not(now + BETWEEN_STROKES)
     }
+}
+
+fn wait_for(
+    condition: DesktopCondition,
+    timeout: Duration,
+    session: &Session,
+    since: Instant,
+    now: Instant,
+) -> Result<Done, String> {
+    let version = session
+        .policy()
+        .header
+        .as_ref()
+        .map(|header| header.version);
+    let (met, wanted) = match condition {
+        DesktopCondition::Policy(wanted) => (
+            version == Some(wanted),
+            format!("policy version {wanted} is not at work"),
+        ),
+        DesktopCondition::Locked(true) => {
+            (session.is_locked(), "the desktop is not locked".to_owned())
+        }
+        DesktopCondition::Locked(false) => {
+            (!session.is_locked(), "the desktop is locked".to_owned())
+        }
+    };
+    let end = since + timeout;
+    match met {
+        true => Ok(Done::Yes),
+        false if end > now => Ok(Done::Not(end)),
+        false => Err(format!("{wanted} after {} s", timeout.as_secs())),
+    }
+}
+
+/// Chooses an answer as a person does by the keyboard: the first control is No.
+fn answer(
+    choice: usize,
+    timeout: Duration,
+    session: &mut Session,
+    since: Instant,
+    now: Instant,
+) -> Result<Done, String> {
+    let Some(question) = session.scene().answerable() else {
+        let end = since + timeout;
+        return if end > now {
+            Ok(Done::Not(end))
+        } else {
+            Err(format!("nothing was asked within {} s", timeout.as_secs()))
+        };
+    };
+    for _ in 0..choice {
+        press(&[TAB], session, now);
+    }
+    press(&[ENTER], session, now);
+    if session.scene().answerable() == Some(question) {
+        return Err(format!("the question has no answer {choice}"));
+    }
+    Ok(Done::Yes)
 }
 
 /// Presses keys one after the other and releases them in the opposite order.
@@ -352,14 +443,39 @@ fn press(codes: &[u16], session: &mut Session, now: Instant) {
     }
 }
 
+fn click(button: u16, session: &mut Session, now: Instant) {
+    for pressed in [true, false] {
+        session.input(InputEvent::Button { button, pressed }, now);
+    }
+}
+
+/// The middle of the control of this name.
+fn control(name: &str, session: &Session) -> Result<Point, String> {
+    let tree = session.scene().accessible_tree();
+    let mut controls = tree
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.supports_action(accesskit::Action::Focus));
+    let found = controls.find(|(_, node)| node.label() == Some(name));
+    let Some(bounds) = found.and_then(|(_, node)| node.bounds()) else {
+        return Err(format!("no control that is shown is called `{name}`"));
+    };
+    let whole = |value: f64| format!("{value:.0}").parse().unwrap_or(0);
+    Ok(Point::new(
+        whole(f64::midpoint(bounds.x0, bounds.x1)),
+        whole(f64::midpoint(bounds.y0, bounds.y1)),
+    ))
+}
+
 /// The host key and the zone's digit, or host key and Tab until it is there.
 fn focus(zone: &str, session: &mut Session, now: Instant) -> Result<(), String> {
     let view = session.zone(zone).map_err(|error| error.to_string())?;
     let (id, place) = (
         view.id(),
         session
+            .scene()
             .zones()
-            .position(|other| other.name() == zone)
+            .position(|other| other.id == view.id())
             .unwrap_or(0),
     );
     let host = match session.host_key() {

@@ -225,6 +225,7 @@ impl Session {
             rectangles.push(compositor::Rect::new(0, 0, 1, 1));
         }
         self.scene.damage(id, generation, &rectangles);
+        self.zone_drew(id);
     }
 
     /// Surfaces in the order of all of a zone's processes: each process counts its own from 1.
@@ -316,6 +317,7 @@ impl Session {
                 if process.conversation.is_started() {
                     let sent = process.send(screen::input(input));
                     self.after_send(index, sent);
+                    self.key_sent(id, input);
                 }
             }
             Action::ResizeZone(id, size) => {
@@ -346,10 +348,14 @@ impl Session {
             Action::Chord(chord) => match chord {
                 Chord::Transfer => self.transfer(now),
                 Chord::Lock => self.lock_by_user(now),
+                Chord::Screenshot => self.take_screenshot(now),
                 Chord::DetachDevices => self.detach_devices(now),
                 // The scene has opened the page already, or does all of it itself.
                 _ => {}
             },
+            Action::Query(query) => self.query(query),
+            Action::Usb(device, command) => self.usb_asked(device, command, now),
+            Action::SettingsChanged(settings) => self.settings_changed(settings, now),
             Action::Answered(prompt, answer) => {
                 if !self.device_answered(prompt, answer, now) {
                     self.answered(prompt, answer, now);

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +11,10 @@ use bulkhead_policy as policy;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use zone_jail::Layers;
+use zone_jail::Limits;
 use zone_link::{EndpointLink, StartConfig, Volume, Writes, ZoneName};
 
+use crate::debug;
 use crate::images::OpenImage;
 use crate::state_directory::{StateDirectory, StateError};
 
@@ -39,7 +41,20 @@ pub(super) struct Started {
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Starts a zone process in a process group of its own, so that an interrupt at the terminal reaches the endpoint alone.
-pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Started> {
+/// With a path in `debugger`, the process talks to a debugger that comes in there.
+pub(super) fn start(
+    mut command: Command,
+    required: &Layers,
+    limits: Limits,
+    debugger: Option<&Path>,
+) -> io::Result<Started> {
+    let input = match debugger {
+        Some(path) => {
+            command.arg("--debug");
+            debug::open(path)?
+        }
+        None => Stdio::null(),
+    };
     let (link, zones_end) = EndpointLink::pair().map_err(io::Error::other)?;
     let (output, zones_output) = io::pipe()?;
     let output = OwnedFd::from(output);
@@ -52,10 +67,20 @@ pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Start
         &zones_end.as_raw_fd().to_string(),
         "--jail",
         &required.to_string(),
+        "--descriptors",
+        &limits.descriptors.to_string(),
     ]);
+    for (name, limit) in [
+        ("--memory-bytes", limits.memory_bytes),
+        ("--file-bytes", limits.file_bytes),
+    ] {
+        if let Some(limit) = limit {
+            command.args([name, &limit.to_string()]);
+        }
+    }
     command
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(zones_output.try_clone()?)
         .stderr(zones_output)
         .process_group(0);
@@ -70,6 +95,27 @@ pub(super) fn start(mut command: Command, required: &Layers) -> io::Result<Start
     })
 }
 
+/// What the kernel holds a zone's process to: its guest's memory and what the machine itself needs, and volumes that grow no
+/// further than the policy says.
+pub(super) fn limits(zone: &policy::Zone) -> Limits {
+    let guest = u64::from(zone.memory_mib) << 20;
+    Limits {
+        descriptors: zone.budget.descriptors.into(),
+        memory_bytes: Some(guest.saturating_add(MACHINE_BYTES)),
+        // The overlay's own tables are a small part of its blocks.
+        file_bytes: Some(
+            zone.budget
+                .disk
+                .bytes()
+                .saturating_add(zone.budget.disk.bytes() / 1024)
+                .saturating_add(1 << 20),
+        ),
+    }
+}
+
+/// What a wrong length in the machine or a hostile zone process can take beyond the guest's memory. It needs about a third.
+const MACHINE_BYTES: u64 = 256 << 20;
+
 /// What a zone's machine is made of, or why its home cannot be had.
 pub(super) fn machine(
     zone: &policy::Zone,
@@ -81,7 +127,7 @@ pub(super) fn machine(
     };
     let mut volumes = vec![Volume {
         image: image.root.into(),
-        writes: Writes::Discarded,
+        writes: Writes::Discarded(state.scratch()?),
     }];
     if zone.persistence == policy::Persistence::Persistent {
         volumes.push(state.home_volume(zone.name.as_str(), zone.budget.disk.bytes())?);

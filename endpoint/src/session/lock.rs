@@ -88,10 +88,18 @@ impl Session {
         }
     }
 
+    /// Screens came or went: nobody knows who looks at them.
+    pub(super) fn lock_for_screens(&mut self) {
+        if self.passphrase().is_set() {
+            self.lock_screen("screens were plugged in or out");
+        }
+    }
+
     fn lock_screen(&mut self, why: &str) {
         // What a user granted ends with the user's presence, and so does what is under way.
         self.engine.end_session();
         self.cancel_transfer("the desktop was locked");
+        self.cancel_screenshot();
         if !self.scene.is_locked() {
             self.scene.lock();
             self.record(Record::session("locked", why));

@@ -150,9 +150,7 @@ impl Process {
                 data,
             });
         }
-        messages
-            .into_iter()
-            .fold(true, |sent, message| self.send(message) && sent)
+        messages.into_iter().all(|message| self.send(message))
     }
 
     /// Takes the next message if there is one and the budget allows.

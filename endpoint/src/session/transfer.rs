@@ -109,15 +109,13 @@ impl Session {
         };
         for event in events {
             match event {
-                Event::Copied(kinds) => {
-                    if self.has_keyboard(id, now) {
-                        self.clip = Some(Clip {
-                            zone: id,
-                            incarnation,
-                            kinds,
-                            at: now,
-                        });
-                    }
+                Event::Copied(kinds) if self.has_keyboard(id, now) => {
+                    self.clip = Some(Clip {
+                        zone: id,
+                        incarnation,
+                        kinds,
+                        at: now,
+                    });
                 }
                 Event::Released => {
                     self.clip.take_if(|clip| clip.zone == id);
@@ -201,7 +199,7 @@ impl Session {
             Outcome::Denied(decision) => self.denied(&request, &decision, None, now),
             // The rules that would let it cross do not speak of its kind.
             Outcome::Allowed(_) | Outcome::Ask(_) => {
-                self.notify(format!("no rule names {}: not brought", kind.mime()), now)
+                self.notify(format!("no rule names {}: not brought", kind.mime()), now);
             }
         }
     }
@@ -343,6 +341,7 @@ impl Session {
     pub(super) fn answered(&mut self, id: PromptId, pressed: Pressed, now: Instant) {
         let is_it = |transfer: &mut Transfer| matches!(&transfer.stage, Stage::Asking { id: asked, .. } if *asked == id);
         let Some(transfer) = self.transfer.take_if(is_it) else {
+            self.screenshot_answered(id, pressed);
             return;
         };
         let Stage::Asking {
@@ -455,11 +454,8 @@ impl Session {
 
     /// Ends what has waited long enough.
     pub(super) fn keep_transfer(&mut self, now: Instant) {
-        if !self
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.deadline <= now)
-        {
+        let due = self.transfer.as_ref().map(Transfer::deadline);
+        if due.is_none_or(|due| due > now) {
             return;
         }
         let why = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
@@ -645,14 +641,14 @@ impl Session {
         zone.map_or_else(String::new, Zone::name)
     }
 
-    fn shown_name_of(&self, id: ZoneId) -> String {
+    pub(super) fn shown_name_of(&self, id: ZoneId) -> String {
         let zone = self.zones.iter().find(|zone| zone.id == id);
         zone.map_or_else(String::new, |zone| zone.policy.display_name.clone())
     }
 }
 
 /// A choice of the policy as the compositor offers it, and back.
-fn offered(grant: Grant) -> Offered {
+pub(super) fn offered(grant: Grant) -> Offered {
     match grant {
         Grant::Once => Offered::Once,
         Grant::For(duration) => Offered::For(duration),
@@ -660,7 +656,7 @@ fn offered(grant: Grant) -> Offered {
     }
 }
 
-fn chosen(grant: Offered) -> Grant {
+pub(super) fn chosen(grant: Offered) -> Grant {
     match grant {
         Offered::Once => Grant::Once,
         Offered::For(duration) => Grant::For(duration),

@@ -154,7 +154,7 @@ fn mistakes_have_their_exit_codes() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(text), "{arguments:?}: {said}");
     };
-    expect(&["run"], 2, "--policy");
+    expect(&["run"], 3, "--policy");
     expect(
         &["run", "--policy", "policy.toml", "--size", "10x10"],
         2,

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bulkhead_policy::Image;
+use bulkhead_policy::audit::{AuditError, FlowRecord};
 use compositor::{InputEvent, KeyMovement, Point};
-use endpoint::audit::{AuditMemory, Event};
+use endpoint::audit::{Audit, AuditMemory, Event};
 use endpoint::images::{ImageError, ImageSource, OpenImage};
 use endpoint::policy_source::PolicySource;
 use endpoint::present::picture::Canvas;
@@ -39,7 +41,28 @@ pub(crate) struct Desk {
     pub(crate) session: Session,
     pub(crate) records: Arc<Mutex<Vec<Event>>>,
     pub(crate) canvas: Canvas,
-    _state: tempfile::TempDir,
+    /// Set, no record can be written.
+    pub(crate) disk_is_full: Arc<AtomicBool>,
+    pub(crate) state: tempfile::TempDir,
+}
+
+/// A log in memory, on a disk that can be full.
+struct FillableAudit {
+    memory: AuditMemory,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Audit for FillableAudit {
+    fn record(&mut self, event: Event) -> Result<(), AuditError> {
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
+            false => self.memory.record(event),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), AuditError> {
+        self.memory.sync()
+    }
 }
 
 /// How a desk is set up.
@@ -49,6 +72,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) required: &'a str,
     pub(crate) zone_keys: &'a str,
     pub(crate) shutdown_after: Duration,
+    /// Set before the desktop starts.
+    pub(crate) passphrase: Option<&'a str>,
 }
 
 impl Default for Setting<'_> {
@@ -58,6 +83,7 @@ impl Default for Setting<'_> {
             required: "\"seccomp\", \"user\"",
             zone_keys: "",
             shutdown_after: Duration::from_secs(20),
+            passphrase: None,
         }
     }
 }
@@ -110,12 +136,30 @@ impl Desk {
         let state = tempfile::tempdir().unwrap();
         let source = PolicySource::File(state.path().join("policy.toml"));
         std::fs::write(source.path(), text).unwrap();
+        Self::begin(state, source, setting)
+    }
+
+    /// With a policy from elsewhere.
+    pub(crate) fn with_source(source: PolicySource, setting: &Setting<'_>) -> Self {
+        Self::begin(tempfile::tempdir().unwrap(), source, setting)
+    }
+
+    fn begin(state: tempfile::TempDir, source: PolicySource, setting: &Setting<'_>) -> Self {
         let policy = source
             .load()
             .unwrap_or_else(|error| panic!("{error}"))
             .policy;
-        let audit = AuditMemory::default();
-        let records = Arc::clone(&audit.events);
+        let memory = AuditMemory::default();
+        let records = Arc::clone(&memory.events);
+        let disk_is_full = Arc::new(AtomicBool::new(false));
+        let audit = FillableAudit {
+            memory,
+            is_full: Arc::clone(&disk_is_full),
+        };
+        let directory = StateDirectory::open(state.path()).unwrap();
+        if let Some(passphrase) = setting.passphrase {
+            directory.passphrase().set(passphrase).unwrap();
+        }
         let behaviours: HashMap<String, String> = setting
             .behaviours
             .iter()
@@ -131,7 +175,7 @@ impl Desk {
                 }
                 command
             }),
-            state: StateDirectory::open(state.path()).unwrap(),
+            state: directory,
             policy: source,
         };
         let options = Options {
@@ -145,13 +189,52 @@ impl Desk {
             session,
             records,
             canvas: Canvas::default(),
-            _state: state,
+            disk_is_full,
+            state,
         }
+    }
+
+    /// Writes another policy, as an administrator does.
+    pub(crate) fn write_policy(&mut self, text: &str) {
+        std::fs::write(self.state.path().join("policy.toml"), text).unwrap();
+    }
+
+    /// The same, and waits until it is at work.
+    pub(crate) fn install(&mut self, text: &str) {
+        let before = self.session.policy_generation();
+        self.write_policy(text);
+        self.until("the new policy", |session| {
+            session.policy_generation() > before
+        });
+    }
+
+    /// Runs the session for a while.
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let end = Instant::now() + duration;
+        self.until("time to pass", |_| Instant::now() >= end);
+    }
+
+    /// Every record, as its debug text.
+    pub(crate) fn recorded(&self) -> Vec<String> {
+        let records = self.records.lock().unwrap();
+        records.iter().map(|event| format!("{event:?}")).collect()
+    }
+
+    /// The records of flows.
+    pub(crate) fn flows(&self) -> Vec<FlowRecord> {
+        let records = self.records.lock().unwrap();
+        let flow = |event: &Event| match event {
+            Event::Flow(flow) => Some((**flow).clone()),
+            _ => None,
+        };
+        records.iter().filter_map(flow).collect()
     }
 
     /// Runs the session until `met`; fails the test when that takes too long.
     pub(crate) fn until(&mut self, what: &str, mut met: impl FnMut(&Session) -> bool) {
         let give_up = Instant::now() + PATIENCE;
+        // What is awaited may be time itself.
+        let look = Duration::from_millis(50);
         loop {
             let now = Instant::now();
             self.session.dispatch(now);
@@ -166,7 +249,7 @@ impl Desk {
                 "waited in vain for {what}; {}",
                 self.describe()
             );
-            self.wait(give_up);
+            self.wait(give_up.min(now + look));
         }
     }
 
@@ -255,6 +338,13 @@ impl Desk {
     pub(crate) fn focus(&mut self, zone: &str) {
         let digit = if zone == "open" { 2 } else { 3 };
         self.keys(&[LEFT_SUPER, digit]);
+    }
+
+    pub(crate) fn type_text(&mut self, text: &str) {
+        for character in text.chars() {
+            let stroke = endpoint::script::keyboard::stroke(character).unwrap();
+            self.keys(&[stroke.code]);
+        }
     }
 
     /// The corner of a zone's pixels on the desktop, and the colour of the pixel at an offset from it, as painted now.

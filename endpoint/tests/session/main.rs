@@ -3,10 +3,15 @@
 //! The zone process is this very program, started again with `--link-fd`; so the tests have a `main` of their own.
 
 mod attacks;
+mod clips;
 mod command_line;
 mod desk;
 mod honest;
+mod kms;
+mod live_policy;
+mod locking;
 mod measure;
+mod pages;
 mod players;
 mod window;
 mod zone;
@@ -21,8 +26,13 @@ fn main() -> ExitCode {
     let tests = [
         honest::TESTS,
         attacks::TESTS,
+        live_policy::TESTS,
+        clips::TESTS,
+        locking::TESTS,
+        pages::TESTS,
         players::TESTS,
         command_line::TESTS,
+        kms::TESTS,
         window::TESTS,
     ];
     let tests = || tests.into_iter().flatten();

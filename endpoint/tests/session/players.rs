@@ -162,7 +162,8 @@ fn a_show_ends_in_time_with_a_picture() {
         with_script: false,
         picture: Some(picture.clone()),
     };
-    let show = Show::new(Desk::new().session, None, ending, Instant::now()).unwrap();
+    let desk = Desk::new();
+    let show = Show::new(desk.session, None, ending, Instant::now()).unwrap();
     headless::run(show).unwrap();
     assert_eq!(read_png(&picture).2.len(), 1280 * 800);
 }

@@ -23,10 +23,24 @@ pub(crate) fn colour_of(zone: &str) -> u32 {
     }
 }
 
+/// Messages of `vd_agent.h`.
+const AGENT_DATA: u32 = 4;
+const AGENT_CAPABILITIES: u32 = 6;
+const AGENT_GRAB: u32 = 7;
+const AGENT_REQUEST: u32 = 8;
+const AGENT_RELEASE: u32 = 9;
+
+/// The keys by which a fake zone's user copies and pastes.
+pub(crate) const KEY_C: u16 = 46;
+pub(crate) const KEY_V: u16 = 47;
+
 /// Side of the square that a key paints.
 pub(crate) const SQUARE: u32 = 8;
 /// Its colour.
 pub(crate) const INK: u32 = 0x00ff_ffff;
+
+/// What a zone's user copies with the C key.
+pub(crate) const COPIED: &str = "hello \u{1b}[2J";
 
 struct Fake {
     link: ZoneLink,
@@ -34,6 +48,8 @@ struct Fake {
     zone: String,
     surface: Option<(Generation, SurfaceWriter)>,
     keys: u32,
+    /// What came for the agent and is not a whole chunk yet.
+    agent: Vec<u8>,
 }
 
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
@@ -60,6 +76,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         zone: String::new(),
         surface: None,
         keys: 0,
+        agent: Vec::new(),
     }
     .run();
     ExitCode::SUCCESS
@@ -131,7 +148,23 @@ impl Fake {
                 ));
                 if pressed {
                     self.paint_square();
+                    match code {
+                        KEY_C => self.copy(),
+                        KEY_V => self.tell(AGENT_REQUEST, &[0, 0, 0, 0, 1, 0, 0, 0]),
+                        _ => {}
+                    }
                 }
+            }
+            ToZone::PortData {
+                port: Port::Agent,
+                data,
+            } => {
+                self.agent.extend_from_slice(data.as_slice());
+                self.say(FromZone::PortCredit {
+                    port: Port::Agent,
+                    bytes: data.length(),
+                });
+                self.hear_agent();
             }
             ToZone::PointerMotion { x, y } => self.write(&format!("pointer {x} {y}\n")),
             ToZone::PointerButton { code, pressed } => {
@@ -185,7 +218,89 @@ impl Fake {
                 port: Port::State,
                 data: PortBytes::new(b"dy\n").unwrap(),
             });
+            // Asks for the host's capabilities; can do "by demand" and "selections", as the stock agent.
+            self.tell(AGENT_CAPABILITIES, &[1, 0, 0, 0, 0x60, 0, 0, 0]);
             self.misbehave(generation, memory);
+        }
+    }
+
+    /// As the stock agent does when something was copied. Each behaviour has its own kind of clip.
+    fn copy(&mut self) {
+        let kind = match self.behave.as_str() {
+            "copies-a-picture" => 2,
+            _ => 1,
+        };
+        self.tell(AGENT_GRAB, &[0, 0, 0, 0, kind, 0, 0, 0]);
+        self.write("copied\n");
+    }
+
+    fn hear_agent(&mut self) {
+        // A message is one chunk, as long as it is short.
+        while let Some((head, rest)) = self.agent.split_at_checked(8) {
+            let size = u32::from_le_bytes(head[4..].try_into().unwrap());
+            let size = usize::try_from(size).unwrap();
+            let Some((message, rest)) = rest.split_at_checked(size) else {
+                return;
+            };
+            let (message, rest) = (message.to_vec(), rest.to_vec());
+            self.agent = rest;
+            let kind = u32::from_le_bytes(message[4..8].try_into().unwrap());
+            let body = message.get(20..).unwrap_or_default();
+            match kind {
+                AGENT_CAPABILITIES => self.write("agent answered\n"),
+                AGENT_GRAB => self.write("clipboard offered\n"),
+                AGENT_RELEASE => self.write("clipboard taken back\n"),
+                AGENT_REQUEST => self.bring(),
+                AGENT_DATA if body[4..8] == [0; 4] => self.write("pasted nothing\n"),
+                AGENT_DATA => {
+                    let text = String::from_utf8_lossy(&body[8..]).into_owned();
+                    self.write(&format!("pasted {} bytes: {text:?}\n", body.len() - 8));
+                }
+                other => panic!("the host sent a message of kind {other}"),
+            }
+        }
+    }
+
+    /// The host wants what was copied.
+    fn bring(&mut self) {
+        let head = |kind: u8| vec![0, 0, 0, 0, kind, 0, 0, 0];
+        let bytes = match self.behave.as_str() {
+            "brings-nothing" => return self.write("fetched\n"),
+            "brings-garbage" => [head(1), b"good, then \xf0\x28".to_vec()].concat(),
+            "brings-much" => [head(1), vec![b'x'; 3000]].concat(),
+            "brings-another-kind" => [head(2), b"\x89PNG\r\n\x1a\n".to_vec()].concat(),
+            "copies-a-picture" => [head(2), b"\x89PNG\r\n\x1a\n...".to_vec()].concat(),
+            "brings-lies" => {
+                self.write("fetched\n");
+                return self.say(FromZone::PortData {
+                    port: Port::Agent,
+                    data: PortBytes::new(&[9; 100]).unwrap(),
+                });
+            }
+            _ => [head(1), COPIED.as_bytes().to_vec()].concat(),
+        };
+        self.tell(AGENT_DATA, &bytes);
+        self.write("fetched\n");
+    }
+
+    /// A message of the agent, in one chunk, as the stock agent sends it.
+    fn tell(&self, kind: u32, body: &[u8]) {
+        let size = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+        let bytes = [
+            &1_u32.to_le_bytes()[..],
+            &size(body.len() + 20),
+            &1_u32.to_le_bytes(),
+            &kind.to_le_bytes(),
+            &[0; 8],
+            &size(body.len()),
+            body,
+        ]
+        .concat();
+        for piece in bytes.chunks(limits::PORT_DATA_BYTES) {
+            self.say(FromZone::PortData {
+                port: Port::Agent,
+                data: PortBytes::new(piece).unwrap(),
+            });
         }
     }
 
@@ -287,6 +402,7 @@ impl Fake {
                 self.say(frame(generation, &[(0, 0, 10_000, 10_000)]));
             }
             "flaps" => self.say(FromZone::State(ZoneState::Starting)),
+            "copies-at-once" => self.copy(),
             "connects" | "connects-often" => self.say(FromZone::StreamRequest {
                 id: StreamId(7),
                 port: 443,

@@ -17,7 +17,7 @@ use crate::tree::{self, Selection};
 use crate::{Error, Image, Package, Progress, Sha256, Step, recipe};
 
 /// How old package lists may be before they are fetched again.
-const LISTS_AGE: Duration = Duration::from_secs(12 * 60 * 60);
+pub(crate) const LISTS_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Builds the desktop image.
 #[derive(Debug, Clone)]
@@ -249,6 +249,7 @@ fn assemble(
         tools,
         &root,
         &image.join(FileName::Root.as_str()),
+        tree::Compression::Small,
         &["home/user"],
         progress,
     )
@@ -293,7 +294,7 @@ fn describe(
 }
 
 /// One build at a time in a cache: a second waits.
-fn lock(cache: &Path) -> Result<File, Error> {
+pub(crate) fn lock(cache: &Path) -> Result<File, Error> {
     let path = cache.join("lock");
     let file = File::create(&path).map_err(Error::file("create", &path))?;
     file.lock().map_err(Error::file("lock", &path))?;
@@ -301,7 +302,7 @@ fn lock(cache: &Path) -> Result<File, Error> {
 }
 
 /// Debian's name of the machine that builds.
-fn host_architecture() -> Result<String, Error> {
+pub(crate) fn host_architecture() -> Result<String, Error> {
     let output = Program::new("dpkg", "dpkg", "asking for this machine's architecture")
         .arg("--print-architecture")
         .run_silently()?;

@@ -10,14 +10,16 @@ const DIRECTORY: u32 = 0o040_000;
 const TRAILER: &str = "TRAILER!!!";
 
 /// Writes entries in the order they are added; a directory must come before what is in it.
-pub(crate) struct Writer<W> {
+#[derive(Debug)]
+pub struct Writer<W> {
     sink: W,
     written: u64,
     inodes: u32,
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) const fn new(sink: W) -> Self {
+    /// An empty archive into `sink`.
+    pub const fn new(sink: W) -> Self {
         Self {
             sink,
             written: 0,
@@ -25,17 +27,18 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    pub(crate) fn directory(&mut self, path: &str) -> io::Result<()> {
+    /// Adds a directory.
+    pub fn directory(&mut self, path: &str) -> io::Result<()> {
         self.entry(path, DIRECTORY | 0o755, 2, &[])
     }
 
-    /// `mode` is the permission bits.
-    pub(crate) fn file(&mut self, path: &str, mode: u32, contents: &[u8]) -> io::Result<()> {
+    /// Adds a file; `mode` is the permission bits.
+    pub fn file(&mut self, path: &str, mode: u32, contents: &[u8]) -> io::Result<()> {
         self.entry(path, REGULAR | mode, 1, contents)
     }
 
     /// Ends the archive and gives the sink back.
-    pub(crate) fn finish(mut self) -> io::Result<W> {
+    pub fn finish(mut self) -> io::Result<W> {
         self.inodes = u32::MAX;
         self.entry(TRAILER, 0, 1, &[])?;
         Ok(self.sink)

@@ -11,7 +11,7 @@
 mod archive;
 mod build;
 mod caches;
-mod cpio;
+pub mod cpio;
 mod digest;
 mod error;
 mod image;
@@ -21,6 +21,7 @@ mod manifest;
 mod process;
 mod progress;
 mod recipe;
+pub mod root;
 mod sources;
 mod store;
 mod tools;

@@ -20,6 +20,15 @@ pub(crate) enum Selection<'a> {
     Only(&'a [&'a str]),
 }
 
+/// How a packed tree is kept.
+#[derive(Clone, Copy)]
+pub(crate) enum Compression {
+    /// As small as it gets, but for what is run or mapped.
+    Small,
+    /// Not at all: made and read quickly.
+    None,
+}
+
 /// Makes `root` an empty tree with Debian's merged directories.
 pub(crate) fn start_empty(root: &Path) -> Result<(), Error> {
     if root.exists() {
@@ -195,6 +204,7 @@ pub(crate) fn pack(
     tools: &Tools,
     root: &Path,
     target: &Path,
+    compression: Compression,
     owned: &[&str],
     progress: &mut dyn Progress,
 ) -> Result<(), Error> {
@@ -228,7 +238,11 @@ pub(crate) fn pack(
         ])
         .args(["-comp", "zstd", "-Xcompression-level", "19", "-b", "128K"])
         // Tables are read at each start too.
-        .args(["-noI", "-noF", "-noX", "-action", recipe::UNCOMPRESSED])
+        .args(["-noI", "-noF", "-noX"])
+        .args(match compression {
+            Compression::Small => &["-action", recipe::UNCOMPRESSED][..],
+            Compression::None => &["-noD"],
+        })
         .args(pseudo)
         .run(progress, |_| {})?;
     progress.update(Step::Root, 1, 1);

@@ -12,7 +12,13 @@ const SCRIPT: &str = "packaging/xtask/demo.script";
 
 /// Builds everything and runs the demo.
 pub fn run(project: &Project) -> Result<ExitCode> {
+    let display = ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     packages::install(packages::BUILD)?;
+    if display {
+        packages::install(packages::WINDOW)?;
+    }
     project.build()?;
     project.image()?;
     let mut bulkhead = Command::new(project.bulkhead());
@@ -23,9 +29,6 @@ pub fn run(project: &Project) -> Result<ExitCode> {
         .arg(project.path(IMAGE_STORE))
         .arg("--state-dir")
         .arg(project.path("out/state"));
-    let display = ["WAYLAND_DISPLAY", "DISPLAY"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     if display {
         step("showing two zones; close the window to end");
         project::run(&mut bulkhead)?;

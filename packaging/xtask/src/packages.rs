@@ -72,11 +72,40 @@ pub const TEST: &[Package] = &[
         "/sbin/modprobe",
         "finds the order of kernel modules",
     ),
+    package(
+        "libvulkan1",
+        "/usr/lib/x86_64-linux-gnu/libvulkan.so.1",
+        "finds graphics cards' drivers",
+    ),
+    package(
+        "mesa-vulkan-drivers",
+        "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+        "a graphics card in software, for the painter that uses one",
+    ),
     package("xvfb", "/usr/bin/Xvfb", "a display for the window"),
     package(
         "xdotool",
         "/usr/bin/xdotool",
         "drives the window as a person does",
+    ),
+];
+
+/// Needed by the window, which loads them when it opens.
+pub const WINDOW: &[Package] = &[
+    package(
+        "libxcursor1",
+        "/usr/lib/x86_64-linux-gnu/libXcursor.so.1",
+        "the window's pointer",
+    ),
+    package(
+        "libxi6",
+        "/usr/lib/x86_64-linux-gnu/libXi.so.6",
+        "the window's input",
+    ),
+    package(
+        "libxkbcommon-x11-0",
+        "/usr/lib/x86_64-linux-gnu/libxkbcommon-x11.so.0",
+        "the window's keyboard",
     ),
 ];
 

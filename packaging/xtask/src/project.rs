@@ -14,6 +14,8 @@ pub struct Project {
 
 /// The checkout's own image store.
 pub const IMAGE_STORE: &str = "out/images";
+/// Where packages are kept between builds.
+const CACHE: &str = "out/cache";
 
 impl Project {
     /// The checkout that this program was built from.
@@ -45,10 +47,11 @@ impl Project {
     }
 
     /// What tests and benchmarks learn of all this.
-    pub fn environment(&self) -> [(&'static str, OsString); 2] {
+    pub fn environment(&self) -> [(&'static str, OsString); 3] {
         [
             ("BULKHEAD_BIN_DIR", self.release().into()),
             ("BULKHEAD_IMAGE_STORE", self.path(IMAGE_STORE).into()),
+            ("BULKHEAD_CACHE", self.path(CACHE).into()),
         ]
     }
 
@@ -82,7 +85,7 @@ impl Project {
             .args(["image", "build", "--import", "--out"])
             .arg(self.path("out/image"))
             .arg("--cache")
-            .arg(self.path("out/cache"))
+            .arg(self.path(CACHE))
             .arg("--image-store")
             .arg(self.path(IMAGE_STORE)))
     }

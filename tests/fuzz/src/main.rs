@@ -163,7 +163,7 @@ fn arguments() -> Result<Arguments> {
             "--seconds" => found.seconds = number()?,
             "--seed" => found.seed = number()?,
             name if !name.starts_with('-') && found.name.is_none() => {
-                found.name = Some(name.to_owned())
+                found.name = Some(name.to_owned());
             }
             _ => bail!("`{word}` is not understood\n{USAGE}"),
         }

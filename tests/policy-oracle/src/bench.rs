@@ -1,45 +1,13 @@
 //! Our time for a verdict beside Cedar's, on the same policy and the same requests, in the same run.
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Instant;
 
+use bench_table::{Bar, Row, Table};
 use bulkhead_policy::{Decider, Policy};
 use cedar_policy::Authorizer;
 
 use crate::plan::{Numbers, Plan, Question};
-
-/// One line of the benchmark.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// What is done.
-    pub work: &'static str,
-    /// Our time, in nanoseconds.
-    pub ours: f64,
-    /// The peer's time for the same, in nanoseconds.
-    pub peer: Option<f64>,
-    /// What ours must not exceed, in nanoseconds.
-    pub bar: f64,
-}
-
-impl Row {
-    /// Whether ours keeps within the bar.
-    pub fn holds(&self) -> bool {
-        self.ours <= self.bar
-    }
-
-    /// How many times as long the peer takes.
-    pub fn ratio(&self) -> Option<f64> {
-        self.peer.map(|peer| peer / self.ours)
-    }
-
-    /// As one JSON value.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "work": self.work, "unit": "ns", "ours": self.ours, "peer": self.peer, "ratio": self.ratio(), "bar": self.bar, "holds": self.holds(),
-        })
-    }
-}
 
 /// The median time of a piece of work done for each item of a list, over several rounds.
 fn median<T, R>(items: &[T], rounds: usize, batch: usize, work: impl Fn(&T) -> R) -> f64 {
@@ -59,10 +27,20 @@ fn median<T, R>(items: &[T], rounds: usize, batch: usize, work: impl Fn(&T) -> R
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// A row in microseconds, of nanoseconds.
+fn row(work: &str, ours: f64, peer: Option<f64>, bar: f64) -> Row {
+    Row {
+        work: work.into(),
+        unit: "us",
+        ours: ours / 1e3,
+        peer: peer.map(|peer| peer / 1e3),
+        bar: Bar::AtMost(bar),
+    }
+}
+
 /// Measures all rows: 50 zones and 2,000 rules, with and without rules that speak of every zone.
-pub fn measure() -> Vec<Row> {
+pub fn measure(table: &mut Table) {
     let mut numbers = Numbers(0x5eed_cafe);
-    let mut rows = Vec::new();
     for (work, with_any) in [
         ("verdict, 50 zones, 2,000 rules on zones and tags", false),
         ("verdict, 50 zones, 2,000 rules, many on any zone", true),
@@ -77,12 +55,7 @@ pub fn measure() -> Vec<Row> {
         let peer = median(&few, 1, 1, |request| {
             authorizer.is_authorized(request, &policies, &entities)
         });
-        rows.push(Row {
-            work,
-            ours,
-            peer: Some(peer),
-            bar: 1_000.0,
-        });
+        table.add(row(work, ours, Some(peer), 1.0));
         if !with_any {
             let text = plan.ours();
             let texts = [text.as_bytes()];
@@ -91,67 +64,22 @@ pub fn measure() -> Vec<Row> {
             let peer = median(&[theirs.as_str()], 3, 1, |text| {
                 text.parse::<cedar_policy::PolicySet>().ok()
             });
-            rows.push(Row {
-                work: "read a policy of 50 zones and 2,000 rules",
-                ours: parse,
-                peer: Some(peer),
-                bar: 250e6,
-            });
+            table.add(row(
+                "read a policy of 50 zones and 2,000 rules",
+                parse,
+                Some(peer),
+                250e3,
+            ));
             let lint = median(&texts, 3, 1, |bytes| {
                 Policy::parse("plan.toml", bytes).map(|policy| Decider::new(policy).lint(None))
             });
-            rows.push(Row {
-                work: "check it (read, compile, lint)",
-                ours: lint,
-                peer: None,
-                bar: 1e9,
-            });
+            table.add(row("check it (read, compile, lint)", lint, None, 1e6));
             let matrix = median(&[()], 3, 1, |()| {
                 decider.matrix(&bulkhead_policy::Kind::ALL)
             });
-            rows.push(Row {
-                work: "matrix of all zones and kinds",
-                ours: matrix,
-                peer: None,
-                bar: 1e9,
-            });
+            table.add(row("matrix of all zones and kinds", matrix, None, 1e6));
             let reach = median(&[()], 3, 1, |()| decider.reach(true));
-            rows.push(Row {
-                work: "reach of all zones",
-                ours: reach,
-                peer: None,
-                bar: 1e9,
-            });
+            table.add(row("reach of all zones", reach, None, 1e6));
         }
     }
-    rows
-}
-
-/// The rows as a table.
-pub fn show(rows: &[Row]) -> String {
-    let time = |nanoseconds: f64| match nanoseconds {
-        short if short < 1e3 => format!("{short:.0} ns"),
-        short if short < 1e6 => format!("{:.1} us", short / 1e3),
-        long if long < 1e9 => format!("{:.1} ms", long / 1e6),
-        long => format!("{:.2} s", long / 1e9),
-    };
-    let mut table = format!(
-        "{:50}  {:>9}  {:>9}  {:>8}  {:>9}\n",
-        "work", "ours", "Cedar", "ratio", "bar"
-    );
-    for row in rows {
-        let peer = row.peer.map_or_else(|| "-".to_owned(), time);
-        let ratio = row
-            .ratio()
-            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.0} x"));
-        let verdict = if row.holds() { "holds" } else { "MISSES" };
-        let _ = writeln!(
-            table,
-            "{:50}  {:>9}  {peer:>9}  {ratio:>8}  {:>9}  {verdict}",
-            row.work,
-            time(row.ours),
-            time(row.bar)
-        );
-    }
-    table
 }

@@ -7,5 +7,5 @@
 mod bench;
 mod plan;
 
-pub use bench::{Row, measure, show};
+pub use bench::measure;
 pub use plan::{Numbers, Plan, Question};

@@ -24,9 +24,9 @@ fn cedar_and_we_agree_on_every_request() {
                 plan.cedar()
             );
             if ours == bulkhead_policy::Verdict::Allow {
-                allowed += 1
+                allowed += 1;
             } else {
-                denied += 1
+                denied += 1;
             }
         }
     }

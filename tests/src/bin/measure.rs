@@ -1,13 +1,13 @@
 //! `cargo xtask bench zones`: the product's own figures, of two stock desktops at once, as SPECIFICATION.md lists them.
 //!
-//! Each row: work, value, bar, `holds` or `MISSES`; `--json` for machines. Exit code 0 if all hold, 1 if one misses, 2 if it could not
-//! be measured. The machine should have nothing else to do.
+//! The machine should have nothing else to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
+use bench_table::{Bar, Row, Table};
 use e2e::Desktop;
 
 const MIB: u64 = 1 << 20;
@@ -17,54 +17,15 @@ const WATCH: Duration = Duration::from_secs(10);
 const SCRIPT: &str = "wait-ready open\nwait-ready corp\nscreenshot ready.png\nwait-still open 5\nwait-still corp 5\nscreenshot idle.png\nsleep 15\n\
                       focus corp\nwait-still corp 2\nlatency corp 100\nquit\n";
 
-struct Row {
-    work: &'static str,
-    value: f64,
-    unit: &'static str,
-    bar: Option<f64>,
-}
-
 fn main() -> ExitCode {
-    let json = std::env::args().any(|argument| argument == "--json");
-    match measure() {
-        Ok(rows) => {
-            let misses = rows.iter().filter(|row| !print(row, json)).count();
-            ExitCode::from(u8::from(misses > 0))
-        }
-        Err(problem) => {
-            eprintln!("measure: {problem}");
-            ExitCode::from(2)
-        }
+    let mut table = Table::new("-");
+    match measure(&mut table) {
+        Ok(()) => table.finish(),
+        Err(problem) => bench_table::failed(&problem),
     }
 }
 
-/// Prints a row; false if it misses its bar.
-fn print(row: &Row, json: bool) -> bool {
-    let holds = row.bar.is_none_or(|bar| row.value <= bar);
-    let word = match row.bar {
-        None => "",
-        Some(_) if holds => "holds",
-        Some(_) => "MISSES",
-    };
-    let Row {
-        work,
-        value,
-        unit,
-        bar,
-    } = row;
-    if json {
-        let bar = bar.map_or("null".to_owned(), |bar| bar.to_string());
-        println!(
-            "{{\"work\":\"{work}\",\"ours\":{value},\"unit\":\"{unit}\",\"bar\":{bar},\"verdict\":\"{word}\"}}"
-        );
-    } else {
-        let bar = bar.map_or(String::new(), |bar| format!("at most {bar} {unit}"));
-        println!("{work:55}  {value:10.1} {unit:4}  {bar:18}  {word}");
-    }
-    holds
-}
-
-fn measure() -> Result<Vec<Row>, String> {
+fn measure(table: &mut Table) -> Result<(), String> {
     let desktop = Desktop::new((1600, 900), &["open", "corp"]);
     let began = Instant::now();
     let mut endpoint = desktop.start(SCRIPT);
@@ -90,44 +51,53 @@ fn measure() -> Result<Vec<Row>, String> {
             String::from_utf8_lossy(&output.stderr)
         )
     })?;
-    let row = |work, value, unit, bar| Row {
-        work,
-        value,
-        unit,
-        bar,
-    };
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     let mebibytes = |bytes: u64| bytes as f64 / MIB as f64;
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     let per_second = woken as f64 / WATCH.as_secs_f64();
-    Ok(vec![
-        row(
+    let rows = [
+        (
             "two zones at once, process start to ready terminals",
             ready.as_secs_f64(),
             "s",
-            Some(180.0),
+            Bar::AtMost(180.0),
         ),
-        row(
+        (
             "memory of a zone process beyond guest RAM",
             mebibytes(beyond),
             "MiB",
-            Some(96.0),
+            Bar::AtMost(96.0),
         ),
-        row("memory of the endpoint", mebibytes(own), "MiB", None),
-        row(
+        ("memory of the endpoint", mebibytes(own), "MiB", Bar::Free),
+        (
             "wake-ups of the endpoint when nothing changes, per second",
             per_second,
             "",
-            Some(1.0),
+            Bar::AtMost(1.0),
         ),
-        row("key event to changed pixels, median", median, "ms", None),
-        row(
+        (
+            "key event to changed pixels, median",
+            median,
+            "ms",
+            Bar::Free,
+        ),
+        (
             "key event to changed pixels, 99 %",
             worst,
             "ms",
-            Some(100.0),
+            Bar::AtMost(100.0),
         ),
-    ])
+    ];
+    for (work, ours, unit, bar) in rows {
+        table.add(Row {
+            work: work.into(),
+            unit,
+            ours,
+            peer: None,
+            bar,
+        });
+    }
+    Ok(())
 }
 
 /// Waits until a file is there; the time at which it was.

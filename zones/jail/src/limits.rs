@@ -11,15 +11,25 @@ use crate::system;
 pub struct Limits {
     /// Open descriptors.
     pub descriptors: u64,
+    /// Bytes of memory of its own: what it writes that is neither a file's nor shared with another process. All mappings
+    /// together, files and mere reservations included, may be [`Limits::MAPPINGS`] more. None for no limit of ours.
+    pub memory_bytes: Option<u64>,
     /// Bytes to which it may grow a file, such as a persistent volume's overlay; None for no limit of ours.
     pub file_bytes: Option<u64>,
 }
 
+impl Limits {
+    /// Room for mappings that are not memory of its own: generated code, surfaces, libraries, and what the allocator reserves
+    /// for each thread.
+    pub const MAPPINGS: u64 = 1 << 30;
+}
+
 impl Default for Limits {
-    /// 256 descriptors: volumes, surfaces, timers and a few hundred streams; no limit on files.
+    /// 256 descriptors: volumes, surfaces, timers and a few hundred streams; no limit on memory and files.
     fn default() -> Self {
         Self {
             descriptors: 256,
+            memory_bytes: None,
             file_bytes: None,
         }
     }
@@ -45,6 +55,10 @@ pub(crate) fn apply(limits: Limits) -> io::Result<()> {
     set(Resource::Rtprio, 0)?;
     set(Resource::Nice, 0)?;
     set(Resource::Msgqueue, 0)?;
+    if let Some(bytes) = limits.memory_bytes {
+        set(Resource::Data, bytes)?;
+        set(Resource::As, bytes.saturating_add(Limits::MAPPINGS))?;
+    }
     if let Some(bytes) = limits.file_bytes {
         set(Resource::Fsize, bytes)?;
     }

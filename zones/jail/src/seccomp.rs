@@ -27,7 +27,6 @@ const PLAIN: &[c_long] = &[
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_msync,
-    libc::SYS_memfd_create,
     // Threads and their synchronisation (clone is below).
     libc::SYS_futex,
     libc::SYS_futex_waitv,

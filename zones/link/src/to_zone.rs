@@ -127,10 +127,19 @@ pub struct Volume {
 pub enum Writes {
     /// Nowhere: the guest sees a read-only device.
     Refused,
-    /// To a copy-on-write overlay that ends with the machine.
-    Discarded,
+    /// To a copy-on-write overlay in this empty file without a name, open for reading and writing, which ends with the machine.
+    Discarded(OwnedFd),
     /// To this overlay file, open for reading and writing, which outlives the machine.
     Kept(OwnedFd),
+}
+
+impl Writes {
+    fn overlay(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Refused => None,
+            Self::Discarded(overlay) | Self::Kept(overlay) => Some(overlay),
+        }
+    }
 }
 
 mod kind {
@@ -402,7 +411,7 @@ impl StartConfig {
         for volume in &self.volumes {
             writer.u8(match volume.writes {
                 Writes::Refused => 0,
-                Writes::Discarded => 1,
+                Writes::Discarded(_) => 1,
                 Writes::Kept(_) => 2,
             });
         }
@@ -418,8 +427,8 @@ impl StartConfig {
         if modes.len() != count || count > limits::VOLUMES {
             return Err(reader.bad("volumes"));
         }
-        let kept = modes.iter().filter(|mode| **mode == 2).count();
-        let expected = count.saturating_add(kept).saturating_add(2);
+        let overlays = modes.iter().filter(|mode| **mode != 0).count();
+        let expected = count.saturating_add(overlays).saturating_add(2);
         let mut descriptors = Descriptors::expect(reader.message(), fds, expected)?;
         let kernel = descriptors.read_only_file("kernel")?;
         let initramfs = descriptors.read_only_file("initramfs")?;
@@ -428,7 +437,7 @@ impl StartConfig {
             let image = descriptors.read_only_file("volume")?;
             let writes = match mode {
                 0 => Writes::Refused,
-                1 => Writes::Discarded,
+                1 => Writes::Discarded(descriptors.writable_file("overlay")?),
                 2 => Writes::Kept(descriptors.writable_file("overlay")?),
                 _ => return Err(reader.bad("volume mode")),
             };
@@ -452,9 +461,7 @@ impl StartConfig {
         let mut fds = vec![self.kernel.as_fd(), self.initramfs.as_fd()];
         for volume in &self.volumes {
             fds.push(volume.image.as_fd());
-            if let Writes::Kept(overlay) = &volume.writes {
-                fds.push(overlay.as_fd());
-            }
+            fds.extend(volume.writes.overlay().map(AsFd::as_fd));
         }
         fds
     }

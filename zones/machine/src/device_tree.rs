@@ -16,10 +16,24 @@ const IRQ_S_EXT: u32 = 9;
 
 /// The extensions of the CPU, as the binding wants them.
 const EXTENSIONS: &[&str] = &[
-    "i", "m", "a", "f", "d", "c", "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zba", "zbb",
-    "zbs", "sstc",
+    "i",
+    "m",
+    "a",
+    "f",
+    "d",
+    "c",
+    "zicboz",
+    "zicntr",
+    "zicond",
+    "zicsr",
+    "zifencei",
+    "zihintpause",
+    "zba",
+    "zbb",
+    "zbs",
+    "sstc",
 ];
-const ISA: &str = "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_sstc";
+const ISA: &str = "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zihintpause_zba_zbb_zbs_sstc";
 
 /// What the tree describes.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use zone_translate::{Hart, HartPort, Ram};
+use zone_translate::{Fence, Hart, HartPort, Ram};
 
 const SUCCESS: i64 = 0;
 const ERR_NOT_SUPPORTED: i64 = -2;
@@ -192,9 +192,15 @@ impl Sbi {
                 }
                 0
             }),
-            // fence.i, sfence.vma and sfence.vma by ASID; a fence of everything is a fence of any range.
+            // fence.i, sfence.vma and sfence.vma by ASID.
             (RFENCE, 0..=2) => self.targets(first, second).map(|targets| {
-                self.fence(number, &targets);
+                let fence = match function {
+                    0 => Fence::Code,
+                    1 => Fence::range(third, argument(3), None),
+                    // An identifier that cannot be: all spaces.
+                    _ => Fence::range(third, argument(3), u16::try_from(argument(4)).ok()),
+                };
+                self.fence(number, &targets, fence);
                 0
             }),
             (HSM, 0) => self.hart_start(first, second, third),
@@ -243,14 +249,14 @@ impl Sbi {
     }
 
     /// Returns when no target still runs with what the fence is about.
-    fn fence(&self, number: usize, targets: &[usize]) {
+    fn fence(&self, number: usize, targets: &[usize], fence: Fence) {
         let Some(own) = self.ports.get(number) else {
             return;
         };
         let tickets: Vec<_> = targets
             .iter()
             .filter_map(|target| Some((*target, self.ports.get(*target)?)))
-            .map(|(target, port)| (target, port, port.ask_fence()))
+            .filter_map(|(target, port)| Some((target, port, port.ask_fence(fence)?)))
             .collect();
         // The calling hart runs no guest code until its own fences are done, so harts that fence each other both go on.
         own.set_parked(true);

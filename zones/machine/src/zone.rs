@@ -13,7 +13,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
 use zone_link::{
     FromZone, LinkError, Sender, Size, StartConfig, StreamId, ToZone, Volume, Writes, ZoneLink,
@@ -90,13 +89,14 @@ pub fn sentence(error: &dyn Error) -> String {
     text
 }
 
-/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate.
-pub fn run(link: &ZoneLink, code: Vec<CodeCache>) -> Result<(), ZoneError> {
+/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate, `debugger` a debugger's
+/// end of a stream.
+pub fn run(link: &ZoneLink, code: Vec<CodeCache>, debugger: Option<File>) -> Result<(), ZoneError> {
     let Some((start, surface)) = receive_start(link)? else {
         return Ok(());
     };
     link.send(&FromZone::State(ZoneState::Starting))?;
-    let zone = Zone::start(link, *start, surface, code)?;
+    let zone = Zone::start(link, *start, surface, code, debugger)?;
     link.send(&FromZone::State(ZoneState::Running))?;
     while let Some(message) = link.recv()? {
         zone.handle(message)?;
@@ -158,10 +158,14 @@ impl Zone {
         config: StartConfig,
         surface: NewSurface,
         code: Vec<CodeCache>,
+        debugger: Option<File>,
     ) -> Result<Self, ZoneError> {
         let sender = link.sender();
         let mut builder = Builder::new(config.memory_mib, config.harts.into())?;
         builder.translate(code);
+        if let Some(debugger) = debugger {
+            builder.debug(debugger);
+        }
         for (volume, letter) in config.volumes.into_iter().zip('a'..) {
             let block =
                 open_volume(volume).map_err(|source| ZoneError::Volume { letter, source })?;
@@ -323,12 +327,7 @@ fn open_volume(
     let base = FileVolume::open(File::from(volume.image))?;
     Ok(match volume.writes {
         Writes::Refused => Box::new(base),
-        Writes::Discarded => {
-            // Grows only as the guest writes; the process's memory limit bounds it.
-            let scratch =
-                memfd_create("overlay", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
-            Box::new(Overlay::temporary(base, File::from(scratch))?)
-        }
+        Writes::Discarded(scratch) => Box::new(Overlay::temporary(base, File::from(scratch))?),
         Writes::Kept(overlay) => Box::new(Overlay::open(base, File::from(overlay), PAIRED)?),
     })
 }

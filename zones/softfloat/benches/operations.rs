@@ -9,7 +9,10 @@
 )]
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::Instant;
+
+use bench_table::{Bar, Row, Table};
 use zone_softfloat::{Double, Flags, Rounding, Single, double, integer, single};
 
 const MODE: Rounding = Rounding::NearestEven;
@@ -32,14 +35,17 @@ fn measure<T: Copy, R>(operands: &[[T; 3]], run: impl Fn([T; 3], &mut Flags) -> 
     best * 1e9 / (OPERANDS * ROUNDS) as f64
 }
 
-fn print(name: &str, quick: f64, integer: Option<f64>) {
-    match integer {
-        Some(integer) => println!("{name:16} {quick:8.2} {integer:8.2}"),
-        None => println!("{name:16} {quick:8.2}        -"),
-    }
-}
-
-fn main() {
+fn main() -> ExitCode {
+    let mut table = Table::new("integer");
+    let mut print = |name: &str, quick: f64, integer: Option<f64>| {
+        table.add(Row {
+            work: name.into(),
+            unit: "ns",
+            ours: quick,
+            peer: integer,
+            bar: Bar::Free,
+        });
+    };
     // Numbers from 2^-8 to 2^8 with random fractions, from a multiplicative generator.
     let mut state = 1u64;
     let mut number = || {
@@ -59,7 +65,6 @@ fn main() {
         .map(|triple| triple.map(|value| (value as f32).to_bits()))
         .collect();
 
-    println!("ns per operation    quick  integer");
     print("nothing", measure(&doubles, |[a, ..], _| a), None);
     macro_rules! compare {
         ($name:ident, $($operand:ident)+) => {
@@ -139,4 +144,5 @@ fn main() {
             integer::convert::<Single, Double>(a, MODE, flags)
         })),
     );
+    table.finish()
 }

@@ -11,8 +11,8 @@ use crate::op::Op;
 
 /// Most instructions in a block.
 const LONGEST: usize = 64;
-/// Most decoded instructions kept: 12 MiB of them.
-const CAPACITY: usize = 768 * 1024;
+/// Most decoded instructions kept: 4 MiB of them.
+const CAPACITY: usize = 256 * 1024;
 /// Entries of the table by virtual address, which generated code reads too.
 pub(crate) const JUMPS: usize = 4096;
 pub(crate) const JUMP_PC: i32 = std::mem::offset_of!(Jump, pc) as i32;

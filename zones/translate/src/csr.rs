@@ -77,7 +77,7 @@ impl Core {
         Ok(old)
     }
 
-    fn read_csr(&self, number: u32) -> Result<u64, Refused> {
+    pub(crate) fn read_csr(&self, number: u32) -> Result<u64, Refused> {
         Ok(match number {
             FFLAGS | FRM | FCSR if self.status & status::FS == 0 => return Err(Refused),
             FFLAGS => u64::from(self.flags.0),
@@ -137,10 +137,7 @@ impl Core {
                 self.stimecmp = value;
                 self.set_budget(0);
             }
-            SATP => {
-                self.mmu.set_satp(value);
-                self.change_context();
-            }
+            SATP => self.set_satp(value),
             _ => {}
         }
     }

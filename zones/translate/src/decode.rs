@@ -297,6 +297,8 @@ fn register_word(funct7: u32, funct3: u32, rs2: u8) -> Kind {
 
 fn miscellaneous_memory(o: &mut Op, funct3: u32, rd: u8) {
     o.kind = match funct3 {
+        // Zihintpause: a fence that orders nothing.
+        0 if o.raw == 0x0100_000f => Kind::Pause,
         0 => Kind::Fence,
         1 => Kind::FenceI,
         // cbo.zero; the other block operations are not offered.

@@ -7,6 +7,7 @@ use crate::hart::{Core, Exit, Privilege, Reservation};
 use crate::memory::PAGE_SIZE;
 use crate::mmu::Access;
 use crate::op::{Kind, Op};
+use crate::port;
 use crate::trap::{BREAKPOINT, Trap, USER_CALL};
 
 /// How a block ended.
@@ -97,20 +98,20 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
         macro_rules! amo {
             (word, $method:ident) => {{
                 let address = x!(op.rs1);
-                let (page, _) = attempt!(core.atomic_page(address, 4, Access::Store));
+                let page = attempt!(core.atomic_page(address, 4, Access::Store));
                 let operand = x!(op.rs2) as u32;
                 let old = page.atomic32(address).$method(operand, Ordering::SeqCst);
                 word!(old)
             }};
             (double, $method:ident) => {{
                 let address = x!(op.rs1);
-                let (page, _) = attempt!(core.atomic_page(address, 8, Access::Store));
+                let page = attempt!(core.atomic_page(address, 8, Access::Store));
                 let operand = x!(op.rs2);
                 x!(op.rd) = page.atomic64(address).$method(operand, Ordering::SeqCst);
             }};
             (signed word, $choose:ident) => {{
                 let address = x!(op.rs1);
-                let (page, _) = attempt!(core.atomic_page(address, 4, Access::Store));
+                let page = attempt!(core.atomic_page(address, 4, Access::Store));
                 let operand = x!(op.rs2) as i32;
                 let update = |old: u32| Some((old as i32).$choose(operand) as u32);
                 let (Ok(old) | Err(old)) =
@@ -120,7 +121,7 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
             }};
             (signed double, $choose:ident) => {{
                 let address = x!(op.rs1);
-                let (page, _) = attempt!(core.atomic_page(address, 8, Access::Store));
+                let page = attempt!(core.atomic_page(address, 8, Access::Store));
                 let operand = x!(op.rs2) as i64;
                 let update = |old: u64| Some((old as i64).$choose(operand) as u64);
                 let (Ok(old) | Err(old)) =
@@ -196,6 +197,12 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                     fence(Ordering::SeqCst);
                 }
             }
+            Pause => {
+                core.retire(index + 1);
+                core.pc = following!();
+                core.pause();
+                return Flow::Continue;
+            }
             FenceI => {
                 core.code_may_have_changed = true;
                 fence(Ordering::SeqCst);
@@ -212,10 +219,17 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 core.pc = following!();
                 return Flow::Exit(Exit::SupervisorCall);
             }
-            Ebreak => trap!(Trap {
-                cause: BREAKPOINT,
-                value: here!()
-            }),
+            Ebreak => {
+                if core.breakpoints.contains(&here!()) {
+                    core.retire(index);
+                    core.pc = here!();
+                    return Flow::Exit(Exit::Breakpoint);
+                }
+                trap!(Trap {
+                    cause: BREAKPOINT,
+                    value: here!()
+                })
+            }
             Mul => x!(op.rd) = x!(op.rs1).wrapping_mul(x!(op.rs2)),
             Mulh => {
                 x!(op.rd) =
@@ -265,62 +279,50 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
             ),
             LrW => {
                 let address = x!(op.rs1);
-                let (page, physical) = attempt!(core.atomic_page(address, 4, Access::Load));
+                let page = attempt!(core.atomic_page(address, 4, Access::Load));
                 let value = page.atomic32(address).load(Ordering::SeqCst);
-                core.reservation = Some(Reservation {
-                    physical,
+                core.reservation = Reservation {
+                    place: page.place(address),
                     value: value.into(),
-                    size: 4,
-                });
+                };
                 word!(value);
             }
             LrD => {
                 let address = x!(op.rs1);
-                let (page, physical) = attempt!(core.atomic_page(address, 8, Access::Load));
+                let page = attempt!(core.atomic_page(address, 8, Access::Load));
                 let value = page.atomic64(address).load(Ordering::SeqCst);
-                core.reservation = Some(Reservation {
-                    physical,
+                core.reservation = Reservation {
+                    place: page.place(address) | 1,
                     value,
-                    size: 8,
-                });
+                };
                 x!(op.rd) = value;
             }
             // A store-conditional succeeds if memory still holds what the load-reserved saw: other harts' stores of the
             // same value in between go unseen, as in the field's other emulators.
             ScW => {
                 let address = x!(op.rs1);
-                let (page, physical) = attempt!(core.atomic_page(address, 4, Access::Store));
+                let page = attempt!(core.atomic_page(address, 4, Access::Store));
                 let new = x!(op.rs2) as u32;
-                let done = core.reservation.take().is_some_and(|reserved| {
-                    (reserved.physical, reserved.size) == (physical, 4)
-                        && page
-                            .atomic32(address)
-                            .compare_exchange(
-                                reserved.value as u32,
-                                new,
-                                Ordering::SeqCst,
-                                Ordering::SeqCst,
-                            )
-                            .is_ok()
-                });
+                let reserved = std::mem::replace(&mut core.reservation, Reservation::NONE);
+                let (old, order) = (reserved.value as u32, Ordering::SeqCst);
+                let done = reserved.place == page.place(address)
+                    && page
+                        .atomic32(address)
+                        .compare_exchange(old, new, order, order)
+                        .is_ok();
                 x!(op.rd) = u64::from(!done);
             }
             ScD => {
                 let address = x!(op.rs1);
-                let (page, physical) = attempt!(core.atomic_page(address, 8, Access::Store));
+                let page = attempt!(core.atomic_page(address, 8, Access::Store));
                 let new = x!(op.rs2);
-                let done = core.reservation.take().is_some_and(|reserved| {
-                    (reserved.physical, reserved.size) == (physical, 8)
-                        && page
-                            .atomic64(address)
-                            .compare_exchange(
-                                reserved.value,
-                                new,
-                                Ordering::SeqCst,
-                                Ordering::SeqCst,
-                            )
-                            .is_ok()
-                });
+                let reserved = std::mem::replace(&mut core.reservation, Reservation::NONE);
+                let (old, order) = (reserved.value, Ordering::SeqCst);
+                let done = reserved.place == page.place(address) | 1
+                    && page
+                        .atomic64(address)
+                        .compare_exchange(old, new, order, order)
+                        .is_ok();
                 x!(op.rd) = u64::from(!done);
             }
             AmoswapW => amo!(word, swap),
@@ -417,11 +419,10 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 if core.privilege == Privilege::User {
                     trap!(Trap::illegal(op.raw))
                 }
-                if op.rs1 == 0 {
-                    core.fence_translations();
-                } else {
-                    core.fence_page(x!(op.rs1));
-                }
+                core.fence(port::Fence::Translations {
+                    range: (op.rs1 != 0).then_some((x!(op.rs1), 1)),
+                    asid: (op.rs2 != 0).then_some(x!(op.rs2) as u16),
+                });
                 leave!(following!())
             }
             CboZero => {
@@ -430,12 +431,14 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 }
                 // The block is a page: clearing one is what it is used for.
                 let address = x!(op.rs1) & !(PAGE_SIZE - 1);
-                let (page, _) = attempt!(core.atomic_page(address, 8, Access::Store).map_err(
-                    |trap| Trap {
-                        value: x!(op.rs1),
-                        ..trap
-                    }
-                ));
+                let page =
+                    attempt!(
+                        core.atomic_page(address, 8, Access::Store)
+                            .map_err(|trap| Trap {
+                                value: x!(op.rs1),
+                                ..trap
+                            })
+                    );
                 page.zero();
             }
             Flw => {

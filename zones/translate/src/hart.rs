@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
+use std::time::Duration;
 
 use zone_softfloat::Flags;
 
@@ -10,9 +11,9 @@ use crate::bus::Bus;
 use crate::csr::status;
 use crate::execute::{self, Flow};
 use crate::memory::{HostPage, PAGE_SIZE, Ram, Word};
-use crate::mmu::{Access, Mmu};
+use crate::mmu::{self, Access, Mmu};
 use crate::op::SINK;
-use crate::port::{HartPort, SEIP, SSIP, STIP};
+use crate::port::{Fence, HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
 use crate::translate::{After, CodeCache, Site, Translator};
 use crate::trap::{INTERRUPT, Trap};
@@ -22,6 +23,10 @@ mod tests;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 20_000;
+/// How often a hart that waits for another spins, and from when on it no longer yields its core but naps.
+const SPINS: u32 = 16;
+const YIELDS: u32 = 64;
+const NAP: Duration = Duration::from_micros(20);
 
 /// Privilege modes of a guest; the machine itself stands in for M-mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub enum Exit {
     SupervisorCall,
     /// [`HartPort::stop`] was called.
     Stopped,
+    /// An `ebreak` where [`Hart::set_breakpoints`] said; the program counter is on it.
+    Breakpoint,
 }
 
 /// Why a slice ended.
@@ -52,11 +59,16 @@ pub(crate) enum Pause {
 }
 
 /// What a load-reserved remembers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct Reservation {
-    pub(crate) physical: u64,
+    /// The host address, with its lowest bit set for a double word; 0 is none.
+    pub(crate) place: u64,
     pub(crate) value: u64,
-    pub(crate) size: u64,
+}
+
+impl Reservation {
+    pub(crate) const NONE: Self = Self { place: 0, value: 0 };
 }
 
 /// A hart's architectural state.
@@ -78,7 +90,10 @@ pub(crate) struct Core {
     pub(crate) scounteren: u64,
     pub(crate) senvcfg: u64,
     pub(crate) stimecmp: u64,
-    pub(crate) reservation: Option<Reservation>,
+    pub(crate) reservation: Reservation,
+    /// How often the hart has said, without doing much else, that it waits for another.
+    idle_turns: u32,
+    idle_since: u64,
     /// Instructions that will have been retired when the budget is used up.
     horizon: u64,
     skipped: u64,
@@ -105,6 +120,8 @@ pub(crate) struct Core {
     pub(crate) flow: Flow,
     /// Such instructions.
     pub(crate) sites: Vec<Site>,
+    /// Where an `ebreak` is a debugger's, not the guest's.
+    pub(crate) breakpoints: Vec<u64>,
     /// [`Blocks::jump_table`], for generated code.
     pub(crate) jumps: AtomicPtr<Jump>,
 }
@@ -146,7 +163,9 @@ impl Hart {
             scounteren: 0,
             senvcfg: 0,
             stimecmp: u64::MAX,
-            reservation: None,
+            reservation: Reservation::NONE,
+            idle_turns: 0,
+            idle_since: 0,
             horizon: 0,
             skipped: 0,
             budget: 0,
@@ -163,6 +182,7 @@ impl Hart {
             host_flags: 0,
             flow: Flow::Continue,
             sites: Vec::new(),
+            breakpoints: Vec::new(),
             jumps: AtomicPtr::default(),
         };
         Self {
@@ -182,8 +202,8 @@ impl Hart {
         (core.status, core.sie, core.stimecmp) = (0, 0, u64::MAX);
         // Firmware lets programs read cycle, time and instret, and kernels count on it.
         (core.scounteren, core.senvcfg) = (7, 0);
-        core.reservation = None;
-        core.mmu.set_satp(0);
+        core.reservation = Reservation::NONE;
+        core.set_satp(0);
         core.code_may_have_changed = true;
         core.status_changed();
         core.change_context();
@@ -325,6 +345,13 @@ impl Hart {
         self.translate_everything();
     }
 
+    /// See [`Translator::squeeze`].
+    #[cfg(test)]
+    pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
+        let translator = self.translator.as_mut();
+        translator.map_or(0, |translator| translator.squeeze(bytes))
+    }
+
     /// The decoded block at the program counter.
     pub(crate) fn block(&mut self) -> Result<Span, Trap> {
         if self.core.code_may_have_changed {
@@ -380,6 +407,7 @@ impl Hart {
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
         let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        core.renew_context();
         let mut code = None;
         let span = match self.blocks.at(physical, page) {
             Some(span) => {
@@ -513,18 +541,28 @@ impl Core {
         Ok(())
     }
 
-    /// The RAM page of an atomic access, and its physical address.
+    /// The RAM page of an atomic access.
     pub(crate) fn atomic_page(
         &mut self,
         address: u64,
         size: u64,
         access: Access,
-    ) -> Result<(HostPage, u64), Trap> {
+    ) -> Result<HostPage, Trap> {
         if !address.is_multiple_of(size) {
             return Err(Trap::misaligned(access, address));
         }
-        let (physical, page) = self.mmu.translate(&self.ram, address, access)?;
-        Ok((page.ok_or(Trap::access_fault(access, address))?, physical))
+        let hit = if access == Access::Store {
+            self.mmu.store_hit(address, size)
+        } else {
+            self.mmu.load_hit(address, size)
+        };
+        match hit {
+            Some(page) => Ok(page),
+            None => {
+                let page = self.mmu.translate(&self.ram, address, access)?.1;
+                page.ok_or(Trap::access_fault(access, address))
+            }
+        }
     }
 
     /// Instructions retired since the hart was made.
@@ -549,12 +587,24 @@ impl Core {
 
     /// Blocks remembered by virtual address no longer apply.
     pub(crate) fn change_context(&mut self) {
-        self.context = self.context.wrapping_add(2);
+        self.mmu.change_contexts();
+        self.renew_context();
+    }
+
+    fn renew_context(&mut self) {
+        let supervisor = self.privilege == Privilege::Supervisor;
+        self.context = self.mmu.context(supervisor) | u64::from(supervisor);
+    }
+
+    pub(crate) fn set_satp(&mut self, value: u64) {
+        self.mmu.set_satp(value);
+        self.port.set_asid(mmu::asid(self.mmu.satp()));
+        self.renew_context();
     }
 
     pub(crate) fn set_privilege(&mut self, privilege: Privilege) {
         self.privilege = privilege;
-        self.context = self.context & !1 | u64::from(privilege == Privilege::Supervisor);
+        self.renew_context();
         self.status_changed();
     }
 
@@ -591,11 +641,59 @@ impl Core {
         None
     }
 
-    fn serve_fences(&mut self) {
-        if let Some(count) = self.port.due_fences() {
-            self.fence_translations();
-            self.code_may_have_changed = true;
+    pub(crate) fn serve_fences(&mut self) {
+        if let Some((fences, count)) = self.port.due_fences() {
+            for fence in fences {
+                self.fence(fence);
+            }
             self.port.fences_are_done(count);
+        }
+    }
+
+    /// `fence.i` or `sfence.vma`, whoever asked for it.
+    pub(crate) fn fence(&mut self, fence: Fence) {
+        match fence {
+            Fence::Code => self.code_may_have_changed = true,
+            Fence::Translations {
+                range: None,
+                asid: None,
+            } => self.mmu.flush(),
+            Fence::Translations {
+                range: None,
+                asid: Some(asid),
+            } => self.mmu.flush_space(asid),
+            Fence::Translations {
+                range: Some((start, size)),
+                asid,
+            } => {
+                let before = start % PAGE_SIZE;
+                for offset in (0..before.saturating_add(size)).step_by(PAGE_SIZE as usize) {
+                    self.mmu.flush_page(start.wrapping_add(offset), asid);
+                }
+            }
+        }
+        self.renew_context();
+    }
+
+    /// `pause`: another hart has to do something first. If it does not at once, its thread may need this one's core.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn pause(&mut self) {
+        let now = self.retired();
+        // A loop that waits is short.
+        let waiting = now.wrapping_sub(self.idle_since) < 32;
+        self.idle_since = now;
+        self.idle_turns = if waiting { self.idle_turns + 1 } else { 0 };
+        match self.idle_turns {
+            0..SPINS => std::hint::spin_loop(),
+            SPINS..YIELDS => std::thread::yield_now(),
+            _ => {
+                self.idle_turns = YIELDS;
+                self.port.park(Some(NAP));
+            }
+        }
+        if self.port.attention() {
+            self.set_budget(0);
         }
     }
 
@@ -616,10 +714,8 @@ impl Core {
                     .port
                     .park(ticks.map(|ticks| Clock::duration(ticks.saturating_add(1)))),
             }
-            if self.port.attention() {
-                self.port.take_attention();
-                self.serve_fences();
-            }
+            self.port.take_attention();
+            self.serve_fences();
         }
     }
 
@@ -670,19 +766,6 @@ impl Core {
         self.status = self.status & !(status::SIE | status::SPP) | status::SPIE | enable;
         self.pc = self.sepc;
         self.set_privilege(privilege);
-    }
-
-    /// `sfence.vma` for all addresses.
-    pub(crate) fn fence_translations(&mut self) {
-        self.mmu.flush();
-        self.change_context();
-    }
-
-    /// `sfence.vma` for the page at one address.
-    pub(crate) fn fence_page(&mut self, address: u64) {
-        if self.mmu.flush_page(address) {
-            self.change_context();
-        }
     }
 
     /// Looks at interrupts before the next block if one was waiting to be enabled.

@@ -151,6 +151,12 @@ impl HostPage {
         unsafe { AtomicU64::from_ptr(self.0.add(offset).cast()) }
     }
 
+    /// The host address of an address in the page: two of them are the same only for the same place in RAM.
+    #[inline]
+    pub(crate) fn place(self, address: u64) -> u64 {
+        self.0 as u64 | address & (PAGE_SIZE - 1)
+    }
+
     /// What gives the host address when the guest's virtual address is added to it, for the page at `tag`.
     pub(crate) fn biased_by(self, tag: u64) -> Self {
         Self(self.0.wrapping_sub(tag as usize))

@@ -1,8 +1,11 @@
 //! Address translation: Bare, Sv39 and Sv48, with a cache of translations per kind of access and privilege.
 //!
 //! A cached translation exists only while the page table entry it came from allows that access with its A (and for stores
-//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way. There are no ASIDs (`satp`
-//! has no ASID bits), so a change of `satp` drops everything.
+//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way.
+//!
+//! Each value of `satp` has cached translations of its own ([`Space`]), of which the last few are kept: a switch between
+//! address spaces picks others and drops nothing. What code was found by virtual address is named by a context: each space
+//! has one for U-mode, and all share one for S-mode as long as S-mode's code lies in global pages only.
 //!
 //! Source: privileged manual, "Virtual Address Translation Process".
 
@@ -42,6 +45,8 @@ pub(crate) const WAYS: usize = 512;
 const FETCH_WAYS: usize = 128;
 /// Kinds of [`View`], and one more so that a masked index is in bounds.
 const VIEWS: usize = 4;
+/// Address spaces that are kept.
+const SPACES: usize = 8;
 /// Tag of an empty entry: no access compares equal to it, since bits 11..3 of a compared address are clear.
 const EMPTY: u64 = u64::MAX;
 
@@ -88,19 +93,37 @@ const EMPTY_FETCH: FetchEntry = FetchEntry {
     page: HostPage::NONE,
 };
 
-/// One hart's translation state.
-pub struct Mmu {
-    tables: Box<[Tables]>,
-    /// The tables of the present view, for generated code.
-    pub(crate) current: AtomicPtr<Tables>,
-    fetch: Box<[[FetchEntry; FETCH_WAYS]; 2]>,
-    view: usize,
+/// The cached translations of one value of `satp`.
+struct Space {
     satp: u64,
-    execute_readable: bool,
+    tables: Box<[Tables]>,
+    fetch: Box<[[FetchEntry; FETCH_WAYS]; 2]>,
     /// Superpages of which a part is cached, as their address and level: a fence for one address in one drops all.
     superpages: HashSet<u64>,
     /// Pages (hashed) that code was fetched from since the last full flush.
     fetched: Box<[u64; 64]>,
+    /// Names what code was found by virtual address in U-mode, and in S-mode if that is not shared.
+    context: u64,
+    /// S-mode fetched from a page that is not global, as all are without translation.
+    private: bool,
+    /// When it was last picked.
+    used: u64,
+}
+
+/// One hart's translation state.
+pub struct Mmu {
+    /// The space in force, and others that were.
+    space: Space,
+    others: Vec<Space>,
+    /// The tables of the present view, for generated code.
+    pub(crate) current: AtomicPtr<Tables>,
+    view: usize,
+    execute_readable: bool,
+    /// Names what code S-mode found in global pages.
+    shared_context: u64,
+    /// The last context that was given out.
+    contexts: u64,
+    switches: u64,
 }
 
 /// A successful walk.
@@ -108,6 +131,7 @@ struct Leaf {
     physical: u64,
     /// 0 for a page, more for superpages.
     level: u32,
+    global: bool,
 }
 
 const PTE_VALID: u64 = 1 << 0;
@@ -115,11 +139,18 @@ const PTE_READ: u64 = 1 << 1;
 const PTE_WRITE: u64 = 1 << 2;
 const PTE_EXECUTE: u64 = 1 << 3;
 const PTE_USER: u64 = 1 << 4;
+const PTE_GLOBAL: u64 = 1 << 5;
 const PTE_ACCESSED: u64 = 1 << 6;
 const PTE_DIRTY: u64 = 1 << 7;
 /// Svnapot, Svpbmt and reserved bits: not offered, so a page fault.
 const PTE_RESERVED: u64 = !0 << 54;
 const PTE_PPN: u64 = (1 << 44) - 1;
+const SATP_ASID: u64 = 0xffff << 44;
+
+/// The address space identifier in a value of `satp`.
+pub(crate) fn asid(satp: u64) -> u16 {
+    (satp >> 44) as u16
+}
 
 /// `satp.MODE` values that are offered.
 const MODE_SV39: u64 = 8;
@@ -142,88 +173,27 @@ fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
     (index / 64, 1 << (index % 64))
 }
 
-impl Default for Mmu {
-    fn default() -> Self {
-        let mut tables: Box<[Tables]> = (0..VIEWS)
-            .map(|_| Tables {
-                load: [EMPTY_ENTRY; WAYS],
-                store: [EMPTY_ENTRY; WAYS],
-            })
-            .collect();
-        let current = AtomicPtr::new(&raw mut tables[View::Supervisor as usize]);
+impl Space {
+    fn new(satp: u64, context: u64) -> Self {
         Self {
-            tables,
-            current,
+            satp,
+            tables: (0..VIEWS)
+                .map(|_| Tables {
+                    load: [EMPTY_ENTRY; WAYS],
+                    store: [EMPTY_ENTRY; WAYS],
+                })
+                .collect(),
             fetch: table(EMPTY_FETCH),
-            view: View::Supervisor as usize,
-            satp: 0,
-            execute_readable: false,
             superpages: HashSet::new(),
             fetched: Box::new([0; 64]),
-        }
-    }
-}
-
-impl std::fmt::Debug for Mmu {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mmu")
-            .field("satp", &format_args!("{:#x}", self.satp))
-            .field("view", &self.view)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Mmu {
-    /// The page of a load at this address, if its translation is cached and the address is aligned to `size`.
-    #[inline(always)]
-    pub(crate) fn load_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.tables[self.view & 3].load[(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
-            .then(|| entry.host.for_page(address))
-    }
-
-    /// The same for a store.
-    #[inline(always)]
-    pub(crate) fn store_hit(&self, address: u64, size: u64) -> Option<HostPage> {
-        let entry = &self.tables[self.view & 3].store[(address / PAGE_SIZE) as usize % WAYS];
-        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
-            .then(|| entry.host.for_page(address))
-    }
-
-    /// In whose name the next loads and stores are made.
-    pub(crate) fn set_view(&mut self, view: View) {
-        self.view = view as usize;
-        *self.current.get_mut() = &raw mut self.tables[self.view & 3];
-    }
-
-    /// `sstatus.MXR`: loads may read pages that are only executable. Cached translations depend on it.
-    pub(crate) fn set_execute_readable(&mut self, on: bool) {
-        if self.execute_readable != on {
-            self.execute_readable = on;
-            self.flush();
+            context,
+            private: satp == 0,
+            used: 0,
         }
     }
 
-    /// The value of `satp`.
-    pub fn satp(&self) -> u64 {
-        self.satp
-    }
-
-    /// Writes `satp`: an unsupported mode leaves it as it was, the ASID is always 0.
-    pub(crate) fn set_satp(&mut self, value: u64) {
-        let mode = value >> 60;
-        if mode == 0 || mode == MODE_SV39 || mode == MODE_SV48 {
-            self.satp = if mode == 0 {
-                0
-            } else {
-                mode << 60 | value & PTE_PPN
-            };
-            self.flush();
-        }
-    }
-
-    /// Drops every cached translation.
-    pub(crate) fn flush(&mut self) {
+    /// Drops every cached translation; what code was found is found anew under another context.
+    fn flush(&mut self, context: u64) {
         for tables in self.tables.iter_mut() {
             tables.load.fill(EMPTY_ENTRY);
             tables.store.fill(EMPTY_ENTRY);
@@ -233,17 +203,18 @@ impl Mmu {
         }
         self.superpages.clear();
         self.fetched.fill(0);
+        self.context = context;
+        self.private = self.satp == 0;
     }
 
-    /// Drops the cached translations of the page at this address. Returns whether code may have been fetched there, so
-    /// that blocks found by virtual address must be looked up again.
-    pub(crate) fn flush_page(&mut self, address: u64) -> bool {
-        if !self.superpages.is_empty()
+    fn has_superpage(&self, address: u64) -> bool {
+        !self.superpages.is_empty()
             && (1..4).any(|level| self.superpages.contains(&superpage(address, level)))
-        {
-            self.flush();
-            return true;
-        }
+    }
+
+    /// Drops the cached translations of the page at this address, which lies in no superpage. Returns whether code may have
+    /// been fetched there.
+    fn flush_page(&mut self, address: u64) -> bool {
         let page = address & !(PAGE_SIZE - 1);
         let way = (address / PAGE_SIZE) as usize;
         for tables in self.tables.iter_mut() {
@@ -262,6 +233,188 @@ impl Mmu {
         self.fetched[word] & mask != 0
     }
 
+    fn remember_superpage(&mut self, leaf: &Leaf, address: u64) {
+        if leaf.level > 0 {
+            self.superpages.insert(superpage(address, leaf.level));
+        }
+    }
+}
+
+impl Default for Mmu {
+    fn default() -> Self {
+        let mut space = Space::new(0, 2);
+        let current = AtomicPtr::new(&raw mut space.tables[View::Supervisor as usize]);
+        Self {
+            space,
+            others: Vec::new(),
+            current,
+            view: View::Supervisor as usize,
+            execute_readable: false,
+            shared_context: 4,
+            contexts: 4,
+            switches: 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Mmu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mmu")
+            .field("satp", &format_args!("{:#x}", self.space.satp))
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Mmu {
+    /// The page of a load at this address, if its translation is cached and the address is aligned to `size`.
+    #[inline(always)]
+    pub(crate) fn load_hit(&self, address: u64, size: u64) -> Option<HostPage> {
+        let entry = &self.space.tables[self.view & 3].load[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
+    }
+
+    /// The same for a store.
+    #[inline(always)]
+    pub(crate) fn store_hit(&self, address: u64, size: u64) -> Option<HostPage> {
+        let entry = &self.space.tables[self.view & 3].store[(address / PAGE_SIZE) as usize % WAYS];
+        (entry.tag == address & (!(PAGE_SIZE - 1) | (size - 1)))
+            .then(|| entry.host.for_page(address))
+    }
+
+    /// In whose name the next loads and stores are made.
+    pub(crate) fn set_view(&mut self, view: View) {
+        self.view = view as usize;
+        *self.current.get_mut() = &raw mut self.space.tables[self.view & 3];
+    }
+
+    /// `sstatus.MXR`: loads may read pages that are only executable. Cached translations depend on it.
+    pub(crate) fn set_execute_readable(&mut self, on: bool) {
+        if self.execute_readable != on {
+            self.execute_readable = on;
+            self.flush();
+        }
+    }
+
+    /// The value of `satp`.
+    pub fn satp(&self) -> u64 {
+        self.space.satp
+    }
+
+    /// Names what code is found by virtual address in the present space; even.
+    pub(crate) fn context(&self, supervisor: bool) -> u64 {
+        if supervisor && !self.space.private {
+            self.shared_context
+        } else {
+            self.space.context
+        }
+    }
+
+    fn new_context(&mut self) -> u64 {
+        self.contexts = self.contexts.wrapping_add(2);
+        self.contexts
+    }
+
+    /// From now on, all code is looked up anew.
+    pub(crate) fn change_contexts(&mut self) {
+        self.shared_context = self.new_context();
+        self.space.context = self.new_context();
+        for other in &mut self.others {
+            self.contexts = self.contexts.wrapping_add(2);
+            other.context = self.contexts;
+        }
+    }
+
+    /// Writes `satp`: an unsupported mode leaves it as it was.
+    pub(crate) fn set_satp(&mut self, value: u64) {
+        let mode = value >> 60;
+        let satp = match mode {
+            0 => 0,
+            MODE_SV39 | MODE_SV48 => mode << 60 | value & (SATP_ASID | PTE_PPN),
+            _ => return,
+        };
+        if satp == self.space.satp {
+            return;
+        }
+        self.switches += 1;
+        self.space.used = self.switches;
+        match self.others.iter().position(|other| other.satp == satp) {
+            Some(index) => std::mem::swap(&mut self.space, &mut self.others[index]),
+            None => {
+                let context = self.new_context();
+                let oldest = (0..self.others.len()).min_by_key(|index| self.others[*index].used);
+                match oldest.filter(|_| self.others.len() + 1 >= SPACES) {
+                    Some(index) => {
+                        let other = &mut self.others[index];
+                        other.satp = satp;
+                        other.flush(context);
+                        std::mem::swap(&mut self.space, other);
+                    }
+                    None => {
+                        let left = std::mem::replace(&mut self.space, Space::new(satp, context));
+                        self.others.push(left);
+                    }
+                }
+            }
+        }
+        *self.current.get_mut() = &raw mut self.space.tables[self.view & 3];
+    }
+
+    /// Drops every cached translation.
+    pub(crate) fn flush(&mut self) {
+        // The other spaces are as good as new ones, which are made when they are needed.
+        self.others.clear();
+        let context = self.new_context();
+        self.space.flush(context);
+        self.shared_context = self.new_context();
+    }
+
+    /// Drops the cached translations of one address space identifier, but for global pages.
+    pub(crate) fn flush_space(&mut self, identifier: u16) {
+        self.others.retain(|other| asid(other.satp) != identifier);
+        if asid(self.space.satp) == identifier {
+            let context = self.new_context();
+            self.space.flush(context);
+        }
+    }
+
+    /// Drops the cached translations of the page at this address, in all spaces or those of one identifier.
+    pub(crate) fn flush_page(&mut self, address: u64, identifier: Option<u16>) {
+        let concerned = |space: &Space| identifier.is_none_or(|wanted| asid(space.satp) == wanted);
+        let mut fetched = false;
+        self.others.retain_mut(|other| {
+            if !concerned(other) {
+                return true;
+            }
+            if other.has_superpage(address) {
+                fetched = true;
+                return false;
+            }
+            if other.flush_page(address) {
+                fetched = true;
+                self.contexts = self.contexts.wrapping_add(2);
+                other.context = self.contexts;
+            }
+            true
+        });
+        if concerned(&self.space) {
+            let superpage = self.space.has_superpage(address);
+            if superpage || self.space.flush_page(address) {
+                fetched = true;
+                let context = self.new_context();
+                if superpage {
+                    self.space.flush(context);
+                } else {
+                    self.space.context = context;
+                }
+            }
+        }
+        if fetched {
+            self.shared_context = self.new_context();
+        }
+    }
+
     /// Translates for a data access and caches the translation if the page is RAM. Returns the physical address and its
     /// RAM page.
     #[cold]
@@ -277,7 +430,7 @@ impl Mmu {
         let leaf = self.walk(ram, address, access, supervisor, user_pages)?;
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
-            let tables = &mut self.tables[self.view & 3];
+            let tables = &mut self.space.tables[self.view & 3];
             let row = if access == Access::Store {
                 &mut tables.store
             } else {
@@ -288,7 +441,7 @@ impl Mmu {
                 tag,
                 host: page.biased_by(tag),
             };
-            self.remember_superpage(&leaf, address);
+            self.space.remember_superpage(&leaf, address);
         }
         Ok((leaf.physical, page))
     }
@@ -302,7 +455,7 @@ impl Mmu {
     ) -> Result<(u64, HostPage), Trap> {
         let way = (address / PAGE_SIZE) as usize % FETCH_WAYS;
         let tag = address & !(PAGE_SIZE - 1);
-        let entry = self.fetch[usize::from(supervisor)][way];
+        let entry = self.space.fetch[usize::from(supervisor)][way];
         if entry.tag == tag {
             return Ok((entry.physical | address & (PAGE_SIZE - 1), entry.page));
         }
@@ -310,21 +463,23 @@ impl Mmu {
         let page = ram
             .page(leaf.physical)
             .ok_or(Trap::access_fault(Access::Fetch, address))?;
-        self.fetch[usize::from(supervisor)][way] = FetchEntry {
+        self.space.private |= supervisor && !leaf.global;
+        self.space.fetch[usize::from(supervisor)][way] = FetchEntry {
             tag,
             physical: leaf.physical & !(PAGE_SIZE - 1),
             page,
         };
-        self.remember_superpage(&leaf, address);
-        let (word, mask) = bit(&self.fetched[..], address / PAGE_SIZE);
-        self.fetched[word] |= mask;
+        self.space.remember_superpage(&leaf, address);
+        let (word, mask) = bit(&self.space.fetched[..], address / PAGE_SIZE);
+        self.space.fetched[word] |= mask;
         Ok((leaf.physical, page))
     }
 
-    fn remember_superpage(&mut self, leaf: &Leaf, address: u64) {
-        if leaf.level > 0 {
-            self.superpages.insert(superpage(address, leaf.level));
-        }
+    /// The physical address behind a virtual one, for a look from outside: with the rights of both modes, and cached nowhere.
+    pub(crate) fn peek(&self, ram: &Ram, address: u64) -> Option<u64> {
+        let walk = |access| self.walk(ram, address, access, true, true);
+        let leaf = walk(Access::Load).or_else(|_| walk(Access::Fetch)).ok()?;
+        Some(leaf.physical)
     }
 
     fn walk(
@@ -335,7 +490,7 @@ impl Mmu {
         supervisor: bool,
         user_pages: bool,
     ) -> Result<Leaf, Trap> {
-        let levels: u32 = match self.satp >> 60 {
+        let levels: u32 = match self.space.satp >> 60 {
             MODE_SV39 => 3,
             MODE_SV48 => 4,
             // Bare: there is nothing to fence.
@@ -343,6 +498,7 @@ impl Mmu {
                 return Ok(Leaf {
                     physical: address,
                     level: 0,
+                    global: false,
                 });
             }
         };
@@ -351,7 +507,8 @@ impl Mmu {
         if (address << unused).cast_signed() >> unused != address.cast_signed() {
             return Err(fault);
         }
-        let mut table = (self.satp & PTE_PPN) << 12;
+        let mut table = (self.space.satp & PTE_PPN) << 12;
+        let mut global = false;
         let mut level = levels;
         while level > 0 {
             level -= 1;
@@ -366,6 +523,7 @@ impl Mmu {
                 return Err(fault);
             }
             let base = (entry >> 10 & PTE_PPN) << 12;
+            global |= entry & PTE_GLOBAL != 0;
             if entry & (PTE_READ | PTE_EXECUTE) == 0 {
                 if entry & (PTE_USER | PTE_ACCESSED | PTE_DIRTY) != 0 {
                     return Err(fault);
@@ -401,6 +559,7 @@ impl Mmu {
             return Ok(Leaf {
                 physical: base | address & in_page,
                 level,
+                global,
             });
         }
         Err(fault)

@@ -53,7 +53,7 @@ kinds! {
     Addi Slti Sltiu Xori Ori Andi Slli Srli Srai
     Add Sub Sll Slt Sltu Xor Srl Sra Or And
     Addiw Slliw Srliw Sraiw Addw Subw Sllw Srlw Sraw
-    Fence FenceI Ecall Ebreak
+    Fence Pause FenceI Ecall Ebreak
     // M
     Mul Mulh Mulhsu Mulhu Div Divu Rem Remu Mulw Divw Divuw Remw Remuw
     // A
@@ -93,6 +93,7 @@ impl Kind {
                 | Bge
                 | Bltu
                 | Bgeu
+                | Pause
                 | FenceI
                 | Ecall
                 | Ebreak

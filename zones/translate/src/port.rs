@@ -1,10 +1,13 @@
 //! What other threads may do to a hart: raise its interrupts, ask for fences, stop it, wake it.
 //!
-//! A hart looks at [`HartPort::attention`] between blocks; everything here sets it and wakes a hart that waits in `wfi`.
+//! A hart looks at [`HartPort::attention`] between blocks; everything here sets it. A hart that sleeps is woken, but not for
+//! fences: it does those before it runs guest code again.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::memory::PAGE_SIZE;
 
 /// Supervisor software interrupt, bit in `sip`.
 pub const SSIP: u64 = 1 << 1;
@@ -16,6 +19,47 @@ pub const SEIP: u64 = 1 << 9;
 /// Looks at a fence before its waiter goes to sleep: a hart that runs on another core takes well under a microsecond.
 const SPINS: u32 = 200;
 
+/// Most fences that wait for a hart one by one; more become one for everything.
+const MOST_FENCES: usize = 16;
+/// A fence for more pages than this drops all translations of its address space.
+const MOST_PAGES: u64 = 64;
+
+/// What a hart is to see or to forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// All code written so far is seen: `fence.i`.
+    Code,
+    /// Page table entries written so far are seen: `sfence.vma`.
+    Translations {
+        /// First virtual address of a range of so many bytes; `None` is all addresses.
+        range: Option<(u64, u64)>,
+        /// One address space only, and no global pages.
+        asid: Option<u16>,
+    },
+}
+
+impl Fence {
+    /// Everything that a fence for translations can drop.
+    pub const ALL_TRANSLATIONS: Self = Self::Translations {
+        range: None,
+        asid: None,
+    };
+
+    /// A fence for this range, or for the whole address space if it is long.
+    pub fn range(start: u64, size: u64, asid: Option<u16>) -> Self {
+        let range = (size <= MOST_PAGES * PAGE_SIZE && size != 0).then_some((start, size));
+        Self::Translations { range, asid }
+    }
+}
+
+/// What is only looked at under the lock.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The hart runs no guest code, and does the fences that are due before it runs any.
+    parked: bool,
+    due: Vec<Fence>,
+}
+
 /// One hart's side that is shared with other threads.
 #[derive(Debug, Default)]
 pub struct HartPort {
@@ -26,8 +70,9 @@ pub struct HartPort {
     /// Fences asked for and done, as counts: a fence is over when `done` has reached the value `asked` had.
     fences_asked: AtomicU32,
     fences_done: AtomicU32,
-    /// The hart runs no guest code, and does the fences that are due before it runs any.
-    parked: Mutex<bool>,
+    /// The address space identifier in force.
+    asid: AtomicU16,
+    shared: Mutex<Shared>,
     wake: Condvar,
     /// A fence was done, or the hart parked.
     fenced: Condvar,
@@ -59,15 +104,25 @@ impl HartPort {
         self.stop.store(false, Ordering::SeqCst);
     }
 
-    /// Asks the hart to drop its cached translations and to see all code written so far. Returns a ticket for
-    /// [`HartPort::fence_is_done`].
-    pub fn ask_fence(&self) -> u32 {
-        let ticket = self
-            .fences_asked
-            .fetch_add(1, Ordering::SeqCst)
-            .wrapping_add(1);
-        self.notify();
-        ticket
+    /// Asks the hart for a fence. Returns a ticket for [`HartPort::wait_for_fence`], or none if there is nothing to wait for: the
+    /// hart is in another address space than the fence is about, and does the fence before it comes back to that one.
+    pub fn ask_fence(&self, fence: Fence) -> Option<u32> {
+        let mut shared = self.lock();
+        if !shared.due.contains(&fence) {
+            if shared.due.len() >= MOST_FENCES {
+                let code = shared.due.contains(&Fence::Code);
+                shared.due.clear();
+                shared.due.push(Fence::ALL_TRANSLATIONS);
+                shared.due.extend(code.then_some(Fence::Code));
+            }
+            shared.due.push(fence);
+        }
+        let asked = self.fences_asked.load(Ordering::SeqCst).wrapping_add(1);
+        self.fences_asked.store(asked, Ordering::SeqCst);
+        self.attention.store(true, Ordering::SeqCst);
+        let elsewhere = matches!(fence, Fence::Translations { asid: Some(asid), .. }
+            if asid != self.asid.load(Ordering::SeqCst));
+        (!elsewhere).then_some(asked)
     }
 
     /// Waits until no instruction that started before the fence was asked for can still be running, at most for `limit`; returns
@@ -79,21 +134,25 @@ impl HartPort {
             }
             std::hint::spin_loop();
         }
-        let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = self.fenced.wait_timeout_while(parked, limit, |parked| {
-            !*parked && !self.fence_is_done(ticket)
+        let shared = self.lock();
+        let wait = self.fenced.wait_timeout_while(shared, limit, |shared| {
+            !shared.parked && !self.fence_is_done(ticket)
         });
-        let (parked, _) = wait.unwrap_or_else(PoisonError::into_inner);
-        *parked || self.fence_is_done(ticket)
+        let (shared, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        shared.parked || self.fence_is_done(ticket)
     }
 
     /// Marks the hart as one that runs no guest code for a while, or as one that goes on. To be called on its own thread, between
     /// two runs.
     pub fn set_parked(&self, parked: bool) {
-        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = parked;
+        self.lock().parked = parked;
         if parked {
             self.fenced.notify_all();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fence_is_done(&self, ticket: u32) -> bool {
@@ -112,7 +171,8 @@ impl HartPort {
         self.attention.store(false, Ordering::SeqCst);
     }
 
-    pub(crate) fn stop_asked(&self) -> bool {
+    /// Whether [`HartPort::stop`] is in force.
+    pub fn stop_asked(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
@@ -128,44 +188,50 @@ impl HartPort {
         }
     }
 
-    /// The fences asked for so far that are not done, as the count to report once they are.
-    pub(crate) fn due_fences(&self) -> Option<u32> {
+    /// The address space identifier that is in force from now on. The hart looks at what is due before it goes on.
+    pub(crate) fn set_asid(&self, asid: u16) {
+        self.asid.store(asid, Ordering::SeqCst);
+    }
+
+    /// Takes the fences asked for so far that are not done, with the count to report once they are.
+    pub(crate) fn due_fences(&self) -> Option<(Vec<Fence>, u32)> {
+        if self.fences_asked.load(Ordering::SeqCst) == self.fences_done.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut shared = self.lock();
         let asked = self.fences_asked.load(Ordering::SeqCst);
-        (asked != self.fences_done.load(Ordering::SeqCst)).then_some(asked)
+        Some((std::mem::take(&mut shared.due), asked))
     }
 
     pub(crate) fn fences_are_done(&self, count: u32) {
         self.fences_done.store(count, Ordering::SeqCst);
         // Under the lock, so that a waiter between its check and its sleep is not missed.
-        let _parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.lock();
         self.fenced.notify_all();
     }
 
-    /// Sleeps until something asks for attention, or for `limit`. The caller holds no guest state that another
-    /// thread's fence could concern.
+    /// Sleeps until something wakes the hart, or for `limit`. Fences may be due afterwards.
     pub(crate) fn park(&self, limit: Option<Duration>) {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.lock();
         if self.attention.load(Ordering::SeqCst) {
             return;
         }
-        *parked = true;
+        shared.parked = true;
         self.fenced.notify_all();
-        match limit {
+        let asleep = |_: &mut Shared| !self.attention.load(Ordering::SeqCst);
+        shared = match limit {
             Some(limit) => {
-                parked = self
-                    .wake
-                    .wait_timeout_while(parked, limit, |_| !self.attention.load(Ordering::SeqCst))
+                self.wake
+                    .wait_timeout_while(shared, limit, asleep)
                     .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+                    .0
             }
-            None => {
-                parked = self
-                    .wake
-                    .wait_while(parked, |_| !self.attention.load(Ordering::SeqCst))
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-        *parked = false;
+            None => self
+                .wake
+                .wait_while(shared, asleep)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        shared.parked = false;
     }
 
     fn raise(&self, bit: u64) {
@@ -176,7 +242,7 @@ impl HartPort {
     fn notify(&self) {
         self.attention.store(true, Ordering::SeqCst);
         // Under the lock, so that a hart between its check and its sleep is not missed.
-        let _parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.lock();
         self.wake.notify_all();
     }
 }

@@ -37,11 +37,13 @@ const HEAT: u16 = 12;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = CODE_BYTES / 8 / SLOT_BYTES;
-/// Most code pages, of which a copy is kept.
+/// A trace's code is far smaller than this.
+const LARGEST_TRACE: usize = 256 << 10;
+/// Most code pages.
 const PAGES: usize = 3072;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
-/// Bytes that are compared together; a page has 64 such lines.
+/// Bytes that are compared together.
 const LINE: usize = 64;
 
 /// What does one instruction for generated code; returns whether that code must be left.
@@ -160,10 +162,8 @@ struct Record {
 
 /// One physical page with translated code.
 struct CodePage {
-    /// The code that was translated, as it was.
-    bytes: Box<[u8; PAGE_SIZE as usize]>,
-    /// Which lines of it are kept.
-    covered: u64,
+    /// What the lines were that code was translated from; 0 for others.
+    lines: Box<[u64; PAGE_SIZE as usize / LINE]>,
     epoch: u32,
     /// Offsets of code by virtual address.
     traces: HashMap<u64, usize>,
@@ -172,40 +172,17 @@ struct CodePage {
 impl CodePage {
     fn new(epoch: u32) -> Self {
         Self {
-            bytes: Box::new([0; PAGE_SIZE as usize]),
-            covered: 0,
+            lines: Box::new([0; PAGE_SIZE as usize / LINE]),
             epoch,
             traces: HashMap::new(),
         }
     }
 
-    fn copy_line(&mut self, line: usize, page: HostPage) {
-        for (index, word) in self.bytes[line * LINE..(line + 1) * LINE]
-            .chunks_exact_mut(8)
-            .enumerate()
-        {
-            word.copy_from_slice(
-                &page
-                    .load::<u64>((line * LINE + index * 8) as u64)
-                    .to_le_bytes(),
-            );
-        }
-        self.covered |= 1 << line;
-    }
-
     fn is_unchanged(&self, page: HostPage) -> bool {
-        (0..64)
-            .filter(|line| self.covered >> line & 1 != 0)
-            .all(|line| {
-                self.bytes[line * LINE..(line + 1) * LINE]
-                    .chunks_exact(8)
-                    .enumerate()
-                    .all(|(index, word)| {
-                        word == page
-                            .load::<u64>((line * LINE + index * 8) as u64)
-                            .to_le_bytes()
-                    })
-            })
+        self.lines
+            .iter()
+            .enumerate()
+            .all(|(line, known)| *known == 0 || fingerprint(&read_line(line, page)) == *known)
     }
 
     /// Forgets what is no longer so.
@@ -213,19 +190,60 @@ impl CodePage {
         if self.epoch != epoch {
             self.epoch = epoch;
             if !self.is_unchanged(page) {
-                self.traces.clear();
-                self.covered = 0;
+                self.forget();
             }
         }
     }
 
-    fn half_word(&mut self, offset: usize, page: HostPage) -> u16 {
-        let line = offset / LINE;
-        if self.covered >> line & 1 == 0 {
-            self.copy_line(line, page);
-        }
-        u16::from_le_bytes([self.bytes[offset], self.bytes[offset + 1]])
+    fn forget(&mut self) {
+        self.traces.clear();
+        self.lines.fill(0);
     }
+}
+
+/// What a page's code is while a trace is made of it: other harts may write to it.
+#[derive(Default)]
+struct Snapshot {
+    lines: HashMap<usize, [u64; LINE / 8]>,
+}
+
+impl Snapshot {
+    /// The half-word at an even offset.
+    fn half_word(&mut self, offset: usize, page: HostPage) -> u16 {
+        let line = self
+            .lines
+            .entry(offset / LINE)
+            .or_insert_with(|| read_line(offset / LINE, page));
+        let word = line[offset % LINE / 8];
+        (word >> (offset % 8 * 8)) as u16
+    }
+
+    /// Notes what the lines were that were read. Old code of a line that was something else is forgotten.
+    fn note(&self, code_page: &mut CodePage) {
+        let noted = |(line, words): (&usize, &[u64; LINE / 8])| (*line, fingerprint(words));
+        let differs = |(line, print)| ![0, print].contains(&code_page.lines[line]);
+        if self.lines.iter().map(noted).any(differs) {
+            code_page.forget();
+        }
+        for (line, print) in self.lines.iter().map(noted) {
+            code_page.lines[line] = print;
+        }
+    }
+}
+
+fn read_line(line: usize, page: HostPage) -> [u64; LINE / 8] {
+    std::array::from_fn(|index| page.load((line * LINE + index * 8) as u64))
+}
+
+/// Tells lines apart: a guest that finds two with the same one fools nobody but itself. Never 0.
+fn fingerprint(words: &[u64; LINE / 8]) -> u64 {
+    let mixed = words
+        .iter()
+        .fold(0x9e37_79b9_7f4a_7c15, |mixed: u64, word| {
+            let product = u128::from(mixed ^ word) * 0xd6e8_feb8_6659_fd93;
+            (product as u64 ^ (product >> 64) as u64).rotate_left(23)
+        });
+    mixed | 1
 }
 
 /// One hart's translator.
@@ -243,6 +261,11 @@ pub(crate) struct Translator {
     epoch: u32,
     /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
+    /// Bytes of code memory that are used.
+    room: usize,
+    /// How often all code was forgotten for want of room.
+    #[cfg(test)]
+    forgotten: u32,
 }
 
 impl Translator {
@@ -268,8 +291,18 @@ impl Translator {
                 pages: HashMap::new(),
                 epoch: 0,
                 heat: HEAT,
+                room: CODE_BYTES,
+                #[cfg(test)]
+                forgotten: 0,
             }
         })
+    }
+
+    /// Uses no more than so many bytes for code, and returns how often there was no room so far: for tests.
+    #[cfg(test)]
+    pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
+        self.room = self.first + LARGEST_TRACE + bytes;
+        self.forgotten
     }
 
     /// The address of code that leaves for an address without code.
@@ -297,14 +330,17 @@ impl Translator {
 
     /// Whether there is room for another trace; if not, [`Translator::forget`] is due.
     pub(crate) fn is_full(&self) -> bool {
-        // A trace is far smaller than this.
-        self.used + (256 << 10) > CODE_BYTES
+        self.used + LARGEST_TRACE > self.room
             || self.slots + 256 > SLOTS
             || self.pages.len() >= PAGES
     }
 
     /// Forgets all code. Nothing of it may be running, and the caller makes sure that nothing refers to it.
     pub(crate) fn forget(&mut self, core: &mut Core) {
+        #[cfg(test)]
+        {
+            self.forgotten += 1;
+        }
         self.used = self.first;
         self.cache
             .write(0, &vec![0; self.slots.min(SLOTS) * SLOT_BYTES]);
@@ -341,10 +377,12 @@ impl Translator {
             .entry(physical / PAGE_SIZE)
             .or_insert_with(|| CodePage::new(epoch));
         code_page.renew(epoch, page);
-        let trace = Trace::new(pc, |offset| code_page.half_word(offset, page));
+        let mut snapshot = Snapshot::default();
+        let trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
         if trace.steps.is_empty() {
             return None;
         }
+        snapshot.note(code_page);
         let offset = self.used;
         let mut output = Output {
             stubs: self.stubs,

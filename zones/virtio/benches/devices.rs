@@ -1,12 +1,14 @@
 //! What the devices cost the host, driven by the guest-side drivers of the `virtio-drivers` crate.
 //!
-//! `cargo bench -p zone-virtio` prints one line per figure. Nothing here fails by being slow.
+//! `cargo bench -p zone-virtio` prints one row per figure. Nothing here fails by being slow.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bench_table::{Bar, Row, Table};
 use rustix::fs::{MemfdFlags, SealFlags};
 use virtio_drivers::device::blk::VirtIOBlk;
 use virtio_drivers::device::gpu::VirtIOGpu;
@@ -41,7 +43,17 @@ fn median(rounds: usize, mut act: impl FnMut(usize)) -> Duration {
     times[rounds / 2]
 }
 
-fn gpu() {
+fn report(table: &mut Table, work: String, time: Duration) {
+    table.add(Row {
+        work,
+        unit: "us",
+        ours: time.as_secs_f64() * 1e6,
+        peer: None,
+        bar: Bar::Free,
+    });
+}
+
+fn gpu(table: &mut Table) {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = rustix::fs::memfd_create("surface", flags).unwrap();
     rustix::fs::ftruncate(&fd, u64::from(WIDTH * HEIGHT * 4)).unwrap();
@@ -60,7 +72,11 @@ fn gpu() {
     paint(1, HEIGHT as usize);
     gpu.flush().unwrap();
     let same = median(200, |_| gpu.flush().unwrap());
-    println!("gpu: {WIDTH}x{HEIGHT} frame flushed, nothing changed: {same:?}");
+    report(
+        table,
+        format!("gpu: {WIDTH}x{HEIGHT} frame flushed, nothing changed"),
+        same,
+    );
     let mut times = Vec::new();
     for (name, rows) in [
         ("one text line (16 rows)", 16),
@@ -74,46 +90,45 @@ fn gpu() {
             times.push(start.elapsed());
         }
         times.sort();
-        println!("gpu: the same, {name} changed: {:?}", times[100]);
+        report(table, format!("gpu: the same, {name} changed"), times[100]);
     }
 }
 
-fn block() {
+fn block(table: &mut Table) {
     let scratch = rustix::fs::memfd_create("scratch", MemfdFlags::CLOEXEC).unwrap();
     let overlay = Overlay::temporary(Blank::new(64 << 20), scratch.into()).unwrap();
     let (slot, _) = slot();
     let transport = Block::plug(slot, Box::new(overlay), "bench");
     let mut disk = VirtIOBlk::<TestHal, _>::new(Window(transport)).unwrap();
     let mut buffer = vec![7; 128 << 10];
-    let rate = |time: Duration| (128.0 / 1024.0) / time.as_secs_f64();
     let write = median(400, |round| {
         disk.write_blocks(round * 256, &buffer).unwrap();
     });
-    println!(
-        "block: write of 128 KiB to an overlay: {write:?} ({:.0} MiB/s)",
-        rate(write)
-    );
+    report(table, "block: write of 128 KiB to an overlay".into(), write);
     let read = median(400, |round| {
         disk.read_blocks(round * 256, &mut buffer).unwrap();
     });
-    println!(
-        "block: read of 128 KiB from it: {read:?} ({:.0} MiB/s)",
-        rate(read)
-    );
+    report(table, "block: read of 128 KiB from it".into(), read);
 }
 
-fn rng() {
+fn rng(table: &mut Table) {
     let (slot, _) = slot();
     let mut rng = VirtIORng::<TestHal, _>::new(Window(Rng::plug(slot))).unwrap();
     let mut bytes = [0; 16];
     let time = median(2000, |_| {
         rng.request_entropy(&mut bytes).unwrap();
     });
-    println!("queue: one request and its answer (16 random bytes): {time:?}");
+    report(
+        table,
+        "queue: one request and its answer (16 random bytes)".into(),
+        time,
+    );
 }
 
-fn main() {
-    rng();
-    block();
-    gpu();
+fn main() -> ExitCode {
+    let mut table = Table::new("-");
+    rng(&mut table);
+    block(&mut table);
+    gpu(&mut table);
+    table.finish()
 }

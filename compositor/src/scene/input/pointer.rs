@@ -167,6 +167,9 @@ impl Scene {
             self.show_workspace(workspace);
             return;
         }
+        if let Some(page) = self.sign_at(at).filter(|_| left) {
+            return self.open_page(page);
+        }
         if let Some(id) = self.chip_at(at).filter(|_| left && by_click) {
             let shown = self.zone(id).is_some_and(|zone| self.shows(zone));
             if self.focus == Some(id) && shown {
@@ -307,6 +310,9 @@ impl Scene {
 
     pub(in crate::scene) fn wheel(&mut self, vertical: i32, horizontal: i32) {
         let Some(at) = self.input.pointer else { return };
+        if self.trusted.page().is_some() {
+            return self.page_wheel(vertical, horizontal);
+        }
         let Some(focus) = self.focus else { return };
         let over = self.hit(at) == Some((focus, Part::Client)) && self.input.grab == Grab::None;
         if over || self.input.grab == Grab::Zone(focus) {

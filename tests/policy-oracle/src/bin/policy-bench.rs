@@ -3,14 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let rows = policy_oracle::measure();
-    if std::env::args().any(|argument| argument == "--json") {
-        println!(
-            "{}",
-            serde_json::Value::Array(rows.iter().map(policy_oracle::Row::json).collect())
-        );
-    } else {
-        print!("{}", policy_oracle::show(&rows));
-    }
-    ExitCode::from(u8::from(!rows.iter().all(policy_oracle::Row::holds)))
+    let mut table = bench_table::Table::new("Cedar");
+    policy_oracle::measure(&mut table);
+    table.finish()
 }

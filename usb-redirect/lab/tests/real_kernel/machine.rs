@@ -1,26 +1,15 @@
 //! One virtual machine that plays a scenario and is read through its serial line.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
-use super::archive::Archive;
-use super::kernel::{self, tool};
+use kiosk::initramfs::Initramfs;
+use kiosk::kernel::Kernel;
+use lab::Boot;
 
-/// The longest life of a machine.
-const LIFE: Duration = Duration::from_secs(240);
-
-pub struct Machine {
-    qemu: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-    deadline: Instant,
-    _folder: tempfile::TempDir,
-}
+pub struct Machine(lab::Machine);
 
 /// The folder of the programs, linked statically: the machine has nothing but them.
 fn programs() -> &'static Path {
@@ -64,118 +53,45 @@ fn programs() -> &'static Path {
 impl Machine {
     /// Boots a machine with these kernel modules and QEMU arguments.
     pub fn start(scenario: &str, modules: &[&str], arguments: &[&str]) -> Self {
-        let kernel = kernel::stock();
-        let mut archive = Archive::default();
-        for folder in ["dev", "proc", "sys", "modules"] {
-            archive.folder(folder);
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-amd64-kernel");
+        let kernel = Kernel::stock(&cache).expect("Debian's kernel");
+        let mut initramfs = Initramfs::default();
+        for folder in ["dev", "proc", "sys"] {
+            initramfs.folder(folder);
         }
-        archive.character_device("dev/console", 5, 1);
-        let program = |name| fs::read(programs().join(name)).expect("read a program");
-        archive.file("init", &program("usb-lab"));
-        archive.file("usb-redirect", &program("usb-redirect"));
-        let mut order = String::new();
-        for (name, bytes) in kernel.load_order(modules) {
-            archive.file(&format!("modules/{name}"), &bytes);
-            order.push_str(&name);
-            order.push('\n');
+        initramfs.character_device("dev/console", 5, 1);
+        for (place, name) in [("init", "usb-lab"), ("usb-redirect", "usb-redirect")] {
+            initramfs.tree(place, &programs().join(name)).unwrap();
         }
-        archive.file("modules/order", order.as_bytes());
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let initramfs = folder.path().join("initramfs");
-        fs::write(&initramfs, archive.finish()).expect("write the initramfs");
-
-        let mut qemu = tool("qemu-system-x86_64", "qemu-system-x86")
-            .args([
-                "-accel",
-                "tcg",
-                "-cpu",
-                "max",
-                "-m",
-                "512",
-                "-smp",
-                "1",
-                "-nodefaults",
-                "-no-user-config",
-            ])
-            .args([
-                "-no-reboot",
-                "-display",
-                "none",
-                "-serial",
-                "stdio",
-                "-kernel",
-            ])
-            .arg(&kernel.image)
-            .arg("-initrd")
-            .arg(&initramfs)
-            .arg("-append")
-            .arg(format!(
-                "console=ttyS0 quiet panic=-1 rdinit=/init scenario={scenario}"
-            ))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("start QEMU");
-        let output = qemu.stdout.take().expect("a pipe");
-        let (give, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if give.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            qemu,
-            lines,
-            seen: Vec::new(),
-            deadline: Instant::now() + LIFE,
-            _folder: folder,
+        for module in modules {
+            assert!(kernel.has_module(module), "the kernel has no {module}");
         }
-    }
-
-    /// Waits for a line that begins so.
-    pub fn wait_for(&mut self, beginning: &str) {
-        loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    println!("  guest: {line}");
-                    assert!(!line.starts_with("LAB failed"), "{line}");
-                    let found = line.starts_with(beginning);
-                    self.seen.push(line);
-                    if found {
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("no line {beginning:?} within {LIFE:?}"),
-                Err(RecvTimeoutError::Disconnected) => {
-                    panic!("the machine ended without a line {beginning:?}")
-                }
-            }
-        }
+        initramfs.drivers(&kernel, modules).unwrap();
+        Self(lab::Machine::start(&Boot {
+            kernel: &kernel.image,
+            initramfs: &initramfs.finish(),
+            command_line: &format!("scenario={scenario}"),
+            arguments,
+            failure: "LAB failed",
+        }))
     }
 
     /// Waits for the scenario's end, which must be good.
     pub fn finish(&mut self) {
-        self.wait_for("LAB passed");
-    }
-
-    /// Fails when no line so far contained these words.
-    pub fn expect_seen(&self, words: &str) {
-        assert!(
-            self.seen.iter().any(|line| line.contains(words)),
-            "the guest never said {words:?}"
-        );
+        self.0.wait_for("LAB passed");
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+impl Deref for Machine {
+    type Target = lab::Machine;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Machine {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }

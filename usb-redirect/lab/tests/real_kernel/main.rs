@@ -2,8 +2,6 @@
 //!
 //! The kernel package is fetched by apt into the cache once, never installed. Each machine lives at most four minutes.
 
-mod archive;
-mod kernel;
 mod machine;
 
 use std::os::unix::net::UnixListener;

@@ -5,13 +5,21 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
 };
-use zone_jail::{Jail, JailError, Layers};
+use zone_jail::{Jail, JailError, Layers, Limits};
+
+/// What every prisoner is held to.
+pub(crate) const LIMITS: Limits = Limits {
+    descriptors: 64,
+    memory_bytes: Some(256 << 20),
+    file_bytes: Some(2 << 20),
+};
 
 /// Read by another prisoner, or not.
 static SECRET: [u8; 16] = *b"correct horse ba";
@@ -19,6 +27,8 @@ static SECRET: [u8; 16] = *b"correct horse ba";
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     // Something to leave open. The jail closes it behind its owner's back, so the owner must not.
     let inherited = ManuallyDrop::new(File::open("/proc/self/status").expect("a file to inherit"));
+    let scratch = rustix::fs::memfd_create("scratch", rustix::fs::MemfdFlags::CLOEXEC);
+    let scratch = ManuallyDrop::new(File::from(scratch.expect("a file without a name")));
     let (mut required, mut left_out) = (Layers::default(), Layers::default());
     let mut keep = None;
     let mut rest = arguments.iter().map(String::as_str);
@@ -31,7 +41,10 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             attempt => break attempt,
         }
     };
-    let mut jail = Jail::new(required).leave_out(left_out);
+    if matches!(attempt, "punch" | "grow" | "fill" | "ordinary-work") {
+        keep = Some(scratch.as_fd());
+    }
+    let mut jail = Jail::new(required).leave_out(left_out).limits(LIMITS);
     if attempt == "rehearse" {
         // The rehearsal leaves this process free, and tells what the real thing then does.
         let rehearsed = jail.rehearse().expect("a rehearsal");
@@ -69,6 +82,23 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             // SAFETY: one byte into one byte.
             unsafe { libc::read(inherited.as_raw_fd(), (&raw mut byte).cast(), 1) as i64 }
         }),
+        "punch" => {
+            let hole =
+                rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(scratch.as_fd(), hole, 0, 4096)
+                .map(|()| String::new())
+                .map_err(io::Error::from)
+        }
+        "grow" => {
+            let plainly = rustix::fs::FallocateFlags::empty();
+            rustix::fs::fallocate(scratch.as_fd(), plainly, 0, 1 << 20)
+                .map(|()| String::new())
+                .map_err(io::Error::from)
+        }
+        "fill" => scratch
+            .write_all_at(b"x", arguments[0].parse().unwrap())
+            .map(|()| String::new()),
+        "ordinary-work" => ordinary_work(&scratch),
         _ => try_to(attempt, &arguments),
     };
     match said {
@@ -136,21 +166,13 @@ fn try_to(attempt: &str, arguments: &[&str]) -> io::Result<String> {
         "unshare" => system(|| unsafe { libc::unshare(libc::CLONE_NEWUSER).into() }),
         // SAFETY: plain numbers.
         "become-root" => system(|| unsafe { libc::setuid(0).into() }),
-        "map" => map(process(0)),
-        "punch" => {
-            let memory = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC)?;
-            rustix::fs::ftruncate(&memory, 4096)?;
-            let hole =
-                rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-            rustix::fs::fallocate(&memory, hole, 0, 4096)?;
+        "map" => map(process(0), 4096, libc::MAP_PRIVATE),
+        "allocate" => map(3, usize::try_from(number(0)).unwrap(), libc::MAP_PRIVATE),
+        "share" => map(3, usize::try_from(number(0)).unwrap(), libc::MAP_SHARED),
+        "make-file-in-memory" => {
+            rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC)?;
             Ok(String::new())
         }
-        "grow" => {
-            let memory = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC)?;
-            rustix::fs::fallocate(&memory, rustix::fs::FallocateFlags::empty(), 0, 1 << 20)?;
-            Ok(String::new())
-        }
-        "ordinary-work" => ordinary_work(),
         "core-limit" => Ok(format!(
             "{:?}",
             rustix::process::getrlimit(rustix::process::Resource::Core).current
@@ -173,12 +195,10 @@ fn try_to(attempt: &str, arguments: &[&str]) -> io::Result<String> {
 }
 
 /// What a zone process does all day must work.
-fn ordinary_work() -> io::Result<String> {
-    let memory = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC)?;
-    rustix::fs::ftruncate(&memory, 1 << 20)?;
-    let file = File::from(memory);
-    std::os::unix::fs::FileExt::write_all_at(&file, b"hello", 4096)?;
-    let size = rustix::fs::fstat(&file)?.st_size;
+fn ordinary_work(file: &File) -> io::Result<String> {
+    rustix::fs::ftruncate(file, 1 << 20)?;
+    file.write_all_at(b"hello", 4096)?;
+    let size = rustix::fs::fstat(file)?.st_size;
     let threads: Vec<_> = (0..4_u64)
         .map(|index| {
             std::thread::Builder::new()
@@ -205,14 +225,14 @@ fn ordinary_work() -> io::Result<String> {
     Ok(format!("{size} {}", receiver.try_iter().count()))
 }
 
-fn map(protection: i32) -> io::Result<String> {
+fn map(protection: i32, bytes: usize, sharing: i32) -> io::Result<String> {
     // SAFETY: a new mapping at a place of the kernel's choice.
     let address = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
-            4096,
+            bytes,
             protection,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            sharing | libc::MAP_ANONYMOUS,
             -1,
             0,
         )

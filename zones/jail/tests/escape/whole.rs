@@ -2,9 +2,10 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use libc::{EACCES, SIGKILL, SIGSYS};
-use zone_jail::{Layer, Layers};
+use libc::{EACCES, EFBIG, ENOMEM, SIGKILL, SIGSYS};
+use zone_jail::{Layer, Layers, Limits};
 
+use crate::prisoner::LIMITS;
 use crate::{Outcome, Prisoner, first_line, is_root};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -18,6 +19,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("whole::nothing_gets_out", nothing_gets_out),
     ("whole::ordinary_work_goes_on", ordinary_work_goes_on),
+    (
+        "whole::memory_and_files_have_an_end",
+        memory_and_files_have_an_end,
+    ),
     (
         "whole::a_host_without_namespaces_weakens_the_jail_visibly",
         a_host_without_namespaces_weakens_the_jail_visibly,
@@ -132,6 +137,7 @@ fn nothing_gets_out() {
         (&["unshare"], Outcome::Killed(SIGSYS)),
         (&["become-root"], Outcome::Killed(SIGSYS)),
         (&["host-name"], Outcome::Killed(SIGSYS)),
+        (&["make-file-in-memory"], Outcome::Killed(SIGSYS)),
         (&["map", "5"], Outcome::Killed(SIGSYS)),
         (&["map", "7"], Outcome::Killed(SIGSYS)),
     ];
@@ -151,6 +157,23 @@ fn ordinary_work_goes_on() {
         assert_eq!(starter.tries(&["punch"]), Outcome::Worked(String::new()));
         assert_eq!(starter.tries(&["grow"]), Outcome::Worked(String::new()));
         assert_eq!(starter.tries(&["map", "3"]), Outcome::Worked(String::new()));
+    }
+}
+
+fn memory_and_files_have_an_end() {
+    let within = || Outcome::Worked(String::new());
+    for starter in starters() {
+        let most = LIMITS.memory_bytes.unwrap();
+        let try_bytes = |what, bytes: u64| starter.tries(&[what, &bytes.to_string()]);
+        assert_eq!(try_bytes("allocate", most / 2), within());
+        assert_eq!(try_bytes("allocate", most), Outcome::Refused(ENOMEM));
+        assert_eq!(
+            try_bytes("share", most + Limits::MAPPINGS),
+            Outcome::Refused(ENOMEM)
+        );
+        let end = LIMITS.file_bytes.unwrap();
+        assert_eq!(try_bytes("fill", end - 1), within());
+        assert_eq!(try_bytes("fill", end), Outcome::Refused(EFBIG));
     }
 }
 

@@ -379,12 +379,12 @@ fn clones(message: &ToZone) -> Vec<OwnedFd> {
 #[test]
 fn start_survives_with_all_its_descriptors() {
     let message = start(vec![
-        volume(Writes::Discarded),
+        volume(Writes::Discarded(support::writable())),
         volume(Writes::Kept(support::writable())),
         volume(Writes::Refused),
     ]);
     let fds = clones(&message);
-    assert_eq!(fds.len(), 6);
+    assert_eq!(fds.len(), 7);
     let Ok(ToZone::Start(config)) = ToZone::decode(&encoded_to_zone(&message), fds) else {
         panic!("Start expected")
     };

@@ -78,7 +78,7 @@ fn agrees_with_qemu_on_random_programs() {
     };
     let mut instructions = 0;
     let mut written = vec![0; Kind::ALL.len()];
-    for seed in 0..3 {
+    for seed in 0..8 {
         let program = Program::new(seed, size, Extras::default());
         let theirs = peer_output_of(&program);
         let (ours, retired) = output_of(&program, |_| {});
@@ -103,13 +103,14 @@ fn agrees_with_qemu_on_random_programs() {
                 | CboZero
                 | CzeroEqz
                 | CzeroNez
+                | Ctzw
         );
         assert!(
             elsewhere || written[*kind as usize] > 0,
             "no {kind:?} was written"
         );
     }
-    assert!(instructions > 4_000_000, "{instructions}");
+    assert!(instructions > 10_000_000, "{instructions}");
 }
 
 /// Fails with the first case and register that differ.
@@ -140,7 +141,7 @@ pub(crate) fn compare(ours: &[u8], theirs: &[u8], size: Size, name: &str) {
     }
 }
 
-/// The translator against the interpreter: the same programs, and Zicond, which the peer lacks.
+/// The translator against the interpreter: the same programs, and what the peer lacks or gets wrong.
 #[test]
 fn translated_code_agrees_on_random_programs() {
     let size = Size {
@@ -148,11 +149,14 @@ fn translated_code_agrees_on_random_programs() {
         instructions: 300,
         rounds: 6,
     };
-    for seed in 10..13 {
-        let program = Program::new(seed, size, Extras { conditional: true });
+    let mut instructions = 0;
+    for seed in 10..18 {
+        let program = Program::new(seed, size, Extras { beyond_peer: true });
         let (interpreted, retired) = output_of(&program, |_| {});
         let (translated, translated_retired) = output_of(&program, Hart::translate_at_once);
         compare(&translated, &interpreted, size, &format!("seed {seed}"));
         assert_eq!(translated_retired, retired);
+        instructions += retired;
     }
+    assert!(instructions > 10_000_000, "{instructions}");
 }

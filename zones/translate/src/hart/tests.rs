@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::port::HartPort;
+use crate::port::{Fence, HartPort};
 use crate::testing::assemble::*;
 use crate::testing::{Device, hart_with, place, ram, translated_too};
 
@@ -438,13 +438,13 @@ fn stop_ends_loops_and_waits_until_it_is_cleared() {
 
 #[test]
 fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
-    for code in [&[jal(0, 0)][..], &[WFI, jal(0, -4)][..]] {
+    for code in [&[jal(0, 0)][..], &[WFI, jal(0, -4)], &[PAUSE, jal(0, -4)]] {
         let mut m = Machine::new();
         place(&m.ram, CODE, code);
         let port = Arc::clone(&m.port);
         let other = std::thread::spawn(move || {
             for _ in 0..100 {
-                let ticket = port.ask_fence();
+                let ticket = port.ask_fence(Fence::ALL_TRANSLATIONS).unwrap();
                 assert!(port.wait_for_fence(ticket, Duration::from_secs(60)));
             }
             port.stop();
@@ -454,13 +454,46 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
     }
     // A parked hart counts as fenced, and does the fence before it runs again.
     let m = &mut Machine::new();
-    let ticket = m.port.ask_fence();
+    let ticket = m.port.ask_fence(Fence::ALL_TRANSLATIONS).unwrap();
     assert!(!m.port.wait_for_fence(ticket, Duration::ZERO));
     m.port.set_parked(true);
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
     m.port.set_parked(false);
     m.run(&[ECALL]);
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
+}
+
+#[test]
+fn a_fence_for_another_address_space_is_not_waited_for() {
+    let mut m = Machine::new();
+    let table = m.paged();
+    let satp = m.hart.core.mmu.satp();
+    m.ram.store(table, (DATA >> 12) << 10 | 0xc7);
+    m.hart.core.set_satp(satp | 7 << 44);
+    m.set(5, VIRTUAL);
+    m.run(&[ld(6, 5, 0), ECALL]);
+    m.hart.core.set_satp(satp | 8 << 44);
+    m.ram.store(table, 0u64);
+    assert!(
+        m.port
+            .ask_fence(Fence::range(VIRTUAL, 4096, Some(8)))
+            .is_some()
+    );
+    assert_eq!(m.port.ask_fence(Fence::range(VIRTUAL, 4096, Some(7))), None);
+    // It is done before the hart uses the space again.
+    m.set(7, satp | 7 << 44);
+    assert_eq!(m.trap(&[csrrw(0, 0x180, 7), ld(6, 5, 0)], 1), (13, VIRTUAL));
+    // So many that they become one for all.
+    for number in 0..100 {
+        m.port.ask_fence(Fence::range(number << 12, 4096, Some(9)));
+    }
+    m.ram.store(table, (DATA >> 12) << 10 | 0xc7);
+    m.run(&[ld(6, 5, 0), ECALL]);
+    m.ram.store(table, 0u64);
+    for number in 0..100 {
+        m.port.ask_fence(Fence::range(number << 12, 4096, Some(9)));
+    }
+    assert_eq!(m.trap(&[ld(6, 5, 0)], 0), (13, VIRTUAL));
 }
 
 #[test]
@@ -477,7 +510,7 @@ fn a_fence_from_elsewhere_drops_old_translations() {
         CODE + 8,
         "no fence yet: the old translation may serve"
     );
-    m.port.ask_fence();
+    m.port.ask_fence(Fence::ALL_TRANSLATIONS);
     assert_eq!(m.trap(&[ld(6, 5, 0)], 0), (13, VIRTUAL));
 }
 
@@ -505,7 +538,7 @@ fn straddling_accesses_fault_with_the_part_that_faults() {
     assert_eq!(m.trap(&[ld(6, 5, -3)], 0), (13, VIRTUAL + 0xffd));
     // Both parts there, in pages apart from each other; a device takes no misaligned access.
     m.ram.store(table + 16, ((DATA >> 12) + 7) << 10 | 0xc7);
-    m.hart.core.fence_translations();
+    m.hart.core.fence(Fence::ALL_TRANSLATIONS);
     m.set(5, VIRTUAL + 0x2000);
     m.set(7, 0x1122_3344_5566_7788);
     m.run(&[sd(7, 5, -3), ld(6, 5, -3), lw(8, 5, -2), lb(9, 5, 4), ECALL]);
@@ -516,7 +549,7 @@ fn straddling_accesses_fault_with_the_part_that_faults() {
     assert_eq!(m.hart.register(9), 0x11);
     assert_eq!(m.ram.load::<u8>(DATA + 0x7004), Some(0x11));
     m.ram.store(table + 16, (Device::BASE >> 12) << 10 | 0xc7);
-    m.hart.core.fence_translations();
+    m.hart.core.fence(Fence::ALL_TRANSLATIONS);
     assert_eq!(m.trap(&[sd(7, 5, -3)], 0), (6, VIRTUAL + 0x2000));
     assert_eq!(m.trap(&[ld(7, 5, 1)], 0), (4, VIRTUAL + 0x2001));
 }
@@ -794,6 +827,26 @@ fn conditional_zeros_of_zicond() {
 }
 
 #[test]
+fn zeros_of_words_are_counted_in_the_low_half_alone() {
+    let mut m = Machine::new();
+    for (value, leading, trailing) in [
+        (1 << 63, 32, 32),
+        (0, 32, 32),
+        (1 << 33 | 1 << 4, 27, 4),
+        (u64::MAX, 0, 0),
+    ] {
+        m.set(5, value);
+        m.run(&[
+            i_type(0x1b, 1, 7, 5, 0x600),
+            i_type(0x1b, 1, 8, 5, 0x601),
+            ECALL,
+        ]);
+        let found = (m.hart.register(7), m.hart.register(8));
+        assert_eq!(found, (leading, trailing), "{value:#x}");
+    }
+}
+
+#[test]
 fn x0_stays_zero_whoever_writes_it() {
     let mut m = Machine::new();
     m.set(5, DATA);
@@ -842,6 +895,7 @@ translated_too! {
     waiting_ends_when_an_enabled_interrupt_is_pending
     stop_ends_loops_and_waits_until_it_is_cleared
     fences_that_others_ask_for_are_done_wherever_the_hart_is
+    a_fence_for_another_address_space_is_not_waited_for
     a_fence_from_elsewhere_drops_old_translations
     straddling_accesses_fault_with_the_part_that_faults
     devices_are_read_and_written_in_their_width
@@ -853,6 +907,7 @@ translated_too! {
     changed_code_runs_after_its_fence
     a_block_of_zeros_is_a_page
     conditional_zeros_of_zicond
+    zeros_of_words_are_counted_in_the_low_half_alone
     x0_stays_zero_whoever_writes_it
     a_hart_starts_as_firmware_leaves_it
 }

@@ -293,9 +293,81 @@ fn satp_takes_supported_modes_only() {
         assert_eq!(mmu.satp(), MODE_SV39 << 60 | 0x8_1234, "mode {mode}");
     }
     mmu.set_satp(MODE_SV48 << 60 | PTE_PPN);
-    assert_eq!(mmu.satp() & !(0xffff << 44), MODE_SV48 << 60 | PTE_PPN);
+    assert_eq!(mmu.satp(), MODE_SV48 << 60 | PTE_PPN);
+    mmu.set_satp(MODE_SV48 << 60 | SATP_ASID | 5);
+    assert_eq!(asid(mmu.satp()), 0xffff, "all bits are there");
     mmu.set_satp(0xfff);
     assert_eq!(mmu.satp(), 0);
+}
+
+#[test]
+fn address_spaces_keep_their_translations_until_a_fence_names_them() {
+    let mut world = World::new(MODE_SV39);
+    let root = world.mmu.satp();
+    let space = |number: u64| root | number << 44;
+    let slot = world.map(0x20_0000, BASE + 0x1_0000, 0, ALL);
+    let cached = |world: &World| world.mmu.load_hit(0x20_0000, 8).is_some();
+    for number in 1..=3 {
+        world.mmu.set_satp(space(number));
+        assert!(!cached(&world));
+        world
+            .data(0x20_0000, Access::Load, View::Supervisor)
+            .unwrap();
+    }
+    world.ram.store(slot, 0u64);
+    for number in 1..=3 {
+        world.mmu.set_satp(space(number));
+        assert!(cached(&world), "{number} was not fenced");
+    }
+    world.mmu.flush_space(2);
+    world.mmu.flush_page(0x20_0000, Some(3));
+    for (number, expected) in [(1, true), (2, false), (3, false)] {
+        world.mmu.set_satp(space(number));
+        assert_eq!(cached(&world), expected, "{number}");
+    }
+    world.mmu.flush_page(0x20_0000, None);
+    world.mmu.set_satp(space(1));
+    assert!(!cached(&world));
+    // More spaces than are kept: the oldest is forgotten, and what comes anew is empty.
+    world.ram.store(slot, (BASE + 0x1_0000) >> 12 << 10 | ALL);
+    world
+        .data(0x20_0000, Access::Load, View::Supervisor)
+        .unwrap();
+    for number in 10..10 + SPACES as u64 {
+        world.mmu.set_satp(space(number));
+        assert!(!cached(&world));
+    }
+    world.mmu.set_satp(space(1));
+    assert!(!cached(&world));
+    assert!(world.mmu.others.len() < SPACES);
+}
+
+#[test]
+fn contexts_of_supervisor_code_are_shared_in_global_pages_only() {
+    let mut world = World::new(MODE_SV39);
+    let root = world.mmu.satp();
+    world.map(0x20_0000, BASE + 0x1_0000, 0, ALL | PTE_GLOBAL);
+    world.map(0x40_0000, BASE + 0x1_0000, 0, ALL);
+    let (one, other) = (root | 1 << 44, root | 2 << 44);
+    for satp in [one, other] {
+        world.mmu.set_satp(satp);
+        world.fetch(0x20_0000, true).unwrap();
+    }
+    let shared = world.mmu.context(true);
+    let own = world.mmu.context(false);
+    world.mmu.set_satp(one);
+    assert_eq!(world.mmu.context(true), shared);
+    assert_ne!(world.mmu.context(false), own);
+    world.fetch(0x40_0000, true).unwrap();
+    assert_ne!(world.mmu.context(true), shared, "not everyone's code");
+    world.mmu.set_satp(other);
+    assert_eq!(world.mmu.context(true), shared);
+    world.mmu.set_satp(0);
+    assert_ne!(world.mmu.context(true), shared, "physical addresses");
+    world.mmu.set_satp(one);
+    world.mmu.flush_page(0x20_0000, None);
+    world.mmu.set_satp(other);
+    assert_ne!(world.mmu.context(true), shared, "fenced");
 }
 
 #[test]
@@ -312,7 +384,7 @@ fn a_fence_for_one_address_drops_all_of_a_superpage() {
         world.mmu.load_hit(0x20_3000, 8).is_some(),
         "without a fence the old translation may stay"
     );
-    world.mmu.flush_page(0x3f_f000);
+    world.mmu.flush_page(0x3f_f000, None);
     for page in 0..4 {
         assert!(world.mmu.load_hit(0x20_0000 + page * 0x1000, 8).is_none());
     }
@@ -328,7 +400,11 @@ fn a_fence_for_another_part_of_a_gigapage_drops_all_of_it() {
         .unwrap();
     world.fetch(0x4000_4000, true).unwrap();
     world.ram.store(slot, 0u64);
-    assert!(world.mmu.flush_page(0x7fff_f000), "code was fetched there");
+    let contexts = [true, false].map(|supervisor| world.mmu.context(supervisor));
+    world.mmu.flush_page(0x7fff_f000, None);
+    for (supervisor, old) in [true, false].into_iter().zip(contexts) {
+        assert_ne!(world.mmu.context(supervisor), old, "code was fetched there");
+    }
     assert!(world.mmu.load_hit(0x4000_3000, 8).is_none());
     assert!(world.fetch(0x4000_4000, true).is_err());
 }
@@ -425,7 +501,7 @@ fn cached_translations_equal_a_plain_walk_after_fences() {
                     if random.below(6) == 0 {
                         world.mmu.flush();
                     } else {
-                        _ = world.mmu.flush_page(page + random.below(4096));
+                        world.mmu.flush_page(page + random.below(4096), None);
                     }
                 }
                 _ => {

@@ -131,5 +131,6 @@ pub(crate) const EBREAK: u32 = 0x0010_0073;
 pub(crate) const SRET: u32 = 0x1020_0073;
 pub(crate) const WFI: u32 = 0x1050_0073;
 pub(crate) const FENCE: u32 = 0x0ff0_000f;
+pub(crate) const PAUSE: u32 = 0x0100_000f;
 pub(crate) const FENCE_I: u32 = 0x0000_100f;
 pub(crate) const NOP: u32 = 0x0000_0013;

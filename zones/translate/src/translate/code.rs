@@ -10,7 +10,9 @@ use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// Bytes of generated code that a hart keeps at most.
-pub const CODE_BYTES: usize = 16 << 20;
+pub const CODE_BYTES: usize = 8 << 20;
+/// After so many writes, pages of the writable view are given back: they are in memory by the other view.
+const WRITES: u32 = 2048;
 
 /// The host gives no memory for code.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,7 @@ pub enum CodeError {
 pub struct CodeCache {
     writable: NonNull<u8>,
     executable: NonNull<u8>,
+    writes: u32,
 }
 
 // SAFETY: the mappings belong to this value alone.
@@ -70,6 +73,7 @@ impl CodeCache {
         Ok(Self {
             writable,
             executable,
+            writes: 0,
         })
     }
 
@@ -89,7 +93,25 @@ impl CodeCache {
                 bytes.len(),
             );
         };
+        self.writes += 1;
+        if self.writes >= WRITES {
+            self.writes = 0;
+            self.unload();
+        }
         true
+    }
+
+    /// Takes the writable view's pages out of this process's page table. What was written stays: the memory is shared.
+    fn unload(&self) {
+        // SAFETY: the whole view is this value's own mapping of a shared memory object, so its content is kept. Failure
+        // only leaves the pages counted twice.
+        let _ = unsafe {
+            rustix::mm::madvise(
+                self.writable.as_ptr().cast(),
+                CODE_BYTES,
+                rustix::mm::Advice::LinuxDontNeed,
+            )
+        };
     }
 
     /// Where the code at an offset runs.

@@ -79,7 +79,7 @@ pub struct Overlay<B: Volume> {
 }
 
 impl<B: Volume> Overlay<B> {
-    /// Lays an overlay over `base` that lasts as long as `scratch`: an empty file without a name, such as a memfd.
+    /// Lays an overlay over `base` that lasts as long as `scratch`: an empty file without a name.
     pub fn temporary(base: B, scratch: File) -> Result<Self, OverlayError> {
         let layout = Self::layout(&base)?;
         scratch.set_len(0)?;

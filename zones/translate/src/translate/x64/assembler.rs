@@ -386,6 +386,11 @@ impl Assembler {
         self.encode(None, width == W64, false, &[0x0f, 0xaf], to.0, by);
     }
 
+    pub(super) fn multiply_constant(&mut self, to: Reg, from: Place, by: i32) {
+        self.encode(None, true, false, &[0x69], to.0, from);
+        self.immediate(by);
+    }
+
     /// `not` (2), `neg` (3), `mul` (4), `imul` (5), `div` (6), `idiv` (7) of one operand.
     pub(super) fn unary(&mut self, number: u8, width: Width, place: Place) {
         self.encode(None, width == W64, false, &[0xf7], number, place);
@@ -514,6 +519,12 @@ impl Assembler {
     /// `xchg` with memory, which is always locked.
     pub(super) fn exchange(&mut self, width: Width, place: Place, reg: Reg) {
         self.encode(None, width == W64, false, &[0x87], reg.0, place);
+    }
+
+    /// `lock cmpxchg`: stores `reg` if memory holds what `rax` holds, else loads that into `rax`.
+    pub(super) fn compare_exchange(&mut self, width: Width, place: Place, reg: Reg) {
+        self.byte(0xf0);
+        self.encode(None, width == W64, false, &[0x0f, 0xb1], reg.0, place);
     }
 
     /// Scalar SSE operations: prefix f2 for doubles, f3 for singles.

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Most instructions that are done in vain rather than jumped over.
+const MOST_SKIPPED: usize = 4;
+
 impl X64 {
     /// Writes the code of the step at `index`, and of those after it that go together with it; returns how many.
     pub(super) fn steps(
@@ -12,17 +15,16 @@ impl X64 {
         output: &mut Output<'_>,
     ) -> usize {
         let rest = &trace.steps[index..];
+        if let Some(done) = self.skipped(rest) {
+            self.least_turn -= done as i32 - 1;
+            return done;
+        }
         let done = match rest {
             [first, second, ..] if self.zero_extension(&first.op, &second.op) => 2,
             [first, second, third, ..]
                 if self.quiet_comparison(index, [first, second, third], output) =>
             {
                 3
-            }
-            [first, second, ..] if self.skipped_one(first, second) => {
-                // Which of two values it has is not known.
-                self.known[usize::from(second.op.rd & 31)] = None;
-                return 2;
             }
             [step, ..] => {
                 self.step(trace, index, step, head, output);
@@ -71,11 +73,8 @@ impl X64 {
         {
             return false;
         }
-        let bytes = match first.imm {
-            32 => 4,
-            48 => 2,
-            56 => 1,
-            _ => return false,
+        let Some(bytes) = kept_bytes(first) else {
+            return false;
         };
         self.in_rax = None;
         let to = self.result(first.rd);
@@ -84,54 +83,101 @@ impl X64 {
         true
     }
 
-    /// A branch over one simple instruction: its result is taken or not, without a jump that could be foretold wrongly.
-    fn skipped_one(&mut self, branch: &Step, step: &Step) -> bool {
-        use Kind::*;
-        let op = &step.op;
-        let Some(condition) = condition(branch.op.kind) else {
-            return false;
-        };
-        if branch.target() != step.following() || op.rd == SINK {
-            return false;
+    /// A branch over a few simple instructions that work on one register: what they make is taken or not, without a jump
+    /// that could be foretold wrongly. Returns how many steps that are, the branch included.
+    fn skipped(&mut self, rest: &[Step]) -> Option<usize> {
+        let (branch, after) = rest.split_first()?;
+        let condition = condition(branch.op.kind)?;
+        let count = (1..=MOST_SKIPPED.min(after.len()))
+            .find(|count| after[count - 1].following() == branch.target())?;
+        let skipped = &after[..count];
+        let rd = skipped[0].op.rd;
+        let chained = skipped.iter().enumerate().all(|(index, step)| {
+            let op = &step.op;
+            let form = in_accumulator(op);
+            // Only the first may read what the others write, but as their first source.
+            let first = index == 0 || op.rs1 == rd && !matches!(form, Some(Form::Constant));
+            let second = index == 0 || form != Some(Form::Registers) || op.rs2 != rd;
+            form.is_some() && op.rd == rd && first && second
+        });
+        if rd == SINK || !chained {
+            return None;
         }
-        let alu = match op.kind {
-            Mv | Li | Lui => None,
-            Add | Addi => Some(Alu::Add),
-            Sub => Some(Alu::Sub),
-            Xor | Xori => Some(Alu::Xor),
-            Or | Ori => Some(Alu::Or),
-            And | Andi => Some(Alu::And),
-            _ => return false,
-        };
         self.in_rax = None;
-        if matches!(op.kind, Li | Lui) {
-            self.assembler
-                .constant(RAX, i64::from(op.imm).cast_unsigned());
-        } else {
-            let from = self.place(op.rs1);
-            self.assembler.load(W64, RAX, from);
-        }
-        match (alu, op.kind) {
-            (None, _) => {}
-            (Some(alu), Addi | Xori | Ori | Andi) => {
-                self.assembler
-                    .alu_immediate(alu, W64, Place::Register(RAX), op.imm);
-            }
-            (Some(alu), _) => {
-                let second = self.place(op.rs2);
-                self.assembler.alu(alu, W64, RAX, second);
+        let mut index = 0;
+        while let Some(step) = skipped.get(index) {
+            let cleared = skipped.get(index + 1).and_then(|next| {
+                let pair = step.op.kind == Kind::Slli && next.op.kind == Kind::Srli;
+                kept_bytes(&step.op).filter(|_| pair && step.op.imm == next.op.imm)
+            });
+            match cleared {
+                Some(bytes) => {
+                    let from = if index == 0 {
+                        self.place(step.op.rs1)
+                    } else {
+                        Place::Register(RAX)
+                    };
+                    self.assembler.extend_zero(bytes, RAX, from);
+                    index += 2;
+                }
+                None => {
+                    self.accumulate(&step.op, index == 0);
+                    index += 1;
+                }
             }
         }
         self.compare(&branch.op, RCX);
-        // If the branch is taken, the register stays and one instruction less is counted.
-        let old = self.place(op.rd);
+        // If the branch is taken, the register stays and the instructions are not counted.
+        let old = self.place(rd);
         self.assembler.conditional_move(condition, RAX, old);
         self.assembler.set(condition, RCX);
         self.assembler.extend_zero(1, RCX, Place::Register(RCX));
+        if count > 1 {
+            self.assembler.unary(3, W32, Place::Register(RCX));
+            self.assembler
+                .alu_immediate(Alu::And, W32, Place::Register(RCX), count as i32);
+        }
         self.assembler
             .alu(Alu::Add, W64, BUDGET, Place::Register(RCX));
-        self.put(op.rd, RAX);
-        true
+        self.put(rd, RAX);
+        // Which of two values it has is not known.
+        self.known[usize::from(rd & 31)] = None;
+        Some(1 + count)
+    }
+
+    /// One of the instructions of [`X64::skipped`], with its result in `rax`; all but the first find their first source
+    /// there.
+    fn accumulate(&mut self, op: &Op, first: bool) {
+        use Kind::*;
+        if first && !matches!(op.kind, Li | Lui) {
+            let from = self.place(op.rs1);
+            self.assembler.load(W64, RAX, from);
+        }
+        let to = Place::Register(RAX);
+        let second = self.place(op.rs2);
+        let a = &mut self.assembler;
+        match op.kind {
+            Li | Lui => a.constant(RAX, i64::from(op.imm).cast_unsigned()),
+            Add => a.alu(Alu::Add, W64, RAX, second),
+            Sub => a.alu(Alu::Sub, W64, RAX, second),
+            Xor => a.alu(Alu::Xor, W64, RAX, second),
+            Or => a.alu(Alu::Or, W64, RAX, second),
+            And => a.alu(Alu::And, W64, RAX, second),
+            Addw => a.alu(Alu::Add, W32, RAX, second),
+            Subw => a.alu(Alu::Sub, W32, RAX, second),
+            Addi => a.alu_immediate(Alu::Add, W64, to, op.imm),
+            Addiw => a.alu_immediate(Alu::Add, W32, to, op.imm),
+            Xori => a.alu_immediate(Alu::Xor, W64, to, op.imm),
+            Ori => a.alu_immediate(Alu::Or, W64, to, op.imm),
+            Andi => a.alu_immediate(Alu::And, W64, to, op.imm),
+            Slli => a.shift_immediate(Shift::Shl, W64, to, (op.imm & 63) as u8),
+            Srli => a.shift_immediate(Shift::Shr, W64, to, (op.imm & 63) as u8),
+            Srai => a.shift_immediate(Shift::Sar, W64, to, (op.imm & 63) as u8),
+            _ => {}
+        }
+        if matches!(op.kind, Addw | Subw | Addiw) {
+            a.extend_signed(4, RAX, to);
+        }
     }
 
     fn step(
@@ -175,6 +221,7 @@ impl X64 {
                 self.check_float(index, step, output);
                 self.read_flags(op.rd);
             }
+            Pause => self.site(index, step, output),
             Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci => {
                 self.site(index, step, output);
                 self.float_checked = false;
@@ -238,16 +285,23 @@ impl X64 {
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             // A loop: counted before the comparison, which can then jump straight to the head.
-            let out = output.leave(Leave::Interpret {
-                pc: step.pc,
-                retired: -1,
-            });
-            let exhausted = self.cold_leave(out);
+            let exhausted = if self.streams.is_within() {
+                let label = self.assembler.label();
+                self.cold.push(Cold::Renew(label, index, condition));
+                label
+            } else {
+                let out = output.leave(Leave::Interpret {
+                    pc: step.pc,
+                    retired: -1,
+                });
+                self.cold_leave(out)
+            };
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
             self.compare(op, RAX);
-            self.assembler.jump_if(condition, head);
+            let again = self.next_turn(head);
+            self.assembler.jump_if(condition, again);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
@@ -269,7 +323,7 @@ impl X64 {
     }
 
     /// Compares the two sources; the scratch register is for the first.
-    fn compare(&mut self, op: &Op, scratch: Reg) {
+    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) {
         let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
             self.assembler.test(W64, first, first);
@@ -362,8 +416,18 @@ impl X64 {
     }
 }
 
+/// How many low bytes shifting left and right by the same count keeps, if those are an integer's.
+fn kept_bytes(shift: &Op) -> Option<u8> {
+    match shift.imm {
+        32 => Some(4),
+        48 => Some(2),
+        56 => Some(1),
+        _ => None,
+    }
+}
+
 /// When a branch is taken.
-fn condition(kind: Kind) -> Option<Condition> {
+pub(super) fn condition(kind: Kind) -> Option<Condition> {
     use Kind::*;
     Some(match kind {
         Beq => Condition::Equal,
@@ -372,6 +436,25 @@ fn condition(kind: Kind) -> Option<Condition> {
         Bge => Condition::GreaterEqual,
         Bltu => Condition::Below,
         Bgeu => Condition::AboveEqual,
+        _ => return None,
+    })
+}
+
+/// What an instruction of [`X64::skipped`] reads.
+#[derive(PartialEq, Eq)]
+enum Form {
+    Constant,
+    Register,
+    Registers,
+}
+
+/// Instructions that [`X64::accumulate`] knows.
+fn in_accumulator(op: &Op) -> Option<Form> {
+    use Kind::*;
+    Some(match op.kind {
+        Li | Lui => Form::Constant,
+        Mv | Addi | Addiw | Xori | Ori | Andi | Slli | Srli | Srai => Form::Register,
+        Add | Sub | Xor | Or | And | Addw | Subw => Form::Registers,
         _ => return None,
     })
 }

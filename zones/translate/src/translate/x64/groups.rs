@@ -182,5 +182,8 @@ pub(super) fn integer_destination(op: &Op) -> Option<u8> {
 /// After these, translations may be others.
 fn is_barrier(kind: Kind) -> bool {
     use Kind::*;
-    matches!(kind, Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci)
+    matches!(
+        kind,
+        Pause | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci
+    )
 }

@@ -1,7 +1,9 @@
 //! Loads and stores: the check against the cached translations, and the access.
 
 use super::groups::{Role, access};
+use super::streams::Streams;
 use super::*;
+use crate::hart::Reservation;
 
 /// An access of a loop that remembers its last page.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +31,7 @@ impl LoopSlots {
 
 impl X64 {
     /// A register with the guest address of an access: `rax`, or the base itself if there is no offset.
-    fn address(&mut self, base: u8, offset: i32) -> Reg {
+    pub(super) fn address(&mut self, base: u8, offset: i32) -> Reg {
         match self.pinned(base) {
             Some(host) if offset == 0 => return host,
             Some(host) => self.assembler.lea(RAX, Place::Memory(host, offset)),
@@ -50,7 +52,7 @@ impl X64 {
 
     /// Goes to `miss` unless the translation for this guest address is cached and the address is a multiple of the size.
     /// Leaves the offset of the entry in `rcx`; changes `rdx`.
-    fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
+    pub(super) fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
         let a = &mut self.assembler;
         a.rotated(RCX, Place::Register(address), 12 - mmu::ENTRY_SHIFT);
         a.load(W64, RDX, Place::Register(address));
@@ -77,7 +79,7 @@ impl X64 {
 
     /// From the guest address to the host's, in `rax`, after [`X64::check`].
     fn add_host(&mut self, address: Reg, store: bool) {
-        let host = Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST);
+        let host = host_entry(store);
         if address == RAX {
             self.assembler.alu(Alu::Add, W64, RAX, host);
         } else {
@@ -93,11 +95,7 @@ impl X64 {
             self.add_host(address, store);
             return Place::Memory(RAX, 0);
         }
-        self.assembler.load(
-            W64,
-            RAX,
-            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
-        );
+        self.assembler.load(W64, RAX, host_entry(store));
         Place::Indexed(RAX, address, 0)
     }
 
@@ -153,11 +151,7 @@ impl X64 {
         self.check(address, size, store, slow);
         let a = &mut self.assembler;
         a.store(W64, group_slot(slot), RDX);
-        a.load(
-            W64,
-            RCX,
-            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
-        );
+        a.load(W64, RCX, host_entry(store));
         a.store(W64, group_slot(slot + 1), RCX);
     }
 
@@ -166,9 +160,13 @@ impl X64 {
         self.loop_slots = LoopSlots::default();
         let is_plain =
             |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
+        self.streams = Streams::default();
         if !loops::is_loop(trace) || !trace.steps.iter().all(is_plain) {
             return;
         }
+        let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
+        let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
+        self.streams = Streams::find(trace, idle);
         let first = self.groups.len();
         let alone = (0..trace.steps.len())
             .filter(|index| {
@@ -176,7 +174,9 @@ impl X64 {
                     && self.groups.role(*index) == Role::Alone
             })
             .count();
-        let count = alone.min((GROUP_SLOTS - first) / 2);
+        // Slots are for loads or for stores, so a second body has its own.
+        let bodies = if self.streams.is_empty() { 1 } else { 2 };
+        let count = (alone * bodies).min((GROUP_SLOTS - first) / 2);
         self.loop_slots = LoopSlots {
             next: first,
             end: first + 2 * count,
@@ -228,6 +228,9 @@ impl X64 {
         output: &mut Output<'_>,
     ) -> (Place, Option<Label>) {
         let op = &step.op;
+        if let Some(place) = self.reach_stream(index, op) {
+            return (place, None);
+        }
         let group = match self.groups.role(index) {
             Role::Alone => {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
@@ -339,33 +342,122 @@ impl X64 {
         }
     }
 
-    /// Atomic read-modify-write operations that the host has as one instruction; the others are the interpreter's.
+    /// Load-reserved, store-conditional and atomic read-modify-write operations.
     pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
         use Kind::*;
         let op = &step.op;
-        let width = match op.kind {
-            AmoaddW | AmoswapW => W32,
-            AmoaddD | AmoswapD => W64,
-            _ => return self.site(index, step, output),
-        };
+        let double = op.kind as u8 >= LrD as u8;
+        let (width, size) = if double { (W64, 8) } else { (W32, 4) };
+        let store = !matches!(op.kind, LrW | LrD);
         let (slow, back) = self.cold_site(index, step, output);
         let address = self.address(op.rs1, 0);
-        self.check(address, if width == W32 { 4 } else { 8 }, true, slow);
-        self.add_host(address, true);
+        self.check(address, size, store, slow);
+        if address != RAX {
+            self.assembler.load(W64, RAX, Place::Register(address));
+        }
+        self.add_host(RAX, store);
         let operand = self.place(op.rs2);
-        let a = &mut self.assembler;
-        a.load(W64, RCX, operand);
-        if matches!(op.kind, AmoaddW | AmoaddD) {
-            a.locked_add(width, Place::Memory(RAX, 0), RCX);
-        } else {
-            a.exchange(width, Place::Memory(RAX, 0), RCX);
+        let result = match op.kind {
+            LrW | LrD => {
+                self.load_reserved(width);
+                RCX
+            }
+            ScW | ScD => {
+                self.store_conditional(width, operand);
+                RAX
+            }
+            AmoaddW | AmoaddD | AmoswapW | AmoswapD => {
+                let a = &mut self.assembler;
+                a.load(W64, RCX, operand);
+                if matches!(op.kind, AmoaddW | AmoaddD) {
+                    a.locked_add(width, Place::Memory(RAX, 0), RCX);
+                } else {
+                    a.exchange(width, Place::Memory(RAX, 0), RCX);
+                }
+                RCX
+            }
+            _ => {
+                self.exchange_loop(op.kind, width, operand);
+                RAX
+            }
+        };
+        if width == W32 && !matches!(op.kind, ScW | ScD) {
+            self.assembler
+                .extend_signed(4, result, Place::Register(result));
         }
-        if width == W32 {
-            a.extend_signed(4, RCX, Place::Register(RCX));
-        }
-        self.put(op.rd, RCX);
+        self.put(op.rd, result);
         self.come_back(back);
     }
+
+    /// From the host address in `rax` to the value in `rcx`.
+    fn load_reserved(&mut self, width: Width) {
+        let a = &mut self.assembler;
+        a.load(width, RCX, Place::Memory(RAX, 0));
+        if width == W64 {
+            a.lea(RAX, Place::Memory(RAX, 1));
+        }
+        a.store(W64, reservation(offset_of!(Reservation, place)), RAX);
+        a.store(W64, reservation(offset_of!(Reservation, value)), RCX);
+    }
+
+    /// From the host address in `rax` to whether it failed.
+    fn store_conditional(&mut self, width: Width, new: Place) {
+        let place = reservation(offset_of!(Reservation, place));
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(RAX));
+        if width == W64 {
+            a.lea(RAX, Place::Memory(RAX, 1));
+        }
+        a.alu(Alu::Cmp, W64, RAX, place);
+        a.store_constant(place, 0);
+        let done = a.label();
+        a.jump_if(Condition::NotEqual, done);
+        a.load(W64, RAX, reservation(offset_of!(Reservation, value)));
+        a.load(W64, RCX, new);
+        a.compare_exchange(width, Place::Memory(RDX, 0), RCX);
+        a.bind(done);
+        a.set(Condition::NotEqual, RAX);
+        a.extend_zero(1, RAX, Place::Register(RAX));
+    }
+
+    /// From the host address in `rax` to the old value there.
+    fn exchange_loop(&mut self, kind: Kind, width: Width, operand: Place) {
+        use Kind::*;
+        let a = &mut self.assembler;
+        a.load(W64, RDX, Place::Register(RAX));
+        a.load(width, RAX, Place::Memory(RDX, 0));
+        let again = a.label();
+        a.bind(again);
+        a.load(width, RCX, operand);
+        // The old value instead of the operand, where it compares so to it.
+        let keep = match kind {
+            AmominW | AmominD => Some(Condition::Less),
+            AmomaxW | AmomaxD => Some(Condition::Greater),
+            AmominuW | AmominuD => Some(Condition::Below),
+            AmomaxuW | AmomaxuD => Some(Condition::Above),
+            _ => None,
+        };
+        match (keep, kind) {
+            (Some(condition), _) => {
+                a.alu(Alu::Cmp, width, RAX, Place::Register(RCX));
+                a.conditional_move(condition, RCX, Place::Register(RAX));
+            }
+            (None, AmoxorW | AmoxorD) => a.alu(Alu::Xor, width, RCX, Place::Register(RAX)),
+            (None, AmoandW | AmoandD) => a.alu(Alu::And, width, RCX, Place::Register(RAX)),
+            (None, _) => a.alu(Alu::Or, width, RCX, Place::Register(RAX)),
+        }
+        a.compare_exchange(width, Place::Memory(RDX, 0), RCX);
+        a.jump_if(Condition::NotEqual, again);
+    }
+}
+
+/// What leads to the host's address, after [`X64::check`].
+pub(super) fn host_entry(store: bool) -> Place {
+    Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST)
+}
+
+fn reservation(offset: usize) -> Place {
+    field(offset_of!(Core, reservation) + offset)
 }
 
 fn group_slot(group: usize) -> Place {

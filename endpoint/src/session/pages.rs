@@ -1,0 +1,349 @@
+//! What the pages of the trusted UI show, from the policy, the audit log and the devices; and what a person does on them.
+//!
+//! The compositor asks with a [`Query`] when a page comes up and gets plain data back. The log is read on a thread of its own,
+//! in windows: a person who looks into a large one makes nothing wait.
+
+mod log;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bulkhead_policy::{self as policy, Kind, Party, Rule, Standing, Verdict};
+use compositor::{
+    AuditView, CellView, FlowVerdict, Health, Label, PanelSigns, PartyView, PolicyView, Query,
+    RuleView, Settings, UsbCommand, UsbDeviceId, UsbDeviceView, UsbView,
+};
+
+use usb_redirect::identity::{Circumstances, Judge, Judgement};
+
+use super::watch::ring;
+use super::{Finished, Session, clock};
+use crate::look::Look;
+use crate::policy_source::PolicySource;
+use crate::usb::{DeviceId, DeviceView, PolicyJudge};
+
+/// The longest text of a rule.
+const RULE_LENGTH: usize = 240;
+
+/// The window of the log that a thread is reading, and the one that is wanted next.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    under_way: bool,
+    next: Option<log::Window>,
+}
+
+/// What a thread found in the log.
+pub(super) struct Found(AuditView);
+
+impl Session {
+    /// A page needs this.
+    pub(super) fn query(&mut self, query: Query) {
+        match query {
+            Query::Policy => {
+                let view = self.policy_view();
+                self.scene.set_policy_view(view);
+            }
+            Query::Audit {
+                filter,
+                skip,
+                count,
+            } => self.read_log(log::Window {
+                filter,
+                skip,
+                count,
+            }),
+            Query::Usb => self.show_devices(),
+        }
+    }
+
+    /// A person changed how the trusted UI looks: it is kept.
+    pub(super) fn settings_changed(&mut self, settings: Settings, now: Instant) {
+        self.options.settings = settings;
+        if let Err(error) = self.services.state.keep_look(Look::of(&settings)) {
+            self.notify(format!("the settings could not be kept: {error}"), now);
+        }
+    }
+
+    /// A person asked this of a device.
+    pub(super) fn usb_asked(&mut self, device: UsbDeviceId, command: UsbCommand, now: Instant) {
+        let id = DeviceId(device.0);
+        match command {
+            UsbCommand::Detach => self.detach_device(id, now),
+            UsbCommand::Attach(zone) => {
+                let zone = self.zones().find(|known| known.id() == zone);
+                if let Some(zone) = zone.map(|zone| zone.name().to_owned()) {
+                    self.attach_device(id, &zone, now);
+                }
+            }
+        }
+        self.show_devices();
+    }
+
+    /// Brings the USB page up to date, if devices have changed.
+    pub(super) fn show_devices(&mut self) {
+        let view = self.usb_view();
+        self.scene.set_usb_view(view);
+    }
+
+    fn usb_view(&self) -> UsbView {
+        let Some(usb) = self.devices() else {
+            return UsbView {
+                remark: Some(Label::new(
+                    "This desktop has no USB devices to hand on.",
+                    120,
+                )),
+                devices: Vec::new(),
+            };
+        };
+        let judge = PolicyJudge::new(self.engine.decider());
+        UsbView {
+            remark: None,
+            devices: usb
+                .devices()
+                .map(|device| self.device_view(device, &judge))
+                .collect(),
+        }
+    }
+
+    fn device_view(&self, device: DeviceView<'_>, judge: &PolicyJudge<'_>) -> UsbDeviceView {
+        let mut reasons: Vec<String> = Vec::new();
+        let mut may_go_to = Vec::new();
+        if let Some(identity) = device.identity() {
+            for zone in self.zones() {
+                let (judgement, reason) =
+                    judge.judge(zone.name(), identity, Circumstances::default());
+                if judgement != Judgement::Deny {
+                    may_go_to.push(zone.id());
+                    if !reasons.contains(&reason) {
+                        reasons.push(reason);
+                    }
+                }
+            }
+        }
+        let facts = match device.identity() {
+            Some(identity) => {
+                let (vendor, product, _) = identity.numbers;
+                let classes: BTreeSet<String> = identity
+                    .interfaces
+                    .values()
+                    .map(|class| format!("{:02x}", class.class))
+                    .collect();
+                let classes: Vec<String> = classes.into_iter().collect();
+                format!(
+                    "{vendor:04x}:{product:04x}, port {}, interfaces of class {}",
+                    device.port(),
+                    classes.join(" ")
+                )
+            }
+            None => format!("port {}, nothing that a zone can have", device.port()),
+        };
+        let rule = if reasons.is_empty() {
+            "no zone may have it".to_owned()
+        } else {
+            reasons.join("; ")
+        };
+        let held_by = device.zone().and_then(|name| {
+            let zone = self.zones().find(|zone| *name == *zone.name());
+            zone.map(|zone| zone.id())
+        });
+        UsbDeviceView {
+            id: UsbDeviceId(device.id().0),
+            name: Label::new(device.title(), 80),
+            facts: Label::new(&facts, 120),
+            held_by,
+            rule: Label::new(&rule, 120),
+            may_go_to,
+        }
+    }
+
+    /// Reads a window of the log; one that is asked for meanwhile is read after it, and only the latest such.
+    fn read_log(&mut self, window: log::Window) {
+        if self.reading.under_way {
+            self.reading.next = Some(window);
+            return;
+        }
+        let (directory, bell) = (self.services.state.audit_log(), self.watch.bell());
+        let finisher = self.finisher.clone();
+        let works = self.records_work;
+        let read = move || {
+            let view = log::read(&directory, &window, works);
+            // The session may be gone; then nobody needs it.
+            let _ = finisher.send(Finished::Log(Found(view)));
+            ring(&bell);
+        };
+        let thread = std::thread::Builder::new()
+            .name("read-log".into())
+            .spawn(read);
+        match thread {
+            Ok(_) => self.reading.under_way = true,
+            Err(error) => self.scene.set_audit_view(AuditView {
+                health: Label::new(&format!("The log cannot be read: {error}"), 160),
+                ..AuditView::default()
+            }),
+        }
+    }
+
+    pub(super) fn log_read(&mut self, Found(view): Found) {
+        self.reading.under_way = false;
+        match self.reading.next.take() {
+            Some(next) => self.read_log(next),
+            None => self.scene.set_audit_view(view),
+        }
+    }
+
+    /// The signs in the panel: how policy and log fare, the layout, and the time where it is to be shown.
+    pub(super) fn show_signs(&mut self) {
+        let warned = |is_good: bool| {
+            if is_good {
+                Health::Good
+            } else {
+                Health::Warned
+            }
+        };
+        let in_force = self.standing == Standing::InForce && self.policy_trouble.is_none();
+        let signs = PanelSigns {
+            clock: self.options.clock.then(|| self.time_of_day()),
+            layout: true,
+            policy: warned(in_force),
+            audit: warned(self.records_work),
+            usb: match self.devices() {
+                Some(usb) if usb.devices().any(|device| device.zone().is_some()) => Health::Good,
+                _ => Health::Absent,
+            },
+            network: Health::Absent,
+        };
+        self.scene.set_signs(signs);
+    }
+
+    fn time_of_day(&self) -> Label {
+        let at = clock::timestamp();
+        let local = at.0 + i64::from(clock::moment(at).utc_offset) * 60;
+        let minutes = local.div_euclid(60).rem_euclid(24 * 60);
+        Label::new(&format!("{:02}:{:02}", minutes / 60, minutes % 60), 8)
+    }
+
+    /// Moves the panel's clock on. It wakes the endpoint once a minute, and only where it is shown.
+    pub(super) fn keep_clock(&mut self, now: Instant) {
+        if !self.options.clock || self.clock_due.is_some_and(|due| due > now) {
+            return;
+        }
+        let second = clock::timestamp().0.rem_euclid(60);
+        let left = Duration::from_secs(u64::try_from(60 - second).unwrap_or(60));
+        self.clock_due = now.checked_add(left);
+        self.show_signs();
+    }
+
+    /// The policy at work, for its page. Called when the page comes up or the policy changes, not for every frame.
+    pub(super) fn policy_view(&self) -> PolicyView {
+        let decider = self.engine.decider();
+        let policy = decider.policy();
+        let parties: Vec<Party> = policy
+            .zones
+            .iter()
+            .map(|zone| Party::Zone(zone.name.clone()))
+            .chain([Party::Host])
+            .collect();
+        let places: HashMap<&Party, u16> = parties.iter().zip(0..).collect();
+        let mut cells = BTreeMap::new();
+        for cell in decider.matrix(&Kind::ALL).cells {
+            let kind = Kind::ALL.iter().position(|kind| *kind == cell.kind);
+            let kind = kind.and_then(|kind| u16::try_from(kind).ok());
+            let ends = (places.get(&cell.from), places.get(&cell.to));
+            let (Some(kind), (Some(from), Some(to))) = (kind, ends) else {
+                continue;
+            };
+            let rules: Arc<[u16]> = cell
+                .rules
+                .iter()
+                .filter_map(|rule| u16::try_from(rule.index()).ok())
+                .collect();
+            let view = CellView {
+                best: verdict(cell.best),
+                conditional: cell.best != cell.worst,
+                redirects: cell.redirects,
+                rules,
+            };
+            cells.insert((kind, *from, *to), view);
+        }
+        PolicyView {
+            facts: self.policy_facts(),
+            parties: parties
+                .iter()
+                .map(|party| PartyView {
+                    name: Label::new(party.as_str(), 40),
+                    zone: self
+                        .zones()
+                        .find(|zone| party.as_str() == zone.name())
+                        .map(|zone| zone.id()),
+                })
+                .collect(),
+            kinds: Kind::ALL
+                .iter()
+                .map(|kind| Label::new(kind.as_str(), 24))
+                .collect(),
+            rules: policy.rules.iter().map(rule_view).collect(),
+            cells,
+        }
+    }
+
+    fn policy_facts(&self) -> Vec<Label> {
+        let policy = self.engine.policy();
+        let source = match &self.services.policy {
+            PolicySource::Store(path) => format!("signed, from the store {}", path.display()),
+            PolicySource::File(path) => {
+                format!("{}, a plain file that nobody signed", path.display())
+            }
+        };
+        let version = policy.header.as_ref().map_or_else(
+            || "a policy without a version".to_owned(),
+            |header| format!("{}, version {}", header.id, header.version),
+        );
+        let hash: String = policy
+            .hash()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let standing = super::policy::standing_words(self.standing);
+        let trouble = self.policy_trouble.as_deref().unwrap_or_default();
+        let facts = [
+            format!("{version}: {source}"),
+            format!("sha256:{hash}"),
+            standing,
+            trouble.to_owned(),
+        ];
+        facts
+            .iter()
+            .filter(|fact| !fact.is_empty())
+            .map(|fact| Label::new(fact, 160))
+            .collect()
+    }
+}
+
+fn verdict(verdict: Verdict) -> FlowVerdict {
+    match verdict {
+        Verdict::Deny => FlowVerdict::Deny,
+        Verdict::Ask => FlowVerdict::Ask,
+        Verdict::Allow => FlowVerdict::Allow,
+    }
+}
+
+fn rule_view(rule: &Rule) -> RuleView {
+    let conditions: Vec<String> = rule
+        .conditions
+        .iter()
+        .map(|condition: &policy::Condition| format!("{} {}", condition.key(), condition.value()))
+        .collect();
+    let when = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", conditions.join("; "))
+    };
+    RuleView {
+        verdict: verdict(rule.verdict),
+        words: Label::new(
+            &format!("{} (line {}){when}", rule.name, rule.line),
+            RULE_LENGTH,
+        ),
+    }
+}

@@ -1,0 +1,359 @@
+//! The whole screen without X or Wayland, in a virtual machine with Debian's stock kernel: what it shows is compared pixel for pixel with
+//! what the same program paints without a screen, and a person's hands are QEMU's.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use endpoint::state_directory::StateDirectory;
+use kiosk::Recipe;
+use kiosk::kernel::Kernel;
+use lab::{Act, Boot, Machine, Picture, Qmp};
+
+use crate::command_line::Installed;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "kms::a_virtual_card_shows_what_headless_paints",
+        a_virtual_card_shows_what_headless_paints,
+    ),
+    (
+        "kms::a_plain_card_shows_what_headless_paints",
+        a_plain_card_shows_what_headless_paints,
+    ),
+    (
+        "kms::a_screen_that_is_plugged_in_locks",
+        a_screen_that_is_plugged_in_locks,
+    ),
+];
+
+/// A person's deed, in words of the headless script and as what QEMU's devices do; then a picture of what has become of it.
+struct Stage {
+    name: &'static str,
+    script: &'static str,
+    hands: fn(&mut Qmp),
+}
+
+const STAGES: &[Stage] = &[
+    Stage {
+        name: "both zones have drawn",
+        script: "wait-ready open timeout 25\nwait-ready corp timeout 25\n",
+        hands: |_| {},
+    },
+    Stage {
+        name: "a chord gives a zone the keyboard, and a key reaches it",
+        script: "key super+2\nkey a\nwait-console corp key 30 up timeout 20\n",
+        hands: |qemu| {
+            qemu.chord(&["meta_l", "2"]);
+            qemu.chord(&["a"]);
+        },
+    },
+    Stage {
+        name: "a chord makes its window larger",
+        script: "key super+f\n",
+        hands: |qemu| qemu.chord(&["meta_l", "f"]),
+    },
+    Stage {
+        name: "others make it small again, and put it over the other one",
+        script: "key super+left\nkey super+up\n",
+        hands: |qemu| {
+            qemu.chord(&["meta_l", "left"]);
+            qemu.chord(&["meta_l", "up"]);
+        },
+    },
+    Stage {
+        name: "the attention page dims the rest",
+        script: "key ctrl+alt+escape\n",
+        hands: |qemu| qemu.chord(&["ctrl", "alt", "esc"]),
+    },
+    Stage {
+        name: "and goes again; the pointer shows where it is put",
+        script: "key escape\nmove 640 400\n",
+        hands: |qemu| {
+            qemu.chord(&["esc"]);
+            point(qemu, 640, 400);
+        },
+    },
+    Stage {
+        name: "a click gives the other zone the keyboard",
+        script: "click left 100 600\n",
+        hands: |qemu| {
+            point(qemu, 100, 600);
+            qemu.act(&[Act::Button("left", true)]);
+            qemu.act(&[Act::Button("left", false)]);
+        },
+    },
+    // By itself: nothing says which of two devices is heard first.
+    Stage {
+        name: "and there go the keys",
+        script: "key b\nwait-console open key 48 up timeout 20\n",
+        hands: |qemu| qemu.chord(&["b"]),
+    },
+];
+
+/// How long a picture may take to come: the first one waits for the machine to start.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The size that QEMU's cards prefer.
+const SIZE: (u32, u32) = (1280, 800);
+
+/// Puts QEMU's tablet on a pixel.
+fn point(qemu: &mut Qmp, x: u32, y: u32) {
+    let place = |at: u32, pixels: u32| (at * 32767 + (pixels - 1) / 2) / (pixels - 1);
+    qemu.act(&[Act::Point(place(x, SIZE.0), place(y, SIZE.1))]);
+}
+
+fn a_virtual_card_shows_what_headless_paints() {
+    // The pointer is virtio's, the keyboard the one every PC has.
+    let devices = ["-device", "virtio-vga", "-device", "virtio-tablet-pci"];
+    compare_with_headless(&["virtio-gpu", "virtio-input", "psmouse"], &devices);
+}
+
+fn a_plain_card_shows_what_headless_paints() {
+    let devices = [
+        "-device",
+        "bochs-display",
+        "-device",
+        "qemu-xhci",
+        "-device",
+        "usb-tablet",
+        "-device",
+        "usb-kbd",
+    ];
+    let drivers = ["bochs", "xhci-pci", "usbhid", "hid-generic"];
+    compare_with_headless(&drivers, &devices);
+}
+
+fn compare_with_headless(drivers: &[&str], devices: &[&str]) {
+    let installed = Installed::new();
+    let mut script = String::new();
+    for (number, stage) in STAGES.iter().enumerate() {
+        script.push_str(stage.script);
+        // What the zones draw in answer to a key comes with a later message.
+        script.push_str(&format!("sleep 0.3\nscreenshot {number}.png\n"));
+    }
+    let expected = headless(&installed, SIZE, &script, STAGES.len());
+    for (stage, pair) in STAGES.iter().skip(1).zip(expected.windows(2)) {
+        assert!(pair[0] != pair[1], "no change: {}", stage.name);
+    }
+    let mut kiosk = Kiosk::start(&installed, drivers, devices, &[]);
+    kiosk.play(&expected);
+    kiosk.power_off();
+}
+
+/// What unlocks the desktop of the last test: keys of one row, each once.
+const PASSPHRASE: &str = "asdfghjk";
+
+fn a_screen_that_is_plugged_in_locks() {
+    let installed = Installed::new();
+    let place = installed.path("locked");
+    let state = StateDirectory::open(place.clone()).unwrap();
+    state.passphrase().set(PASSPHRASE).unwrap();
+    let locked = |size| {
+        let script = "sleep 1\nscreenshot 0.png\n";
+        headless(&installed, size, script, 1).remove(0)
+    };
+    let devices = ["-device", "virtio-vga"];
+    let state = ("var/lib/bulkhead", place.as_path());
+    let mut kiosk = Kiosk::start(&installed, &["virtio-gpu"], &devices, &[state]);
+    kiosk.expect("a desktop with a passphrase starts locked", &locked(SIZE));
+
+    // Another screen shows the lock as well.
+    kiosk.machine.plug_screen(1024, 768);
+    kiosk.expect("so it is on another screen", &locked((1024, 768)));
+    for key in PASSPHRASE.chars() {
+        kiosk.qemu.chord(&[key.to_string().as_str()]);
+    }
+    kiosk.qemu.chord(&["ret"]);
+    kiosk.machine.wait_for_words("\"unlocked\"");
+    kiosk.machine.plug_screen(1152, 864);
+    kiosk
+        .machine
+        .wait_for_words("screens were plugged in or out");
+    kiosk.expect("a screen that comes locks it again", &locked((1152, 864)));
+    kiosk.power_off();
+}
+
+struct Kiosk {
+    machine: Machine,
+    qemu: Qmp,
+}
+
+impl Kiosk {
+    fn start(
+        installed: &Installed,
+        drivers: &[&str],
+        devices: &[&str],
+        files: &[(&str, &Path)],
+    ) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let kernel = Kernel::stock(&target.join("debian-amd64-kernel")).expect("Debian's kernel");
+        let drivers = [&["atkbd", "button", "evdev", "virtio-pci"], drivers].concat();
+        let (policy, images) = (
+            installed.path("policy.toml"),
+            installed.path("data/bulkhead/images"),
+        );
+        let always = [
+            ("etc/bulkhead/policy.toml", policy.as_path()),
+            ("usr/share/bulkhead/images", &images),
+        ];
+        let recipe = Recipe {
+            kernel: &kernel,
+            drivers: &drivers,
+            init: &init_program(),
+            programs: &[installed.path("bulkhead"), installed.path("bulkhead-zone")],
+            files: &[&always, files].concat(),
+            arguments: &[
+                "-v",
+                "run",
+                "--kms",
+                "--policy=/etc/bulkhead/policy.toml",
+                "--image-store=/usr/share/bulkhead/images",
+            ],
+        };
+        let mut machine = Machine::start(&Boot {
+            kernel: &kernel.image,
+            initramfs: &recipe.initramfs().expect("an initramfs"),
+            command_line: "",
+            arguments: devices,
+            failure: "kiosk: the desktop ended",
+        });
+        let qemu = machine.qmp();
+        machine.check();
+        Self { machine, qemu }
+    }
+
+    /// Does what a person does, and expects of each deed the picture that headless has of it.
+    fn play(&mut self, expected: &[Picture]) {
+        for (stage, expected) in STAGES.iter().zip(expected) {
+            (stage.hands)(&mut self.qemu);
+            self.expect(stage.name, expected);
+        }
+    }
+
+    /// Waits for a picture on the screen.
+    fn expect(&mut self, what: &str, expected: &Picture) {
+        println!("  {what}");
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            self.machine.check();
+            let mut shown = self.qemu.picture();
+            stop_clock(&mut shown);
+            if shown == *expected {
+                return;
+            }
+            if Instant::now() > give_up {
+                panic!("{what}: {}", difference(&shown, expected));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The power button ends the show in good order, and the machine with it.
+    fn power_off(&mut self) {
+        self.qemu
+            .execute("system_powerdown", &serde_json::json!({}));
+        self.machine.wait_for_end();
+    }
+}
+
+/// Plays a script without a screen; gives the pictures that it takes, which are named by their numbers.
+fn headless(
+    installed: &Installed,
+    (width, height): (u32, u32),
+    script: &str,
+    count: usize,
+) -> Vec<Picture> {
+    std::fs::write(installed.path("stages.script"), script).unwrap();
+    let size = format!("{width}x{height}");
+    let mut bulkhead = installed.command(&["run", "--policy", "policy.toml", "--headless"]);
+    bulkhead.args(["--size", &size, "--script", "stages.script"]);
+    if installed.path("locked").exists() {
+        bulkhead.args(["--state-dir", "locked"]);
+    }
+    let output = bulkhead.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let picture = |number: usize| {
+        let file = std::fs::File::open(installed.path(&format!("{number}.png"))).unwrap();
+        let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+            .read_info()
+            .unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut bytes).unwrap();
+        let (pixels, []) = bytes.as_chunks() else {
+            panic!("whole pixels");
+        };
+        let mut picture = Picture {
+            width: usize::try_from(width).unwrap(),
+            height: usize::try_from(height).unwrap(),
+            pixels: pixels.to_vec(),
+        };
+        stop_clock(&mut picture);
+        picture
+    };
+    (0..count).map(picture).collect()
+}
+
+/// Blackens the right end of the panel, where a clock goes on while pictures are taken.
+fn stop_clock(picture: &mut Picture) {
+    let clock = picture.width.saturating_sub(300)..picture.width;
+    for row in picture.pixels.chunks_mut(picture.width).take(31) {
+        row[clock.clone()].fill([0; 3]);
+    }
+}
+
+/// `kiosk-init`, which belongs to another package, built as this program was.
+fn init_program() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_bulkhead")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "kiosk",
+        "--bin",
+        "kiosk-init",
+    ]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo
+        .arg("--target-dir")
+        .arg(folder.parent().unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success(), "kiosk-init does not build");
+    folder.join("kiosk-init")
+}
+
+/// What differs, in a sentence; both pictures are left for a person to look at.
+fn difference(shown: &Picture, expected: &Picture) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, picture) in [("shown", shown), ("expected", expected)] {
+        let header = format!("P6\n{} {}\n255\n", picture.width, picture.height);
+        let bytes = [header.as_bytes(), picture.pixels.as_flattened()].concat();
+        std::fs::write(folder.join(format!("kms-{name}.ppm")), bytes).unwrap();
+    }
+    if (shown.width, shown.height) != (expected.width, expected.height) {
+        return format!("{shown:?} is shown, {expected:?} was expected");
+    }
+    let differ = |(shown, expected): (&[u8; 3], &[u8; 3])| shown != expected;
+    let count = shown
+        .pixels
+        .iter()
+        .zip(&expected.pixels)
+        .filter(|pair| differ(*pair))
+        .count();
+    let first = shown
+        .pixels
+        .iter()
+        .zip(&expected.pixels)
+        .position(differ)
+        .unwrap_or(0);
+    format!(
+        "{count} pixels differ, the first at {}, {}; see {}/kms-*.ppm",
+        first % shown.width,
+        first / shown.width,
+        folder.display()
+    )
+}

@@ -1,0 +1,233 @@
+//! The trusted UI's pages with the endpoint behind them: what they show is so, what is done on them happens.
+
+use std::time::Instant;
+
+use std::os::unix::fs::PermissionsExt;
+
+use compositor::accesskit;
+use compositor::{InputEvent, Point};
+use endpoint::usb::{Places, Usb};
+
+use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "pages::the_policy_page_says_which_rules_decide",
+        the_policy_page_says_which_rules_decide,
+    ),
+    (
+        "pages::zones_are_stopped_and_started_on_the_attention_screen",
+        zones_are_stopped_and_started_on_the_attention_screen,
+    ),
+    (
+        "pages::the_log_is_read_and_filtered_beside_the_loop",
+        the_log_is_read_and_filtered_beside_the_loop,
+    ),
+    (
+        "pages::a_choice_on_the_settings_page_outlives_the_session",
+        a_choice_on_the_settings_page_outlives_the_session,
+    ),
+    (
+        "pages::a_device_is_given_and_taken_back_on_the_usb_page",
+        a_device_is_given_and_taken_back_on_the_usb_page,
+    ),
+    (
+        "pages::a_key_is_followed_from_the_event_to_the_presented_pixel",
+        a_key_is_followed_from_the_event_to_the_presented_pixel,
+    ),
+];
+
+const SPACE: u16 = 57;
+
+/// Everything that a screen reader could say.
+fn said(session: &endpoint::Session) -> String {
+    let tree = session.scene().accessible_tree();
+    let texts = tree
+        .nodes
+        .iter()
+        .flat_map(|(_, node)| [node.label(), node.value()]);
+    texts.flatten().map(|text| format!("{text}\n")).collect()
+}
+
+fn press(desk: &mut Desk, name: &str) {
+    let tree = desk.session.scene().accessible_tree();
+    let found = tree.nodes.iter().find(|(_, node)| {
+        node.label() == Some(name) && node.supports_action(accesskit::Action::Focus)
+    });
+    let bounds = found
+        .and_then(|(_, node)| node.bounds())
+        .unwrap_or_else(|| panic!("no {name} in {}", said(&desk.session)));
+    let middle = |from: f64, to: f64| format!("{:.0}", (from + to) / 2.0).parse().unwrap();
+    let at = Point::new(middle(bounds.x0, bounds.x1), middle(bounds.y0, bounds.y1));
+    let now = Instant::now();
+    desk.session.input(InputEvent::PointerMoved(at), now);
+    for pressed in [true, false] {
+        let button = compositor::keys::BUTTON_LEFT;
+        desk.session
+            .input(InputEvent::Button { button, pressed }, now);
+    }
+}
+
+fn open(desk: &mut Desk, tab: &str) {
+    desk.keys(&[LEFT_SUPER, SPACE]);
+    press(desk, tab);
+}
+
+fn the_policy_page_says_which_rules_decide() {
+    let rules = "[[flow]]\nname = \"texts\"\nkind = \"clipboard\"\nfrom = \"open\"\nto = \"corp\"\nverdict = \"ask\"\nwhen = { max-bytes = \"4 KiB\" }\n";
+    let text = format!("{}{rules}", policy_text("\"seccomp\"", ""));
+    let mut desk = Desk::with_policy(&text, &Setting::default());
+    open(&mut desk, "Policy");
+    let cell = "clipboard: open \u{2192} corp: you are asked, under conditions";
+    press(&mut desk, cell);
+    let shown = said(&desk.session);
+    assert!(shown.contains("texts (line "), "{shown}");
+    assert!(shown.contains("max-bytes 4 KiB"), "{shown}");
+    assert!(shown.contains("a plain file that nobody signed"), "{shown}");
+    press(&mut desk, "clipboard: corp \u{2192} open: nothing crosses");
+    assert!(said(&desk.session).contains("No rule speaks of it"));
+}
+
+fn zones_are_stopped_and_started_on_the_attention_screen() {
+    let mut desk = Desk::new();
+    desk.until_ready("corp");
+    desk.focus("corp");
+    desk.keys(&[LEFT_SUPER, SPACE]);
+    press(&mut desk, "Stop: corp");
+    desk.until_status("corp", "off");
+    press(&mut desk, "Start: corp");
+    desk.until_ready("corp");
+    // The page stays until a person closes it, and nobody types into a zone meanwhile.
+    desk.keys(&[30]);
+    assert!(desk.session.scene().is_trusted_up());
+    assert!(!desk.console("corp").contains("key 30 down"));
+}
+
+fn the_log_is_read_and_filtered_beside_the_loop() {
+    let mut desk = Desk::new();
+    // This session's own log is in memory; the page reads the file that another run left.
+    let directory = desk.state.path().join("audit");
+    let key = desk.state.path().join("audit.key");
+    let mut log =
+        endpoint::audit::AuditLog::open(&directory, &key, &bulkhead_policy::Audit::default())
+            .unwrap();
+    for number in 0..100 {
+        let detail = format!("record number {number}.");
+        let event = endpoint::audit::Event::zone("open", "killed", &detail);
+        endpoint::audit::Audit::record(&mut log, event).unwrap();
+    }
+    open(&mut desk, "Log");
+    desk.until("the log", |session| {
+        said(session).contains("record number 99.")
+    });
+    assert!(said(&desk.session).contains("Records 1 to "));
+    press(&mut desk, "Filter: words that records contain");
+    // "17", typed.
+    desk.keys(&[2]);
+    desk.keys(&[8]);
+    desk.until("what is looked for", |session| {
+        let said = said(session);
+        said.contains("record number 17.") && !said.contains("record number 99.")
+    });
+}
+
+fn a_choice_on_the_settings_page_outlives_the_session() {
+    let mut desk = Desk::new();
+    open(&mut desk, "Settings");
+    press(&mut desk, "Colours: High contrast");
+    press(&mut desk, "Language: Deutsch");
+    assert!(said(&desk.session).contains("Einstellungen"));
+    let state = endpoint::state_directory::StateDirectory::open(desk.state.path()).unwrap();
+    let kept = state.look().unwrap().apply(compositor::Settings::default());
+    assert_eq!(kept.theme, compositor::Theme::HighContrast);
+    assert_eq!(kept.language, compositor::Language::German);
+    std::fs::write(desk.state.path().join("look.json"), "{\"theme\": \"pink\"}").unwrap();
+    assert_eq!(state.look(), None, "what makes no sense is not used");
+}
+
+fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
+    let mut desk = Desk::new();
+    desk.until_ready("corp");
+    desk.focus("corp");
+    desk.until_console("corp", "focus true");
+    let id = desk.session.zone("corp").unwrap().id();
+    desk.session.follow_key(id);
+    let began = Instant::now();
+    desk.keys(&[30]);
+    assert_eq!(desk.session.take_followed(), None, "nothing is drawn yet");
+    let before = desk.session.scene().statistics().copied;
+    desk.until("the key's pixels", |session| {
+        session.scene().statistics().copied > before
+    });
+    assert_eq!(desk.session.take_followed(), None, "nobody has seen it yet");
+    desk.session.presented();
+    let stages = desk.session.take_followed().unwrap();
+    assert!(stages.total() <= began.elapsed());
+    assert_eq!(desk.session.take_followed(), None);
+}
+
+/// A program that holds a device until it is told to let go.
+const HOLDS: &str = "#!/bin/sh\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
+
+fn a_device_is_given_and_taken_back_on_the_usb_page() {
+    let composite = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../usb-redirect/descriptors/composite.txt"
+    );
+    let rules = "[[flow]]\nname = \"keyboards\"\nkind = \"usb\"\nto = \"corp\"\nverdict = \"ask\"\nwhen = { usb = \"class=hid\" }\n";
+    let text = format!("{}{rules}", policy_text("\"seccomp\", \"user\"", ""));
+    let mut desk = Desk::with_policy(&text, &Setting::default());
+    open(&mut desk, "USB");
+    assert!(said(&desk.session).contains("no USB devices to hand on"));
+    desk.keys(&[compositor::keys::ESCAPE]);
+    let place = desk.state.path().join("usb");
+    for folder in ["devices", "bus/001"] {
+        std::fs::create_dir_all(place.join(folder)).unwrap();
+    }
+    let program = place.join("usb-redirect");
+    std::fs::write(&program, HOLDS).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let usb = Usb::new(Places {
+        program,
+        devices: place.join("devices"),
+        bus: place.join("bus"),
+        door: None,
+    });
+    let mut usb = usb.unwrap();
+    usb.simulate(composite.as_ref(), None).unwrap();
+    desk.session.add_devices(usb).unwrap();
+    desk.until_ready("corp");
+    open(&mut desk, "USB");
+    let shown = said(&desk.session);
+    assert!(
+        shown.contains("keyboards") && shown.contains("Used by no zone"),
+        "{shown}"
+    );
+    let give = shown.lines().find(|line| line.ends_with("\u{2192} CORP"));
+    let give = give.unwrap_or_else(|| panic!("{shown}")).to_owned();
+    assert!(
+        !shown.contains("\u{2192} OPEN"),
+        "no rule lets open have it"
+    );
+    press(&mut desk, &give);
+    // The policy asks; what a person opened goes first.
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("the question", |session| {
+        session.scene().answerable().is_some()
+    });
+    press(&mut desk, "Allow once");
+    let held = |session: &endpoint::Session| {
+        let devices = session.devices().unwrap();
+        devices.devices().any(|device| device.zone().is_some())
+    };
+    desk.until("the device to be given", held);
+    open(&mut desk, "USB");
+    let shown = said(&desk.session);
+    assert!(shown.contains("Used by CORP"), "{shown}");
+    let back = shown.lines().find(|line| line.starts_with("Take back: "));
+    press(&mut desk, back.unwrap());
+    desk.until("the device to be taken back", |session| !held(session));
+    desk.until("the page to say so", |session| {
+        said(session).contains("Used by no zone")
+    });
+}

@@ -1,0 +1,24 @@
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use Math::BigInt;
+use List::Util qw(sum reduce);
+
+my $text = join ",", map { $_ * $_ % 9973 } 1 .. 20000;
+print "sha256 ", sha256_hex($text), "\n";
+my %count;
+$count{$_}++ for split /,/, $text;
+my @top = sort { $count{$b} <=> $count{$a} || $a <=> $b } keys %count;
+print "top @top[0..4] of ", scalar(@top), "\n";
+print "factorial ", Math::BigInt->new(60)->bfac, "\n";
+printf "float %.17g %.17g %.3e\n", sum(map { 1 / $_ } 1 .. 10000), atan2(1, 1) * 4, 1.5e-310;
+my $page = "aAbB12" x 2000;
+(my $changed = $page) =~ s/([a-z])([A-Z])(?=\d|b)/$2$1/g;
+print "regex ", sha256_hex($changed), " ", scalar(() = $changed =~ /Bb\d/g), "\n";
+print "pack ", unpack("H*", pack("nNvVq<d>", 1, 2, 3, 4, -5, 2.5)), "\n";
+print "sort ", join(" ", (sort { $a <=> $b } map { $_ * 7919 % 1009 } 1 .. 1000)[0, 499, 999]), "\n";
+my $fib = reduce { [$a->[1], $a->[0] + $a->[1]] } [0, 1], 1 .. 80;
+print "fibonacci $fib->[0]\n";
+open my $child, "-|", "busybox echo out of a pipe" or die;
+print <$child>;
+close $child;
