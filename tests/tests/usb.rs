@@ -27,7 +27,7 @@ fn script() -> String {
 /// Reads the mouse's events in the guest; prints what came, and then that it is gone. The text that is waited for is not in what is typed.
 const READER: &str = concat!(
     r#"perl -e '$|=1;while(!$e){sleep 1;for(glob"/sys/class/input/event*"){open N,"$_/device/name";$e="/dev/input/$1""#,
-    r#" if<N>=~/Whole/&&/(event.*)/}}sleep 2;open F,$e or print"no: $!\n";while(sysread F,$b,24){($s,$u,$t,$c,$v)=unpack"qqSSl",$b;"#,
+    r#" if<N>=~/Whole/&&/(event.*)/}}sleep 1 until open F,$e;while(sysread F,$b,24){($s,$u,$t,$c,$v)=unpack"qqSSl",$b;"#,
     r#"$x+=$v,$n++ if$t==2&&$c==0;$k++ if$c==272;print"moved=$x clicks=$k reports=$n\n"if$c==273}print"pulled-"."out\n"' >/dev/hvc0"#
 );
 
