@@ -1,6 +1,7 @@
 //! The command line: what was asked, and with which exit code it ended.
 
 mod bench;
+mod debug;
 mod image;
 mod logging;
 mod run;
@@ -60,6 +61,9 @@ enum Command {
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
+    /// Look into running zones.
+    #[command(subcommand)]
+    Zone(debug::Command),
     /// Write, check, test, sign and install policies.
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Usb(arguments) => usb::run(*arguments),
+        Command::Zone(command) => debug::run(&command),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod check_host;
 mod clock;
 pub mod console;
+mod debug;
 pub mod images;
 pub mod look;
 pub mod passphrase;
@@ -23,5 +24,5 @@ pub mod usb;
 
 pub use session::{
     DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
-    UnknownZone, ZoneView, installed_zone_program, required_layers,
+    UnknownZone, WantedPicture, ZoneView, installed_zone_program, required_layers,
 };

@@ -17,6 +17,7 @@ mod pages;
 mod policy;
 mod process;
 mod screen;
+mod screenshot;
 mod transfer;
 mod watch;
 mod zone;
@@ -37,6 +38,7 @@ use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
 use devices::Devices;
 use lock::{Hold, Lock};
+use screenshot::Screenshot;
 use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
 use zone::Zone;
@@ -44,6 +46,7 @@ use zone::Zone;
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
 pub use meter::{STAGES, Stages};
+pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
 /// The first screen, which there always is: pictures are taken of it.
@@ -71,6 +74,8 @@ pub struct Options {
     pub clock: bool,
     /// Whether each console's output is also written to a file in the state directory.
     pub log_consoles: bool,
+    /// Whether each zone gets a debugger's door, a socket in the state directory.
+    pub debug_zones: bool,
 }
 
 impl Default for Options {
@@ -82,6 +87,7 @@ impl Default for Options {
             shutdown_after: Duration::from_secs(30),
             clock: false,
             log_consoles: false,
+            debug_zones: false,
         }
     }
 }
@@ -172,6 +178,9 @@ pub struct Session {
     /// What a person copied last.
     clip: Option<Clip>,
     transfer: Option<Transfer>,
+    /// A picture while it is decided who is in it, and one that is to be taken.
+    screenshot: Option<Screenshot>,
+    wanted_picture: Option<WantedPicture>,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
 }
@@ -232,6 +241,8 @@ impl Session {
             keyboard: None,
             clip: None,
             transfer: None,
+            screenshot: None,
+            wanted_picture: None,
             devices: None,
         };
         for zone in session.policy().zones.clone() {

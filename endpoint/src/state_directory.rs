@@ -134,6 +134,12 @@ impl StateDirectory {
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
+    /// The file for a picture that a person took.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> PathBuf {
+        self.path.join("pictures").join(name)
+    }
+
     /// The socket on which the running desktop takes orders about USB devices.
     #[must_use]
     pub fn usb_door(&self) -> PathBuf {
@@ -150,6 +156,18 @@ impl StateDirectory {
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
         self.path.join(format!("{zone}.console.log"))
+    }
+
+    /// The socket of a zone's debugger in the state directory `place`.
+    #[must_use]
+    pub fn debugger_of(place: &Path, zone: &str) -> PathBuf {
+        place.join(format!("{zone}.debugger"))
+    }
+
+    /// The socket of a zone's debugger.
+    #[must_use]
+    pub fn debugger(&self, zone: &str) -> PathBuf {
+        Self::debugger_of(&self.path, zone)
     }
 
     /// An empty file without a name, whose room is given back when the last process that holds it ends.

@@ -73,6 +73,9 @@ pub(super) struct Arguments {
     /// How many seconds zones may take to shut down before they are killed.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     shutdown_after: Duration,
+    /// Let debuggers look into zones and steer them, by `bulkhead zone debug`: for development, never for secrets.
+    #[arg(long)]
+    debug_zones: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -187,6 +190,7 @@ fn open_session(
         clock: !arguments.headless,
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
+        debug_zones: arguments.debug_zones,
         ..Options::default()
     };
     let mut session = Session::new(policy, services, options)

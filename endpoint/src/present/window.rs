@@ -180,6 +180,13 @@ impl Presenter {
             session.repaint();
         }
         let size = session.size();
+        #[cfg_attr(
+            not(feature = "gpu"),
+            allow(
+                clippy::infallible_destructuring_match,
+                reason = "without cards there is one kind of surface"
+            )
+        )]
         let surface = match &mut canvas.surface {
             Surface::Memory(surface) => surface,
             #[cfg(feature = "gpu")]

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ use zone_jail::Layers;
 use zone_jail::Limits;
 use zone_link::{EndpointLink, StartConfig, Volume, Writes, ZoneName};
 
+use crate::debug;
 use crate::images::OpenImage;
 use crate::state_directory::{StateDirectory, StateError};
 
@@ -40,11 +41,20 @@ pub(super) struct Started {
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Starts a zone process in a process group of its own, so that an interrupt at the terminal reaches the endpoint alone.
+/// With a path in `debugger`, the process talks to a debugger that comes in there.
 pub(super) fn start(
     mut command: Command,
     required: &Layers,
     limits: Limits,
+    debugger: Option<&Path>,
 ) -> io::Result<Started> {
+    let input = match debugger {
+        Some(path) => {
+            command.arg("--debug");
+            debug::open(path)?
+        }
+        None => Stdio::null(),
+    };
     let (link, zones_end) = EndpointLink::pair().map_err(io::Error::other)?;
     let (output, zones_output) = io::pipe()?;
     let output = OwnedFd::from(output);
@@ -70,7 +80,7 @@ pub(super) fn start(
     }
     command
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(zones_output.try_clone()?)
         .stderr(zones_output)
         .process_group(0);

@@ -181,8 +181,18 @@ impl Session {
         let machine = machine.ok_or("its name cannot be a host name")?;
         let command = (self.services.launcher)(zone.policy.name.as_str());
         let program = command.get_program().to_string_lossy().into_owned();
-        let started = launch::start(command, &self.required, launch::limits(&zone.policy))
-            .map_err(|error| format!("{program} could not be started: {error}"))?;
+        let debugger = self.options.debug_zones.then(|| {
+            let name = zone.policy.name.as_str();
+            tracing::warn!(zone = name, "a debugger can be connected to this zone");
+            self.services.state.debugger(name)
+        });
+        let started = launch::start(
+            command,
+            &self.required,
+            launch::limits(&zone.policy),
+            debugger.as_deref(),
+        )
+        .map_err(|error| format!("{program} could not be started: {error}"))?;
         let process = started.child.id();
         let watched = self.watch.add(&started.link, zone.token(Source::Link));
         let watched =

@@ -1,5 +1,6 @@
 /* The first process of a test guest: runs every program in /programs, one after another, and sends what they print to the
  * kernel's log, the one console that is there from the start. The test on the host reads
+ *     begin NAME
  *     said NAME LINE
  *     ended NAME exit|signal|time NUMBER
  *     all programs ran
@@ -51,6 +52,7 @@ static void run(const char *name)
     char path[300], text[900];
     int output[2], status = 0, timed_out = 0;
     snprintf(path, sizeof path, "/programs/%s", name);
+    say("begin", name, "");
     if (pipe2(output, O_CLOEXEC))
         _exit(1);
     pid_t child = fork();

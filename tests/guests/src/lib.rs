@@ -5,11 +5,13 @@
 //! a guest runs on the host but under `qemu-riscv64`, which shows that the programs themselves are right.
 #![forbid(unsafe_code)]
 
+mod debugger;
 mod machine;
 mod programs;
 
+pub use debugger::Gdb;
 pub use machine::{Guest, Outcome};
-pub use programs::{compile, initramfs, names, user_mode};
+pub use programs::{compile, compile_from, initramfs, names, symbol, user_mode};
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,37 @@ pub const IMAGE: &str = "debian-desktop";
 
 /// Where packages are kept.
 pub const CACHE: &str = "BULKHEAD_CACHE";
+
+/// Packages of programs that people use, for [`root_of`].
+pub const DEBIAN_PACKAGES: [&str; 9] = [
+    "busybox-static",
+    "gcc",
+    "libc6-dev",
+    "libpython3.13-testsuite",
+    "lua5.4",
+    "openssl",
+    "perl",
+    "python3",
+    "sqlite3",
+];
+/// What serves package management alone, or documentation.
+pub const DEBIAN_LEFT_OUT: [&str; 10] = [
+    "adduser",
+    "base-files",
+    "base-passwd",
+    "debconf",
+    "dpkg",
+    "media-types",
+    "netbase",
+    "sensible-utils",
+    "tar",
+    "tzdata",
+];
+
+/// Scripts for those programs, what they read, and what they must print.
+pub fn debian_scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("debian")
+}
 
 /// The image whose kernel the guests run on.
 ///

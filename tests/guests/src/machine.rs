@@ -28,6 +28,8 @@ pub struct Guest<'a> {
     pub initramfs: &'a Path,
     /// Shown to the guest as `vda`, read-only.
     pub volume: Option<&'a Path>,
+    /// A debugger's end of a stream.
+    pub debugger: Option<&'a File>,
     /// How long all of it may take.
     pub limit: Duration,
 }
@@ -91,6 +93,9 @@ impl Guest<'_> {
             let volume = FileVolume::open(open(volume)).expect("a volume");
             let slot = builder.slot().expect("a slot");
             builder.attach((Block::plug(slot, Box::new(volume), "test"), ()));
+        }
+        if let Some(debugger) = self.debugger {
+            builder.debug(debugger.try_clone().expect("a descriptor"));
         }
         let (sender, receiver) = mpsc::channel();
         let listener = Arc::new(Listener(Mutex::new(sender)));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use guest_image::cpio;
 
 const COMPILER: &str = "riscv64-linux-gnu-gcc";
+const SYMBOLS: &str = "riscv64-linux-gnu-nm";
 const PEER: &str = "qemu-riscv64-static";
 /// The guest's first process, which runs the others.
 const INIT: &str = "init";
@@ -32,18 +33,26 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// Compiles a program into `folder`, which gets a file of its name.
+/// Compiles a program of `programs/` into `folder`, which gets a file of its name.
 ///
 /// # Panics
 /// When it does not compile.
 pub fn compile(name: &str, folder: &Path) -> PathBuf {
+    compile_from(&sources(), name, folder)
+}
+
+/// The same for a program whose source is in another folder.
+///
+/// # Panics
+/// When it does not compile.
+pub fn compile_from(sources: &Path, name: &str, folder: &Path) -> PathBuf {
     let program = folder.join(name);
     let status = Command::new(COMPILER)
         .args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"])
         .arg(&program)
         .arg(format!("{name}.c"))
         .args(["-lm", "-lpthread"])
-        .current_dir(sources())
+        .current_dir(sources)
         .status()
         .unwrap_or_else(|error| {
             panic!(
@@ -52,6 +61,23 @@ pub fn compile(name: &str, folder: &Path) -> PathBuf {
         });
     assert!(status.success(), "{name}.c does not compile");
     program
+}
+
+/// The address of a symbol in a compiled program.
+///
+/// # Panics
+/// When there is none.
+pub fn symbol(program: &Path, name: &str) -> u64 {
+    let output = Command::new(SYMBOLS).arg(program).output();
+    let output = output.unwrap_or_else(|error| panic!("{SYMBOLS} cannot be started ({error})"));
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .find_map(|line| {
+            let (rest, found) = line.rsplit_once(' ')?;
+            let address = rest.split_whitespace().next()?;
+            (found == name).then(|| u64::from_str_radix(address, 16).ok())?
+        })
+        .unwrap_or_else(|| panic!("{} has no symbol {name}", program.display()))
 }
 
 /// Packs programs, which keep their names, and the init that runs them into an initramfs in `folder`. It is put onto

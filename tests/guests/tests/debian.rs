@@ -4,44 +4,17 @@
 //! on an x86-64 host, of other implementations, or of the standard that is named in the script.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use guest_image::FileName;
-use guests::{Guest, image, initramfs, root_of};
+use guests::{DEBIAN_LEFT_OUT, DEBIAN_PACKAGES, Guest, debian_scripts, image, initramfs, root_of};
 use zone_machine::sbi::Ending;
-
-const PACKAGES: [&str; 9] = [
-    "busybox-static",
-    "gcc",
-    "libc6-dev",
-    "libpython3.13-testsuite",
-    "lua5.4",
-    "openssl",
-    "perl",
-    "python3",
-    "sqlite3",
-];
-
-/// What serves package management alone, or documentation.
-const LEFT_OUT: [&str; 10] = [
-    "adduser",
-    "base-files",
-    "base-passwd",
-    "debconf",
-    "dpkg",
-    "media-types",
-    "netbase",
-    "sensible-utils",
-    "tar",
-    "tzdata",
-];
 
 #[test]
 fn programs_of_debian_give_known_answers() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("debian");
-    let (expected, programs): (Vec<PathBuf>, Vec<PathBuf>) = fs::read_dir(sources)
+    let (expected, programs): (Vec<PathBuf>, Vec<PathBuf>) = fs::read_dir(debian_scripts())
         .expect("the scripts")
         .map(|entry| entry.expect("a script").path())
         .partition(|path| path.extension().is_some_and(|end| end == "expected"));
@@ -51,7 +24,8 @@ fn programs_of_debian_give_known_answers() {
         memory_mib: 1024,
         arguments: "volume=vda",
         initramfs: &initramfs(&programs, Some(&drivers), folder.path()),
-        volume: Some(&root_of(&PACKAGES, &LEFT_OUT)),
+        volume: Some(&root_of(&DEBIAN_PACKAGES, &DEBIAN_LEFT_OUT)),
+        debugger: None,
         limit: Duration::from_secs(400),
     }
     .run();

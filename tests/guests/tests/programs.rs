@@ -60,6 +60,7 @@ fn run(harts: u32) {
         arguments: "",
         initramfs: &initramfs(&COMPILED.1, None, folder.path()),
         volume: None,
+        debugger: None,
         limit: BOOT_LIMIT,
     }
     .run();

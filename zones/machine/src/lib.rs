@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod boot;
+pub(crate) mod debug;
 pub mod device_tree;
 pub mod machine;
 pub mod memory;

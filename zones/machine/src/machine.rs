@@ -10,6 +10,7 @@ use zone_virtio::{Slot, Transport};
 
 use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
 use crate::boot::{self, BootError};
+use crate::debug::{self, Go, Seat, Stop};
 use crate::device_tree::{self, Description};
 use crate::memory::{self, MemoryError};
 use crate::plic::{Plic, SOURCES};
@@ -60,6 +61,8 @@ pub struct Builder {
     ports: Vec<Arc<HartPort>>,
     transports: Vec<Transport>,
     code: Vec<CodeCache>,
+    debugger: Option<File>,
+    clock: Clock,
 }
 
 impl std::fmt::Debug for Builder {
@@ -115,6 +118,8 @@ impl Builder {
             ports,
             transports: Vec::new(),
             code: Vec::new(),
+            debugger: None,
+            clock: Clock::host(),
         })
     }
 
@@ -152,6 +157,17 @@ impl Builder {
         self.code = code;
     }
 
+    /// Lets a debugger on the other end of this stream look at the harts and steer them, by GDB's remote protocol.
+    pub fn debug(&mut self, stream: File) {
+        self.debugger = Some(stream);
+    }
+
+    /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
+    /// outside does the same in every run.
+    pub fn clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// Loads the guest and starts the first hart.
     pub fn start(
         self,
@@ -180,7 +196,16 @@ impl Builder {
             sbi: Sbi::new(self.ports.clone(), console),
             transports: self.transports,
         });
-        let clock = Clock::host();
+        let clock = match self.clock {
+            // From the machine's start.
+            Clock::Host(_) => Clock::host(),
+            other => other,
+        };
+        let seats = match self.debugger {
+            Some(stream) => debug::start(stream, &self.ports).map_err(MachineError::Thread)?,
+            None => Vec::new(),
+        };
+        let mut seats = seats.into_iter();
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
@@ -189,9 +214,12 @@ impl Builder {
                 hart.translate_into(code);
             }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
+            let seat = seats.next();
             let thread = std::thread::Builder::new()
                 .name(format!("hart {number}"))
-                .spawn(move || run_hart(hart, number, &shared_here, &*observer));
+                .spawn(move || {
+                    run_hart(hart, number, seat.as_ref(), &shared_here, &*observer);
+                });
             match thread {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
@@ -231,14 +259,27 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-fn run_hart(mut hart: Hart, number: usize, shared: &Shared, observer: &dyn Observer) {
+fn run_hart(
+    mut hart: Hart,
+    number: usize,
+    seat: Option<&Seat>,
+    shared: &Shared,
+    observer: &dyn Observer,
+) {
     let sbi = &shared.sbi;
     while let Some((pc, opaque)) = sbi.wait_for_start(number) {
         hart.start(pc, number as u64, opaque);
+        if let Some(seat) = seat {
+            seat.arrive(&mut hart);
+        }
+        let mut go = Go::Run;
         loop {
-            match hart.run() {
-                Exit::Stopped => return,
-                Exit::SupervisorCall => match sbi.call(&mut hart, number) {
+            let exit = match go {
+                Go::Run => Some(hart.run()),
+                Go::Step => hart.step(),
+            };
+            if exit == Some(Exit::SupervisorCall) {
+                match sbi.call(&mut hart, number) {
                     After::Resume => {}
                     After::Stop => break,
                     After::End(ending) => {
@@ -246,8 +287,22 @@ fn run_hart(mut hart: Hart, number: usize, shared: &Shared, observer: &dyn Obser
                         observer.ended(ending);
                         return;
                     }
-                },
+                }
             }
+            let stop = match (exit, go) {
+                (Some(Exit::Stopped), _) if seat.is_none() || sbi.has_ended() => return,
+                (Some(Exit::Stopped), _) => Stop::Asked,
+                (Some(Exit::Breakpoint), _) => Stop::Breakpoint,
+                (_, Go::Step) => Stop::Stepped,
+                (_, Go::Run) => continue,
+            };
+            match seat.map(|seat| seat.sit(&mut hart, stop, || sbi.has_ended())) {
+                Some(Some(next)) => go = next,
+                _ => return,
+            }
+        }
+        if let Some(seat) = seat {
+            seat.leave();
         }
     }
 }

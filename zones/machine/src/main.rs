@@ -4,6 +4,7 @@
 //! from there, builds the machine that the link describes, and ends with it. Exit codes: 0 the machine ended or the endpoint is
 //! gone, 1 the zone failed (the link says why), 2 wrong arguments, 3 the jail could not be closed.
 
+use std::fs::File;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 
@@ -13,13 +14,15 @@ use zone_machine::machine::MAX_HARTS;
 use zone_machine::zone;
 use zone_translate::CodeCache;
 
-const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS [--memory-bytes N] [--file-bytes N] [--descriptors N]
+const USAGE: &str = "usage: bulkhead-zone --link-fd N --jail LAYERS [--memory-bytes N] [--file-bytes N] [--descriptors N] [--debug]
+With --debug, standard input is a socket over which a debugger may look into the machine.
 Holds one zone's machine. Started by `bulkhead`, not by hand.";
 
 struct Arguments {
     link: OwnedFd,
     required: Layers,
     limits: Limits,
+    debug: bool,
 }
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         link,
         required,
         limits,
+        debug,
     } = match arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
@@ -57,11 +61,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let debugger = debug
+        .then(|| std::io::stdin().as_fd().try_clone_to_owned())
+        .transpose();
+    let debugger = match debugger {
+        Ok(debugger) => debugger.map(File::from),
+        Err(error) => {
+            eprintln!("bulkhead-zone: the debugger's socket cannot be used: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let hello = FromZone::Hello(hello(&report));
     match link
         .send(&hello)
         .map_err(zone::ZoneError::from)
-        .and_then(|()| zone::run(&link, code))
+        .and_then(|()| zone::run(&link, code, debugger))
     {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,6 +92,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut link = None;
     let mut required = None;
     let mut limits = Limits::default();
+    let mut debug = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
@@ -88,6 +103,7 @@ fn arguments() -> Result<Arguments, String> {
                     .map_err(|_| "--link-fd takes a descriptor's number".to_owned())?;
                 link = Some(inherited(number)?);
             }
+            "--debug" => debug = true,
             "--jail" => required = Some(value()?.parse().map_err(|error| format!("{error}"))?),
             "--memory-bytes" => limits.memory_bytes = Some(number(&name, &value()?)?),
             "--file-bytes" => limits.file_bytes = Some(number(&name, &value()?)?),
@@ -99,6 +115,7 @@ fn arguments() -> Result<Arguments, String> {
         link: link.ok_or("--link-fd is missing")?,
         required: required.ok_or("--jail is missing")?,
         limits,
+        debug,
     })
 }
 

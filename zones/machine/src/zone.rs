@@ -89,13 +89,14 @@ pub fn sentence(error: &dyn Error) -> String {
     text
 }
 
-/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate.
-pub fn run(link: &ZoneLink, code: Vec<CodeCache>) -> Result<(), ZoneError> {
+/// Runs the zone until its machine ends or the endpoint is gone. `code` is memory for the code its harts translate, `debugger` a debugger's
+/// end of a stream.
+pub fn run(link: &ZoneLink, code: Vec<CodeCache>, debugger: Option<File>) -> Result<(), ZoneError> {
     let Some((start, surface)) = receive_start(link)? else {
         return Ok(());
     };
     link.send(&FromZone::State(ZoneState::Starting))?;
-    let zone = Zone::start(link, *start, surface, code)?;
+    let zone = Zone::start(link, *start, surface, code, debugger)?;
     link.send(&FromZone::State(ZoneState::Running))?;
     while let Some(message) = link.recv()? {
         zone.handle(message)?;
@@ -157,10 +158,14 @@ impl Zone {
         config: StartConfig,
         surface: NewSurface,
         code: Vec<CodeCache>,
+        debugger: Option<File>,
     ) -> Result<Self, ZoneError> {
         let sender = link.sender();
         let mut builder = Builder::new(config.memory_mib, config.harts.into())?;
         builder.translate(code);
+        if let Some(debugger) = debugger {
+            builder.debug(debugger);
+        }
         for (volume, letter) in config.volumes.into_iter().zip('a'..) {
             let block =
                 open_volume(volume).map_err(|source| ZoneError::Volume { letter, source })?;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -110,6 +111,72 @@ static void integer(void)
     for (int i = 0; i < 8; i++)
         crc = crc16(crc, counts[i]);
     sink += crc;
+}
+
+/* Records, strings, calls and branches, as Dhrystone does. */
+struct record { struct record *next; int kind, choice, number; char name[32]; };
+static char global_name[2][32] = { "DHRYSTONE PROGRAM, SOME STRING", "DHRYSTONE PROGRAM, 1'ST STRING" };
+static int global_number;
+__attribute__((noinline)) static int chosen(int choice, int other)
+{
+    return choice == other || (choice & 3) == 2 ? other : choice > other ? 1 : 3;
+}
+__attribute__((noinline)) static void sum_up(int one, int two, int *sum)
+{
+    *sum = one + 2 + two;
+}
+__attribute__((noinline)) static int names_differ(char *one, char *two)
+{
+    int at = 2;
+    while (one[at] == two[at + 1])
+        at++;
+    if (strcmp(one, two) > 0) {
+        global_number = at + 7;
+        return 1;
+    }
+    return 0;
+}
+__attribute__((noinline)) static void follow(struct record *record)
+{
+    struct record *next = record->next;
+    *next = *record;
+    record->number = 5;
+    next->number = record->number;
+    next->next = record->next;
+    if (next->kind == 0) {
+        next->number = 6;
+        next->choice = chosen(record->choice, next->choice);
+        sum_up(next->number, 10, &next->number);
+    } else {
+        *record = *record->next;
+    }
+}
+static void records(void)
+{
+    static struct record one, other;
+    static int numbers[50], table[50][50];
+    for (int run = 0; run < 100; run++) {
+        int a = 2, b = 3, c;
+        one = (struct record){ &other, run & 1, 2, 40, "DHRYSTONE PROGRAM, SOME STRING" };
+        snprintf(global_name[run & 1], sizeof global_name[0], "DHRYSTONE PROGRAM, %d'ND STRING", run % 10);
+        c = !names_differ(global_name[0], global_name[1]);
+        while (a < b) {
+            c = 5 * a - b;
+            sum_up(a, b, &c);
+            a++;
+        }
+        numbers[c] = a;
+        for (int i = c; i <= c + 1; i++)
+            table[c][i] = numbers[c];
+        table[c + 20][c] += numbers[c + run % 20];
+        follow(&one);
+        for (char letter = 'A'; letter <= 'C'; letter++)
+            if (chosen(letter, 'C') == 1)
+                global_number = run;
+        b = b * a;
+        a = b / (c | 1);
+        sink += 7 * (b - c) - a + other.number;
+    }
 }
 
 static uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
@@ -276,6 +343,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 512);
     if (getpid() == 1) {
         /* The kernel's log is the one console that every machine has from the start. */
+        mount("dev", "/dev", "devtmpfs", 0, NULL);
         int log = open("/dev/kmsg", O_WRONLY);
         dup2(log, 1);
     }
@@ -283,6 +351,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 64; i++)
         k256[i] = (uint32_t)(i * 0x9e3779b9u);
     work("integer", integer);
+    work("records", records);
     work("sha256", sha256);
     work("n-body", nbody);
     work("matrix", matrix);

@@ -77,7 +77,7 @@ impl Core {
         Ok(old)
     }
 
-    fn read_csr(&self, number: u32) -> Result<u64, Refused> {
+    pub(crate) fn read_csr(&self, number: u32) -> Result<u64, Refused> {
         Ok(match number {
             FFLAGS | FRM | FCSR if self.status & status::FS == 0 => return Err(Refused),
             FFLAGS => u64::from(self.flags.0),

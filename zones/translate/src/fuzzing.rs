@@ -58,7 +58,7 @@ pub fn fuzz_cpu(data: &[u8]) {
     for _ in 0..SLICES {
         match lockstep::step(&mut leader, &mut follower, 500) {
             // A hart that waits may wait for ever.
-            Ok(Step::Waiting | Step::Exit(Exit::Stopped)) => break,
+            Ok(Step::Waiting | Step::Exit(Exit::Stopped | Exit::Breakpoint)) => break,
             Ok(Step::Slice | Step::Exit(Exit::SupervisorCall)) => {}
             Err(divergence) => panic!("{divergence}"),
         }

@@ -44,6 +44,8 @@ pub enum Exit {
     SupervisorCall,
     /// [`HartPort::stop`] was called.
     Stopped,
+    /// An `ebreak` where [`Hart::set_breakpoints`] said; the program counter is on it.
+    Breakpoint,
 }
 
 /// Why a slice ended.
@@ -118,6 +120,8 @@ pub(crate) struct Core {
     pub(crate) flow: Flow,
     /// Such instructions.
     pub(crate) sites: Vec<Site>,
+    /// Where an `ebreak` is a debugger's, not the guest's.
+    pub(crate) breakpoints: Vec<u64>,
     /// [`Blocks::jump_table`], for generated code.
     pub(crate) jumps: AtomicPtr<Jump>,
 }
@@ -178,6 +182,7 @@ impl Hart {
             host_flags: 0,
             flow: Flow::Continue,
             sites: Vec::new(),
+            breakpoints: Vec::new(),
             jumps: AtomicPtr::default(),
         };
         Self {
@@ -338,6 +343,13 @@ impl Hart {
             "this host is too old to test the translator"
         );
         self.translate_everything();
+    }
+
+    /// See [`Translator::squeeze`].
+    #[cfg(test)]
+    pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
+        let translator = self.translator.as_mut();
+        translator.map_or(0, |translator| translator.squeeze(bytes))
     }
 
     /// The decoded block at the program counter.
@@ -629,7 +641,7 @@ impl Core {
         None
     }
 
-    fn serve_fences(&mut self) {
+    pub(crate) fn serve_fences(&mut self) {
         if let Some((fences, count)) = self.port.due_fences() {
             for fence in fences {
                 self.fence(fence);

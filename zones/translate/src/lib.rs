@@ -5,7 +5,7 @@
 //! [`HartPort`].
 //!
 //! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, [`mmu`] translates
-//! addresses and caches translations, `execute` interprets a block, `translate` makes code of the host from what runs often,
+//! addresses and caches translations, `debug` is for those who look at a hart from outside, `execute` interprets a block, `translate` makes code of the host from what runs often,
 //! [`csr`] and [`trap`] hold the privileged state, [`lockstep`] runs both engines side by side. Unsafe code is in three
 //! modules only: [`memory`] (guest RAM is shared with other harts and devices, so it is only ever touched through volatile or
 //! atomic accesses whose address came from [`memory::Ram`]), `translate::code` (memory for generated code, mapped twice) and
@@ -25,6 +25,7 @@ compile_error!("a translated machine needs a 64-bit host");
 pub mod blocks;
 pub mod bus;
 pub mod csr;
+mod debug;
 pub mod decode;
 #[cfg(test)]
 mod differential;

@@ -475,6 +475,13 @@ impl Mmu {
         Ok((leaf.physical, page))
     }
 
+    /// The physical address behind a virtual one, for a look from outside: with the rights of both modes, and cached nowhere.
+    pub(crate) fn peek(&self, ram: &Ram, address: u64) -> Option<u64> {
+        let walk = |access| self.walk(ram, address, access, true, true);
+        let leaf = walk(Access::Load).or_else(|_| walk(Access::Fetch)).ok()?;
+        Some(leaf.physical)
+    }
+
     fn walk(
         &self,
         ram: &Ram,

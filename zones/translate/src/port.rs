@@ -171,7 +171,8 @@ impl HartPort {
         self.attention.store(false, Ordering::SeqCst);
     }
 
-    pub(crate) fn stop_asked(&self) -> bool {
+    /// Whether [`HartPort::stop`] is in force.
+    pub fn stop_asked(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 

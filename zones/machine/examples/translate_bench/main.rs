@@ -1,0 +1,500 @@
+//! The translated machine beside `qemu-system-riscv64`: the same kernel, the same guest programs, in one run.
+//!
+//! `cargo xtask bench translate` compiles the guests with Debian's cross-compiler, boots them under both, and prints a row for
+//! each piece of work: first what the machine itself does, then Debian's own programs, then the whole desktop; on one hart and on
+//! two. What counts is the processor time that the emulator's process uses for one turn, so that a busy host does no harm. For
+//! what is a program of ours, a further row sets it beside the same program compiled for this host.
+//!
+//! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
+//! interpreter; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
+//! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
+
+mod lockstep;
+mod ours;
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use bench_table::{Bar, Row, Table};
+use guest_image::{FileName, Image};
+
+const COMPILER: &str = "riscv64-linux-gnu-gcc";
+const NATIVE_COMPILER: &str = "gcc";
+const PEER: &str = "qemu-system-riscv64";
+const MEMORY_MIB: u32 = 1024;
+/// The desktop's display.
+const WIDTH: u32 = 1280;
+const HEIGHT: u32 = 800;
+/// Most MiB beyond guest RAM that a zone may take.
+const MEMORY_BAR: f64 = 96.0;
+/// How long a machine may take for all it has to do.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What the machine itself does, and the most time it may take, as a part of the peer's.
+const MACHINE: [(&str, f64); 14] = [
+    (BOOT, 0.8),
+    ("integer", 0.45),
+    ("records", 0.45),
+    ("sha256", 1.0),
+    ("n-body", 0.25),
+    ("matrix", 0.25),
+    ("memcpy", 1.0),
+    ("strlen", 1.0),
+    ("system-calls", 0.7),
+    ("segv-mprotect", 0.7),
+    ("page-faults", 0.7),
+    ("context-switches", 1.0),
+    ("forks", 1.0),
+    ("atomics", 1.0),
+];
+/// Debian's programs.
+const PROGRAMS: [(&str, f64); 3] = [("gcc-O2", 1.0), ("perl", 1.0), ("sqlite", 1.0)];
+const DESKTOP_BAR: f64 = 0.7;
+
+const BOOT: &str = "boot to init";
+const DESKTOP: &str = "boot to desktop";
+
+type Failure = Box<dyn Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("--lockstep") => lockstep::run(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+        Some("--repeat") => lockstep::repeat(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+        Some("--boot") => ours::boot(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+        _ => measure(&arguments),
+    };
+    done.unwrap_or_else(|problem| bench_table::failed(&problem))
+}
+
+/// What was asked for.
+struct Wanted {
+    harts: Vec<u32>,
+    only: Option<String>,
+    interpret: bool,
+}
+
+impl Wanted {
+    fn read(arguments: &[String]) -> Result<Self, Failure> {
+        let mut wanted = Self {
+            harts: vec![1, 2],
+            only: None,
+            interpret: false,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--harts" => wanted.harts = vec![words.next().ok_or("how many harts?")?.parse()?],
+                "--only" => wanted.only = Some(words.next().ok_or("which part?")?.clone()),
+                "--interpret" => wanted.interpret = true,
+                "--json" => {}
+                _ => return Err(format!("there is no argument `{word}`").into()),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn part(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == name)
+    }
+}
+
+fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
+    let wanted = Wanted::read(arguments)?;
+    let image = guests::image();
+    let folder = tempfile::tempdir()?;
+    let mut table = Table::new("qemu");
+    if wanted.part("machine") {
+        let initramfs = own_guest(folder.path())?;
+        let native = run(native_program(folder.path())?)?;
+        for harts in &wanted.harts {
+            machine(
+                &mut table,
+                &image,
+                &initramfs,
+                *harts,
+                &native,
+                wanted.interpret,
+            )?;
+        }
+    }
+    if wanted.part("programs") {
+        let initramfs = programs_guest(&image, folder.path())?;
+        let root = guests::root_of(&guests::DEBIAN_PACKAGES, &guests::DEBIAN_LEFT_OUT);
+        for harts in &wanted.harts {
+            let guest = Guest::new(&image, initramfs.clone(), *harts);
+            let guest = guest.arguments("volume=vda").volume(root.clone());
+            let (ours, peer) = (run(guest.ours("translate")?)?, run(guest.peer()?)?);
+            for (name, bar) in PROGRAMS {
+                table.add(row(name, *harts, "s", 1.0, &ours, &peer, Bar::Ratio(bar))?);
+            }
+            table.add(memory_row("Debian's programs", *harts, &ours));
+        }
+    }
+    if wanted.part("desktop") {
+        for harts in &wanted.harts {
+            let initramfs = image.path(FileName::Initramfs);
+            let mut guest =
+                Guest::new(&image, initramfs, *harts).volume(image.path(FileName::Root));
+            guest.desktop = true;
+            let (ours, peer) = (run(guest.ours("translate")?)?, run(guest.peer()?)?);
+            table.add(row(
+                DESKTOP,
+                *harts,
+                "s",
+                1.0,
+                &ours,
+                &peer,
+                Bar::Ratio(DESKTOP_BAR),
+            )?);
+            table.add(memory_row("the desktop", *harts, &ours));
+        }
+    }
+    Ok(table.finish())
+}
+
+fn machine(
+    table: &mut Table,
+    image: &Image,
+    initramfs: &Path,
+    harts: u32,
+    native: &Rows,
+    interpret: bool,
+) -> Result<(), Failure> {
+    let guest = Guest::new(image, initramfs.to_path_buf(), harts);
+    let ours = run(guest.ours("translate")?)?;
+    let peer = run(guest.peer()?)?;
+    let micro = 1e6;
+    for (name, bar) in MACHINE {
+        table.add(row(
+            name,
+            harts,
+            "us",
+            micro,
+            &ours,
+            &peer,
+            Bar::Ratio(bar),
+        )?);
+        if name != BOOT {
+            let work = format!("{name} beside this host's own");
+            table.add(Row {
+                work: titled(&work, harts),
+                ..row(name, harts, "us", micro, &ours, native, Bar::Free)?
+            });
+        }
+    }
+    if interpret {
+        let interpreted = run(guest.ours("interpret")?)?;
+        for (name, _) in MACHINE {
+            let work = format!("{name}, interpreted");
+            table.add(Row {
+                work: titled(&work, harts),
+                ..row(name, harts, "us", micro, &interpreted, &peer, Bar::Free)?
+            });
+        }
+    }
+    table.add(memory_row("the benchmarks", harts, &ours));
+    Ok(())
+}
+
+fn row(
+    name: &str,
+    harts: u32,
+    unit: &'static str,
+    per_second: f64,
+    ours: &Rows,
+    peer: &Rows,
+    bar: Bar,
+) -> Result<Row, Failure> {
+    Ok(Row {
+        work: titled(name, harts),
+        unit,
+        ours: ours.time(name)? * per_second,
+        peer: Some(peer.time(name)? * per_second),
+        bar,
+    })
+}
+
+fn memory_row(what: &str, harts: u32, ours: &Rows) -> Row {
+    Row {
+        work: titled(&format!("beyond guest RAM after {what}"), harts),
+        unit: "MiB",
+        ours: ours.memory.unwrap_or(f64::NAN),
+        peer: None,
+        bar: Bar::AtMost(MEMORY_BAR),
+    }
+}
+
+fn titled(work: &str, harts: u32) -> String {
+    match harts {
+        1 => work.to_owned(),
+        _ => format!("{work} ({harts} harts)"),
+    }
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../translate/guest")
+}
+
+fn compile(compiler: &str, package: &str, program: &Path) -> Result<(), Failure> {
+    let status = Command::new(compiler)
+        .args(["-O2", "-static", "-s", "-o"])
+        .arg(program)
+        .arg(source().join("bench.c"))
+        .args(["-lm", "-lpthread"])
+        .status()
+        .map_err(|error| {
+            format!("{compiler} cannot be started ({error}); Debian's package is {package}")
+        })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{compiler} failed").into())
+    }
+}
+
+/// Compiles the benchmark guest, which is its own init, and packs it.
+fn own_guest(folder: &Path) -> Result<PathBuf, Failure> {
+    let program = folder.join("init");
+    compile(COMPILER, "gcc-riscv64-linux-gnu", &program)?;
+    let mut archive = guest_image::cpio::Writer::new(Vec::new());
+    archive.directory("dev")?;
+    archive.file("init", 0o755, &fs::read(program)?)?;
+    let path = folder.join("own-initramfs");
+    fs::write(&path, archive.finish()?)?;
+    Ok(path)
+}
+
+/// The same program for this host.
+fn native_program(folder: &Path) -> Result<Child, Failure> {
+    let program = folder.join("native");
+    compile(NATIVE_COMPILER, "gcc", &program)?;
+    Ok(Command::new(program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?)
+}
+
+/// What Debian's programs are to do, and the init that lets them.
+fn programs_guest(image: &Image, folder: &Path) -> Result<PathBuf, Failure> {
+    let debian = guests::debian_scripts();
+    let mut files: Vec<PathBuf> = PROGRAMS
+        .iter()
+        .map(|(name, _)| source().join("programs").join(name))
+        .collect();
+    files.extend(["gcc.c", "perl.pl", "sqlite.sql"].map(|name| debian.join(name)));
+    let drivers = image.path(FileName::Initramfs);
+    Ok(guests::initramfs(&files, Some(&drivers), folder))
+}
+
+/// A guest for either machine.
+struct Guest {
+    kernel: PathBuf,
+    initramfs: PathBuf,
+    harts: String,
+    arguments: String,
+    volume: Option<PathBuf>,
+    desktop: bool,
+}
+
+impl Guest {
+    fn new(image: &Image, initramfs: PathBuf, harts: u32) -> Self {
+        Self {
+            kernel: image.path(FileName::Kernel),
+            initramfs,
+            harts: harts.to_string(),
+            arguments: String::new(),
+            volume: None,
+            desktop: false,
+        }
+    }
+
+    fn arguments(mut self, arguments: &str) -> Self {
+        self.arguments = arguments.to_owned();
+        self
+    }
+
+    fn volume(mut self, volume: PathBuf) -> Self {
+        self.volume = Some(volume);
+        self
+    }
+
+    /// The kernel's arguments behind those for the console, which each machine has of its own.
+    fn line(&self, console: &str) -> String {
+        let Self { arguments, .. } = self;
+        match self.desktop {
+            // As zones are started: only errors.
+            true => format!("{console} loglevel=4 panic=1 bulkhead.zone=bench"),
+            false => format!("{console} printk.devkmsg=on loglevel=8 panic=1 {arguments}"),
+        }
+    }
+
+    fn ours(&self, engine: &str) -> Result<Child, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("--boot")
+            .args([&self.kernel, &self.initramfs])
+            .args([&self.harts, engine])
+            .arg(self.line("earlycon=sbi keep_bootcon"))
+            .args(&self.volume)
+            .args(self.desktop.then_some("desktop"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        Ok(command.spawn()?)
+    }
+
+    fn peer(&self) -> Result<Child, Failure> {
+        let mut command = Command::new(PEER);
+        command
+            .args(["-M", "virt", "-m", &MEMORY_MIB.to_string()])
+            .args(["-smp", &self.harts, "-no-reboot", "-display", "none"])
+            .args(["-monitor", "none", "-kernel"])
+            .arg(&self.kernel)
+            .arg("-initrd")
+            .arg(&self.initramfs);
+        if let Some(volume) = &self.volume {
+            let drive = format!(
+                "if=none,id=root,format=raw,snapshot=on,file={}",
+                volume.display()
+            );
+            command.args(["-drive", &drive, "-device", "virtio-blk-device,drive=root"]);
+        }
+        if self.desktop {
+            let display = format!("virtio-gpu-device,xres={WIDTH},yres={HEIGHT}");
+            command
+                .args(["-serial", "none", "-chardev", "stdio,id=state"])
+                .args(["-append", &self.line("console=hvc0")])
+                .args(["-device", &display])
+                .args(["-device", "virtio-keyboard-device"])
+                .args(["-device", "virtio-tablet-device"])
+                .args(["-device", "virtio-rng-device"])
+                .args(["-device", "virtio-serial-device"])
+                .args(["-chardev", "null,id=console"])
+                .args(["-device", "virtconsole,chardev=console"])
+                .args([
+                    "-device",
+                    "virtserialport,chardev=state,name=org.bulkhead.state",
+                ]);
+        } else {
+            command
+                .args(["-serial", "stdio"])
+                .args(["-append", &self.line("console=ttyS0")]);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| {
+                format!("{PEER} cannot be started ({error}); Debian's package is qemu-system-misc")
+                    .into()
+            })
+    }
+}
+
+/// What one machine did.
+#[derive(Default)]
+struct Rows {
+    /// Name and processor seconds for one turn.
+    rows: Vec<(String, f64)>,
+    /// MiB in memory beside guest RAM, at the end.
+    memory: Option<f64>,
+    /// What was said last, for who wonders why there is nothing more.
+    last: Vec<String>,
+}
+
+impl Rows {
+    fn time(&self, name: &str) -> Result<f64, Failure> {
+        let row = self.rows.iter().find(|(row, _)| row == name);
+        let missing = || format!("the guest did not finish {name}:\n{}", self.last.join("\n"));
+        Ok(row.ok_or_else(missing)?.1)
+    }
+}
+
+/// Reads what a machine's guest says until it has nothing more to do.
+fn run(mut child: Child) -> Result<Rows, Failure> {
+    let output = child.stdout.take().ok_or("no output")?;
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    let mut rows = Rows::default();
+    let (mut begun, started) = (0.0, Instant::now());
+    while let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
+        // The kernel's log puts the time before it.
+        let line = line
+            .rsplit_once("] ")
+            .map_or(&*line, |(_, message)| message)
+            .trim();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["init"] => rows.rows.push((BOOT.into(), processor_time(&child)?)),
+            ["begin", _] => begun = processor_time(&child)?,
+            ["work", name, turns, _seconds] => {
+                let spent = processor_time(&child)? - begun;
+                rows.rows.push((name.into(), spent / turns.parse::<f64>()?));
+            }
+            ["ended", name, "exit", "0"] => {
+                rows.rows
+                    .push((name.into(), processor_time(&child)? - begun));
+            }
+            ["ready"] => rows.rows.push((DESKTOP.into(), processor_time(&child)?)),
+            _ => {}
+        }
+        rows.last.push(line.to_owned());
+        if rows.last.len() > 40 {
+            rows.last.remove(0);
+        }
+        if matches!(words[..], ["done"] | ["ready"] | ["all", "programs", "ran"]) {
+            rows.memory = resident(&child).ok();
+            break;
+        }
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(rows)
+}
+
+/// Processor seconds that the process has used, its threads that have ended included.
+fn processor_time(child: &Child) -> Result<f64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    // The name, in brackets, may hold anything; user and system time are the 14th and 15th fields.
+    let (_, fields) = text.rsplit_once(')').ok_or("no process state")?;
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// MiB of the process in memory, but for its largest mapping, which is guest RAM.
+fn resident(child: &Child) -> Result<f64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{}/smaps", child.id()))?;
+    let (mut sizes, mut resident) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let list = match words.next() {
+            Some("Size:") => &mut sizes,
+            Some("Rss:") => &mut resident,
+            _ => continue,
+        };
+        list.push(words.next().unwrap_or("0").parse::<f64>()?);
+    }
+    let largest = sizes.iter().copied().fold(0.0, f64::max);
+    let rest = sizes
+        .iter()
+        .zip(&resident)
+        .filter(|(size, _)| **size < largest)
+        .map(|(_, resident)| resident);
+    Ok(rest.sum::<f64>() / 1024.0)
+}
