@@ -116,7 +116,7 @@ impl Desk {
         );
         #[cfg(feature = "gpu")]
         {
-            let mut painter = compositor::gpu::GpuPainter::new().unwrap();
+            let mut painter = gpu::GpuPainter::new().unwrap();
             self.scene.damage_all();
             painter.render(&mut self.scene, OutputId(0)).unwrap();
             let painted = painter.read(OutputId(0)).unwrap();

@@ -12,8 +12,9 @@ use crate::read;
 /// Drivers and file systems that a desktop may need. Unpacked they are a third of the package.
 const PARTS: &[&str] = &[
     "./boot/vmlinuz-*",
-    "./lib/modules/*/kernel/crypto",
     "./lib/modules/*/kernel/arch/x86/crypto",
+    "./lib/modules/*/kernel/block",
+    "./lib/modules/*/kernel/crypto",
     "./lib/modules/*/kernel/drivers/acpi",
     "./lib/modules/*/kernel/drivers/ata",
     "./lib/modules/*/kernel/drivers/block",
@@ -21,6 +22,9 @@ const PARTS: &[&str] = &[
     "./lib/modules/*/kernel/drivers/hid",
     "./lib/modules/*/kernel/drivers/i2c",
     "./lib/modules/*/kernel/drivers/input",
+    "./lib/modules/*/kernel/drivers/media/cec",
+    "./lib/modules/*/kernel/drivers/media/rc",
+    "./lib/modules/*/kernel/drivers/mfd",
     "./lib/modules/*/kernel/drivers/nvme",
     "./lib/modules/*/kernel/drivers/platform",
     "./lib/modules/*/kernel/drivers/scsi",
@@ -49,15 +53,14 @@ impl Kernel {
     /// # Errors
     /// It cannot be fetched or unpacked.
     pub fn stock(cache: &Path) -> Result<Self> {
-        // Another selection is another cache.
         let root = cache.join("desktop");
-        if !root.join("complete").exists() {
+        if !is_complete(&root) {
             // Only one of several that come at once fetches; the others find it.
             fs::create_dir_all(cache)
                 .with_context(|| format!("{} cannot be made", cache.display()))?;
             let lock = fs::File::create(cache.join("lock"))?;
             lock.lock()?;
-            if !root.join("complete").exists() {
+            if !is_complete(&root) {
                 fetch(cache, &root)?;
             }
         }
@@ -79,29 +82,32 @@ impl Kernel {
         self.modules.contains_key(&underscored(name))
     }
 
-    /// The files of these modules and of all they depend on, in the order to load them. What is not among the kernel's modules is
-    /// built into it.
+    /// The files of these modules and of all they depend on, in the order to load them. One of `names` that the kernel has not as a
+    /// module is left out: it is built in, or not for this kernel.
     ///
     /// # Errors
-    /// A module cannot be read.
+    /// A module cannot be read, or depends on one that was not unpacked.
     pub fn load_order(&self, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
         let mut order = Vec::new();
         for name in names {
-            self.visit(&underscored(name), &mut order)?;
+            if self.has_module(name) {
+                self.visit(&underscored(name), &mut order)?;
+            }
         }
         Ok(order)
     }
 
     fn visit(&self, name: &str, order: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-        let Some(path) = self.modules.get(name) else {
-            return Ok(());
-        };
+        let path = self.modules.get(name).with_context(|| {
+            format!("the kernel's module {name} is not among the unpacked parts")
+        })?;
         if order.iter().any(|(loaded, _)| loaded == name) {
             return Ok(());
         }
         let bytes = read(path)?;
         for dependency in depends(&bytes) {
-            self.visit(&dependency, order)?;
+            self.visit(&dependency, order)
+                .with_context(|| format!("{name} needs {dependency}"))?;
         }
         order.push((name.to_owned(), bytes));
         Ok(())
@@ -147,8 +153,13 @@ fn fetch(cache: &Path, root: &Path) -> Result<()> {
         .context("tar cannot be run")?;
     ensure!(unpack.wait()?.success(), "the kernel's package is damaged");
     fs::remove_file(&archive)?;
-    fs::write(root.join("complete"), "")?;
+    fs::write(root.join("complete"), PARTS.join("\n"))?;
     Ok(())
+}
+
+/// Whether the very parts that are wanted were unpacked there.
+fn is_complete(root: &Path) -> bool {
+    fs::read_to_string(root.join("complete")).is_ok_and(|parts| parts == PARTS.join("\n"))
 }
 
 /// Runs a program and gives what it said.
