@@ -368,6 +368,8 @@ impl Guest {
         if self.desktop {
             let display = format!("virtio-gpu-device,xres={WIDTH},yres={HEIGHT}");
             command
+                // Display and input have no old form of the transport.
+                .args(["-global", "virtio-mmio.force-legacy=false"])
                 .args(["-serial", "none", "-chardev", "stdio,id=state"])
                 .args(["-append", &self.line("")])
                 .args(["-device", &display])
