@@ -370,7 +370,13 @@ impl Guest {
             command
                 // Display and input have no old form of the transport.
                 .args(["-global", "virtio-mmio.force-legacy=false"])
-                .args(["-serial", "none", "-chardev", "stdio,id=state"])
+                // Not `stdio`, which counts as closed where there is no input.
+                .args([
+                    "-serial",
+                    "none",
+                    "-chardev",
+                    "file,path=/dev/stdout,id=state",
+                ])
                 .args(["-append", &self.line("")])
                 .args(["-device", &display])
                 .args(["-device", "virtio-keyboard-device"])
