@@ -692,7 +692,8 @@ impl Core {
                 self.port.park(Some(NAP));
             }
         }
-        if self.port.attention() {
+        // Time goes by with few instructions: the timer may be due.
+        if self.idle_turns >= SPINS || self.port.attention() {
             self.set_budget(0);
         }
     }

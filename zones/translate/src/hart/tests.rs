@@ -464,6 +464,23 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
 }
 
 #[test]
+fn a_hart_that_pauses_still_sees_its_timer() {
+    let mut m = Machine::new();
+    // The clock of instructions stands for the host's: what counts is that the hart looks long before a slice is over.
+    place(&m.ram, CODE, &[PAUSE, jal(0, -4)]);
+    m.hart.core.sie = STIP;
+    m.hart.core.status = status::SIE;
+    m.hart.core.stimecmp = 30;
+    m.hart.core.status_changed();
+    place(&m.ram, HANDLER, &[ECALL]);
+    while !matches!(m.hart.run_slice(SLICE), Pause::Exit(_)) {}
+    assert_eq!(m.hart.core.scause, INTERRUPT | 5);
+    let sepc = m.hart.core.sepc;
+    assert!((CODE..CODE + 8).contains(&sepc), "{sepc:#x}");
+    assert!(m.hart.retired() < 10_000, "{}", m.hart.retired());
+}
+
+#[test]
 fn a_fence_for_another_address_space_is_not_waited_for() {
     let mut m = Machine::new();
     let table = m.paged();
@@ -895,6 +912,7 @@ translated_too! {
     waiting_ends_when_an_enabled_interrupt_is_pending
     stop_ends_loops_and_waits_until_it_is_cleared
     fences_that_others_ask_for_are_done_wherever_the_hart_is
+    a_hart_that_pauses_still_sees_its_timer
     a_fence_for_another_address_space_is_not_waited_for
     a_fence_from_elsewhere_drops_old_translations
     straddling_accesses_fault_with_the_part_that_faults

@@ -10,8 +10,8 @@ use super::*;
 
 /// Most streams of a loop.
 const MOST: usize = 5;
-/// Turns with checks before the pages are looked up: most loops are short.
-const TURNS: i32 = 6;
+/// Turns with checks before the pages are looked up: many loops are short.
+const TURNS: i32 = 2;
 
 /// One stream.
 #[derive(Debug, Clone)]
