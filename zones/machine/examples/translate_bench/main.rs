@@ -224,7 +224,7 @@ fn memory_row(what: &str, harts: u32, ours: &Rows) -> Row {
     Row {
         work: titled(&format!("beyond guest RAM after {what}"), harts),
         unit: "MiB",
-        ours: ours.memory.unwrap_or(f64::NAN),
+        ours: ours.memory,
         peer: None,
         bar: Bar::AtMost(MEMORY_BAR),
     }
@@ -411,8 +411,8 @@ impl Guest {
 struct Rows {
     /// Name and processor seconds for one turn.
     rows: Vec<(String, f64)>,
-    /// MiB in memory beside guest RAM, at the end.
-    memory: Option<f64>,
+    /// Most MiB in memory beside guest RAM, looked at after each piece of work.
+    memory: f64,
     /// What was said last, for who wonders why there is nothing more.
     last: Vec<String>,
 }
@@ -446,6 +446,7 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
             .map_or(&*line, |(_, message)| message)
             .trim();
         let words: Vec<&str> = line.split_whitespace().collect();
+        let done = rows.rows.len();
         match words[..] {
             ["init"] => rows.rows.push((BOOT.into(), processor_time(&child)?)),
             ["begin", _] => begun = processor_time(&child)?,
@@ -460,12 +461,14 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
             ["ready"] => rows.rows.push((DESKTOP.into(), processor_time(&child)?)),
             _ => {}
         }
+        if rows.rows.len() > done {
+            rows.memory = rows.memory.max(resident(&child)?);
+        }
         rows.last.push(line.to_owned());
         if rows.last.len() > 40 {
             rows.last.remove(0);
         }
         if matches!(words[..], ["done"] | ["ready"] | ["all", "programs", "ran"]) {
-            rows.memory = resident(&child).ok();
             break;
         }
     }
