@@ -5,8 +5,9 @@
 
 use crate::blit;
 use crate::colour::{Colour, mix};
+use crate::draw_list::DrawList;
 use crate::geometry::{Point, Rect, Size, index, signed};
-use crate::zone::ZonePixels;
+use crate::zone::{ZoneId, ZonePixels};
 
 /// The pixels of one output and the rectangle that may be painted.
 pub(crate) struct Canvas<'a> {
@@ -14,6 +15,8 @@ pub(crate) struct Canvas<'a> {
     stride: usize,
     bounds: Rect,
     clip: Rect,
+    /// Where zones' pixels are only noted, and whatever is painted over them later too.
+    list: Option<&'a mut DrawList>,
 }
 
 impl<'a> Canvas<'a> {
@@ -24,7 +27,14 @@ impl<'a> Canvas<'a> {
             stride,
             bounds,
             clip: bounds,
+            list: None,
         }
+    }
+
+    /// Zones' pixels are from now on noted in `list` instead of copied.
+    pub(crate) fn noting(mut self, list: Option<&'a mut DrawList>) -> Self {
+        self.list = list;
+        self
     }
 
     /// From now on nothing outside `clip` is painted.
@@ -54,6 +64,9 @@ impl<'a> Canvas<'a> {
         let area = rect.intersection(&self.clip);
         for y in area.top()..area.bottom() {
             self.row(y, area.left(), area.right()).fill(colour.pixel());
+        }
+        if let Some(list) = &mut self.list {
+            list.tint(area, colour, u8::MAX);
         }
     }
 
@@ -87,6 +100,9 @@ impl<'a> Canvas<'a> {
         for y in area.top()..area.bottom() {
             blit::tint(self.row(y, area.left(), area.right()), colour, amount);
         }
+        if let Some(list) = &mut self.list {
+            list.tint(area, colour, amount);
+        }
     }
 
     /// Mixes a colour in by coverage; each value of `coverage` stands for a square of `zoom` pixels.
@@ -98,6 +114,9 @@ impl<'a> Canvas<'a> {
         zoom: i32,
         colour: Colour,
     ) {
+        if let Some(list) = &mut self.list {
+            list.mask_row(Point { x: left, y: top }, coverage, zoom, colour, self.clip);
+        }
         let over = colour.pixel();
         for y in top.max(self.clip.top())..(top + zoom).min(self.clip.bottom()) {
             for (amount, column) in coverage.iter().zip(0i32..) {
@@ -124,13 +143,25 @@ impl<'a> Canvas<'a> {
                 blit::blend_over(self.row(y, area.left(), area.right()), source);
             }
         }
+        if let Some(list) = &mut self.list {
+            list.image(area, at, size, image);
+        }
     }
 
     /// Shows a zone's whole surface within `place`: each pixel is the mean of up to four by four of the pixels that it
     /// stands for.
-    pub(crate) fn copy_zone_small(&mut self, place: Rect, size: Size, pixels: &dyn ZonePixels) {
+    pub(crate) fn copy_zone_small(
+        &mut self,
+        place: Rect,
+        zone: ZoneId,
+        size: Size,
+        pixels: &dyn ZonePixels,
+    ) {
         const SAMPLES: u32 = 4;
         let area = place.intersection(&self.clip);
+        if let Some(list) = &mut self.list {
+            return list.zone_small(area, place, zone);
+        }
         let mut rows = vec![vec![0u32; index(signed(size.width))]; index(signed(SAMPLES))];
         // Where the sample `part` of pixel `at` of `count` lies in a line of `length` pixels.
         let spot = |at: i32, part: u32, count: u32, length: u32| {
@@ -170,8 +201,17 @@ impl<'a> Canvas<'a> {
     }
 
     /// Copies `area` of a zone's surface whose first pixel lies at `origin`: each pixel is read once and written once.
-    pub(crate) fn copy_zone(&mut self, area: Rect, origin: Point, pixels: &dyn ZonePixels) {
+    pub(crate) fn copy_zone(
+        &mut self,
+        area: Rect,
+        origin: Point,
+        zone: ZoneId,
+        pixels: &dyn ZonePixels,
+    ) {
         let area = area.intersection(&self.clip);
+        if let Some(list) = &mut self.list {
+            return list.zone(area, origin, zone);
+        }
         for y in area.top()..area.bottom() {
             let (Ok(row), Ok(column)) = (
                 u32::try_from(y - origin.y),

@@ -42,10 +42,13 @@ mod canvas;
 mod chords;
 mod colour;
 mod cursor;
+pub mod draw_list;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod geometry;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod icons;
 mod input;
 pub mod keys;

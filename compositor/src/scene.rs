@@ -145,6 +145,8 @@ struct Surface {
     pixels: Box<dyn ZonePixels>,
     /// Whether the zone has drawn since it was attached.
     drawn: bool,
+    /// What it has drawn since [`Scene::take_changes`], once that has been asked for.
+    changes: Option<Region>,
 }
 
 pub(crate) struct Zone {
@@ -472,6 +474,7 @@ impl Scene {
             size,
             pixels,
             drawn: false,
+            changes: None,
         });
         self.damage_client(id);
         self.damage_thumbnail(id);
@@ -492,6 +495,11 @@ impl Scene {
         }
         let first = !std::mem::replace(&mut surface.drawn, true);
         let area = Rect::of_size(surface.size);
+        if let Some(changes) = &mut surface.changes {
+            rects
+                .iter()
+                .for_each(|rect| changes.add(rect.intersection(&area)));
+        }
         let unseen = self
             .zone(id)
             .is_none_or(|zone| !self.shows(zone) || !zone.state.is_live());
@@ -518,6 +526,24 @@ impl Scene {
         for rect in region.rects().to_vec() {
             self.damage_rect(rect);
         }
+    }
+
+    /// A zone's surface: which one, and its pixels. For a painter that keeps a copy.
+    pub fn surface(&self, id: ZoneId) -> Option<(Generation, &dyn ZonePixels)> {
+        let surface = self.zone(id)?.surface.as_ref()?;
+        Some((surface.generation, surface.pixels.as_ref()))
+    }
+
+    /// Where a zone has drawn since this was last asked, in its surface's pixels, hidden or not: everywhere, the first time.
+    pub fn take_changes(&mut self, id: ZoneId) -> Region {
+        let Some(surface) = self.zone_mut(id).and_then(|zone| zone.surface.as_mut()) else {
+            return Region::default();
+        };
+        let everything = Region::of(Rect::of_size(surface.size));
+        surface
+            .changes
+            .replace(Region::default())
+            .unwrap_or(everything)
     }
 
     /// The image a zone wants for the pointer over its client area; `None` for the host's arrow.

@@ -114,6 +114,14 @@ impl Desk {
                 age: 0,
             },
         );
+        #[cfg(feature = "gpu")]
+        {
+            let mut painter = compositor::gpu::GpuPainter::new().unwrap();
+            self.scene.damage_all();
+            painter.render(&mut self.scene, OutputId(0)).unwrap();
+            let painted = painter.read(OutputId(0)).unwrap();
+            assert!(painted == pixels, "{name} looks otherwise on the card");
+        }
         let bytes: Vec<u8> = pixels
             .iter()
             .flat_map(|pixel| {

@@ -24,5 +24,5 @@ pub mod usb;
 
 pub use session::{
     DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
-    UnknownZone, ZoneView, installed_zone_program, required_layers,
+    UnknownZone, WantedPicture, ZoneView, installed_zone_program, required_layers,
 };

@@ -100,6 +100,7 @@ impl Show {
     /// Does everything that can be done now.
     pub fn step(&mut self, camera: &mut dyn Camera, now: Instant) {
         self.session.dispatch(now);
+        picture::take_wanted(&mut self.session, now);
         if self.signals.take() {
             self.close(camera, now);
         }

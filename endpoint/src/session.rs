@@ -17,6 +17,7 @@ mod pages;
 mod policy;
 mod process;
 mod screen;
+mod screenshot;
 mod transfer;
 mod watch;
 mod zone;
@@ -37,6 +38,7 @@ use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
 use devices::Devices;
 use lock::{Hold, Lock};
+use screenshot::Screenshot;
 use transfer::{Clip, Transfer};
 use watch::{Source, Watch};
 use zone::Zone;
@@ -44,6 +46,7 @@ use zone::Zone;
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
 pub use meter::{STAGES, Stages};
+pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
 /// The first screen, which there always is: pictures are taken of it.
@@ -175,6 +178,9 @@ pub struct Session {
     /// What a person copied last.
     clip: Option<Clip>,
     transfer: Option<Transfer>,
+    /// A picture while it is decided who is in it, and one that is to be taken.
+    screenshot: Option<Screenshot>,
+    wanted_picture: Option<WantedPicture>,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
 }
@@ -235,6 +241,8 @@ impl Session {
             keyboard: None,
             clip: None,
             transfer: None,
+            screenshot: None,
+            wanted_picture: None,
             devices: None,
         };
         for zone in session.policy().zones.clone() {
@@ -353,6 +361,16 @@ impl Session {
         self.scene.render(screen, target);
         self.paint_ends();
         self.scene.presented(screen)
+    }
+
+    /// Lets another painter bring a screen up to date, as [`Session::render`] does on the processor.
+    #[cfg(feature = "gpu")]
+    pub fn render_by<T>(&mut self, now: Instant, paint: impl FnOnce(&mut Scene) -> T) -> T {
+        self.last_frame = Some(now);
+        self.paint_begins();
+        let painted = paint(&mut self.scene);
+        self.paint_ends();
+        painted
     }
 
     /// Takes what a person did.

@@ -134,6 +134,12 @@ impl StateDirectory {
         write_private(&path, &format!("{phrase}\n")).map_err(|source| StateError { path, source })
     }
 
+    /// The file for a picture that a person took.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> PathBuf {
+        self.path.join("pictures").join(name)
+    }
+
     /// The socket on which the running desktop takes orders about USB devices.
     #[must_use]
     pub fn usb_door(&self) -> PathBuf {

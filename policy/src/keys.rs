@@ -315,7 +315,7 @@ pub(crate) static ZONE: Section = Section {
             "idle-lock",
             Form::Duration,
             "never",
-            "After how long without input its windows are covered.",
+            "After how long without anyone's input the desktop is locked while it runs.",
         ),
         key(
             "sensitive",

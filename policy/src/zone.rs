@@ -258,7 +258,7 @@ pub struct Zone {
     pub fullscreen: Fullscreen,
     /// Whether a picture of the desktop shows it.
     pub screenshots: ScreenshotRule,
-    /// After how long without input its windows are covered.
+    /// After how long without anyone's input the desktop is locked while it runs.
     pub idle_lock: Option<Duration>,
     /// Whether every flow in and out is denied, whatever the rules say.
     pub sensitive: bool,

@@ -392,3 +392,28 @@ fn outside_of_its_time_a_policy_lets_nothing_through() {
         matches!(engine.authorise(clip("text/plain", 1), at(14 * day)), Outcome::Denied(decision) if decision.reason == Reason::LockedOut)
     );
 }
+
+/// Whoever sleeps until the standing changes misses no change.
+#[test]
+fn the_standing_is_the_same_until_it_is_said_to_change() {
+    let locking = format!("{POLICY}\n[lockout]\nafter = \"14 days\"\nwarn = \"2 days\"\n");
+    for text in [POLICY, &locking] {
+        let policy = Policy::parse("p.toml", text.as_bytes()).unwrap();
+        let hour = |hours: i64| Timestamp(START + hours * 3600);
+        let mut changes = 0;
+        for hours in -300..2600 {
+            let (now, next) = (hour(hours), hour(hours + 1));
+            let said = policy.standing_changes_at(now).is_some_and(|at| at <= next);
+            let changed = policy.standing(now) != policy.standing(next);
+            assert!(said || !changed, "at hour {hours}");
+            if let Some(at) = policy.standing_changes_at(now) {
+                assert!(at > now);
+            }
+            changes += u32::from(changed);
+        }
+        assert!(changes >= 3, "{changes}");
+    }
+    let plain = Policy::parse("p.toml", POLICY.as_bytes()).unwrap();
+    let end = Timestamp(START + 100_000 * 86_400);
+    assert_eq!(plain.standing_changes_at(end), None);
+}

@@ -84,14 +84,16 @@ impl Desktop {
     /// Waits until a file of the desktop is there: a script that takes pictures says so how far it is.
     ///
     /// # Panics
-    /// When the desktop ends before.
-    pub fn wait_for(&self, name: &str, desktop: &mut Child) {
+    /// When the desktop ends before, with everything it said.
+    pub fn wait_for(&self, name: &str, mut desktop: Child) -> Child {
         while !self.file(name).exists() {
-            if let Ok(Some(status)) = desktop.try_wait() {
-                panic!("bulkhead ended with {status} before there was {name}");
+            if let Ok(Some(_)) = desktop.try_wait() {
+                self.finish(desktop).succeeded();
+                panic!("bulkhead ended before there was {name}");
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+        desktop
     }
 
     /// Waits for the end of a script.

@@ -39,15 +39,12 @@ fn a_usb_mouse_of_the_endpoint_moves_in_a_stock_guest() {
     let played = std::thread::scope(|scope| {
         let desk = &desktop;
         let playing = scope.spawn(move || {
-            desk.play(
-                &format!(
-                    "wait-ready work\nfocus work\ntype {READER}\nkey Return\n\
+            desk.play(&format!(
+                "wait-ready work\nfocus work\ntype {READER}\nkey Return\n\
                  wait-console work moved={REPORTS} clicks={clicks} timeout 120\n\
                  key super+shift+BackSpace\nwait-console work pulled-out timeout 30\nquit\n",
-                    clicks = (REPORTS - 1) / 50,
-                )
-                .replace('·', " "),
-            )
+                clicks = REPORTS / 50,
+            ))
         });
         // The desktop opens its door early; the device then waits for the zone.
         let begin = Instant::now();

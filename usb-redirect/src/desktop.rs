@@ -37,6 +37,9 @@ pub enum DesktopError {
         /// How.
         error: std::io::Error,
     },
+    /// The guest hung up before it was given the device.
+    #[error("the guest takes no USB device now")]
+    Declined,
     /// The endpoint described nothing in time.
     #[error("the endpoint did not describe its device within {GREETING:?}")]
     NoGreeting,
@@ -89,13 +92,13 @@ pub fn run(
 /// number, as the kernel wants them. From then on the guest's kernel speaks USB/IP on the stream.
 ///
 /// # Errors
-/// When the guest is gone.
+/// When the guest is gone, or nobody listens there.
 pub fn introduce(guest: &impl AsFd, description: &Description) -> Result<(), DesktopError> {
     let line = format!("{} {DEVICE}\n", description.speed.linux());
     // A fresh stream has room for a line.
     match send(guest, line.as_bytes(), SendFlags::NOSIGNAL) {
         Ok(count) if count == line.len() => Ok(()),
-        Ok(_) => Err(failed("the guest")(Errno::PIPE)),
+        Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Err(DesktopError::Declined),
         Err(error) => Err(failed("the guest")(error)),
     }
 }

@@ -3,6 +3,7 @@
 use super::{OutputId, Scene, Zone};
 use crate::canvas::Canvas;
 use crate::colour::Colour;
+use crate::draw_list::DrawList;
 use crate::frame::{self, Frame, FrameLook};
 use crate::geometry::{Rect, Region, Size, index};
 use crate::icons::Masks;
@@ -57,6 +58,27 @@ impl Scene {
     /// What is already right in the buffer (as its age tells) is not touched. When nothing changed, nothing is written
     /// and no rectangle is returned. A buffer too small for its size is not painted where it has no pixels.
     pub fn render(&mut self, id: OutputId, target: &mut Target<'_>) -> &[Rect] {
+        self.render_noting(id, target, None)
+    }
+
+    /// Like [`Scene::render`], but zones' pixels, and what lies over them, are not painted: `list` says how, for a painter that has
+    /// zones' surfaces elsewhere. What the buffer holds in their place is not to be shown.
+    pub fn render_list(
+        &mut self,
+        id: OutputId,
+        target: &mut Target<'_>,
+        list: &mut DrawList,
+    ) -> &[Rect] {
+        list.clear();
+        self.render_noting(id, target, Some(list))
+    }
+
+    fn render_noting(
+        &mut self,
+        id: OutputId,
+        target: &mut Target<'_>,
+        mut list: Option<&mut DrawList>,
+    ) -> &[Rect] {
         let Some(at) = self.outputs.iter().position(|output| output.id == id) else {
             return &[];
         };
@@ -71,10 +93,13 @@ impl Scene {
         self.statistics.frames += 1;
         // The masks are put back below: painting needs the scene to read and the masks to fill.
         let mut masks = std::mem::take(&mut self.masks);
-        let painted = self.paint(at, &stale, target, &mut masks);
+        let painted = self.paint(at, &stale, target, &mut masks, list.as_deref_mut());
         self.masks = masks;
         self.statistics.painted += painted.painted;
         self.statistics.copied += painted.copied;
+        if let (Some(list), Some(output)) = (list, self.outputs.get(at)) {
+            list.finish(&stale, output.area);
+        }
         self.outputs.get(at).map_or(&[], |output| &output.presented)
     }
 
@@ -92,7 +117,7 @@ impl Scene {
                 .outputs
                 .get(at)
                 .map_or(Rect::EMPTY, |output| output.area);
-            self.paint(at, &Region::of(area), target, masks);
+            self.paint(at, &Region::of(area), target, masks, None);
         }
     }
 
@@ -131,6 +156,7 @@ impl Scene {
         stale: &Region,
         target: &mut Target<'_>,
         masks: &mut Masks,
+        list: Option<&mut DrawList>,
     ) -> RenderStatistics {
         let mut statistics = RenderStatistics::default();
         let Some(output) = self.outputs.get(at) else {
@@ -151,7 +177,8 @@ impl Scene {
             target
                 .stride
                 .max(index(crate::geometry::signed(size.width))),
-        );
+        )
+        .noting(list);
 
         let mut remaining = stale.clone();
         for (layer, area) in self.layers(output.id, panel) {
@@ -201,7 +228,8 @@ impl Scene {
                                     surface.size.height,
                                 )
                                 .intersection(&client);
-                                canvas.copy_zone(shown, client.origin(), surface.pixels.as_ref());
+                                let (origin, id) = (client.origin(), zone.identity.id);
+                                canvas.copy_zone(shown, origin, id, surface.pixels.as_ref());
                                 statistics.copied += shown.intersection(&canvas.clip()).area();
                                 // While the zone catches up with a larger window, the rest is plain.
                                 canvas.fill_ring(client, shown, palette.void);

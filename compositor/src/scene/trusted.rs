@@ -334,7 +334,7 @@ impl Scene {
             let Some(zone) = self.zone(*id) else { continue };
             match zone.surface.as_ref().filter(|_| zone.shows_pixels()) {
                 Some(surface) => {
-                    canvas.copy_zone_small(*place, surface.size, surface.pixels.as_ref());
+                    canvas.copy_zone_small(*place, *id, surface.size, surface.pixels.as_ref());
                 }
                 None => {
                     let palette = self.settings.theme.palette();

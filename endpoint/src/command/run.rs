@@ -36,6 +36,10 @@ pub(super) struct Arguments {
     #[cfg(feature = "kms")]
     #[arg(long, conflicts_with = "headless")]
     kms: bool,
+    /// Let the graphics card put the window's pixels together, by Vulkan.
+    #[cfg(feature = "gpu")]
+    #[arg(long)]
+    gpu: bool,
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
@@ -214,11 +218,21 @@ fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
         return endpoint::present::kms::run(show);
     }
     #[cfg(feature = "window")]
-    return endpoint::present::window::run(show, arguments.size);
+    return endpoint::present::window::run(show, arguments.size, painter(arguments));
     #[cfg(not(feature = "window"))]
     return Err(ShowError::NoDisplay(
         "this program was built without windows".into(),
     ));
+}
+
+#[cfg(feature = "window")]
+fn painter(arguments: &Arguments) -> endpoint::present::window::Painter {
+    use endpoint::present::window::Painter;
+    match arguments {
+        #[cfg(feature = "gpu")]
+        Arguments { gpu: true, .. } => Painter::Card,
+        _ => Painter::Processor,
+    }
 }
 
 /// Whether this program was started from a desktop.

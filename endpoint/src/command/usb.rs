@@ -27,6 +27,7 @@ pub(super) struct Arguments {
 struct Here<'p> {
     judge: Option<PolicyJudge<'p>>,
     door: PathBuf,
+    key: PathBuf,
 }
 
 impl Here<'_> {
@@ -50,6 +51,10 @@ impl Desk for Here<'_> {
             device: device.to_owned(),
             zone: zone.to_owned(),
         })
+    }
+
+    fn key(&self) -> PathBuf {
+        self.key.clone()
     }
 
     fn detach(&self, device: Option<&str>) -> anyhow::Result<()> {
@@ -83,6 +88,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let here = Here {
         judge: decider.as_ref().map(PolicyJudge::new),
         door: StateDirectory::usb_door_in(&state),
+        key: state.join("usb.key"),
     };
     let ran = usb_redirect_cli::run(command, &here, &mut std::io::stdout().lock());
     ran.map_err(|error| Failure::new(Failure::GENERAL, format!("{error:#}")))

@@ -193,11 +193,18 @@ impl Presenter {
     /// the card says when.
     fn wait(&self, show: &Show) -> Result<Ready, ShowError> {
         let now = Instant::now();
-        let can_paint = (0..).zip(&self.screens).any(|(number, screen)| {
-            !screen.is_flipping(now) && show.session.scene().needs_render(OutputId(number))
-        });
+        let waiting: Vec<_> = (0..)
+            .zip(&self.screens)
+            .filter(|(number, _)| show.session.scene().needs_render(OutputId(*number)))
+            .map(|(_, screen)| screen)
+            .collect();
+        let can_paint = waiting.iter().any(|screen| !screen.is_flipping(now));
         let frame = show.session.next_frame().filter(|_| can_paint);
-        let given_up = self.screens.iter().filter_map(Screen::flip_deadline).min();
+        let given_up = waiting
+            .iter()
+            .filter(|screen| screen.is_flipping(now))
+            .filter_map(|screen| screen.flip_deadline())
+            .min();
         let deadline = [show.next_step(), frame, given_up]
             .into_iter()
             .flatten()
@@ -244,6 +251,7 @@ impl Presenter {
                 self.screens
                     .iter_mut()
                     .for_each(|screen| screen.flipped(crtc));
+                show.session.presented();
             }
         }
         let size = desktop_size(&self.screens);

@@ -1,11 +1,12 @@
 //! Pictures of the desktop, as PNG files.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::BufWriter;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use compositor::{Size, Target};
+use compositor::{Point, Size, Target};
 
 use crate::{DESKTOP, Session};
 
@@ -60,6 +61,19 @@ impl Canvas {
         session.render(DESKTOP, &mut target, now);
     }
 
+    /// Makes pixels black.
+    fn black_out(&mut self, is_black: impl Fn(Point) -> bool) {
+        let places = (0_i32..).take(usize::try_from(self.size.height).unwrap_or(0));
+        let row = usize::try_from(self.size.width).unwrap_or(0).max(1);
+        for (y, pixels) in places.zip(self.pixels.chunks_exact_mut(row)) {
+            for (x, pixel) in (0_i32..).zip(pixels) {
+                if is_black(Point::new(x, y)) {
+                    *pixel = 0;
+                }
+            }
+        }
+    }
+
     /// Its size.
     #[must_use]
     pub fn size(&self) -> Size {
@@ -108,6 +122,33 @@ impl Canvas {
         writer.write_image_data(&bytes)?;
         Ok(writer.finish()?)
     }
+}
+
+/// Takes the picture that a person wants, if one is wanted: zones that may not be in it are black.
+pub fn take_wanted(session: &mut Session, now: Instant) {
+    let Some(wanted) = session.wanted_picture() else {
+        return;
+    };
+    let mut canvas = Canvas::default();
+    canvas.paint(session, false, now);
+    // The frame went to the picture, so the presenter's buffers have all of it before them.
+    session.repaint();
+    canvas.black_out(|at| session.is_black_in(&wanted, at));
+    let saved = make_directory(&wanted.path).and_then(|()| canvas.save(&wanted.path));
+    session.picture_taken(saved.map_err(|error| error.to_string()), now);
+}
+
+/// The directory of a file, for its owner alone.
+fn make_directory(file: &Path) -> Result<(), PictureError> {
+    let directory = file.parent().unwrap_or(file);
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    made.map_err(|source| PictureError {
+        path: directory.to_owned(),
+        source: source.into(),
+    })
 }
 
 /// For a presenter whose own buffers cannot be read: paints the desktop anew for each picture.

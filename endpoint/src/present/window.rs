@@ -5,8 +5,7 @@
 
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use compositor::{InputEvent, KeyMovement, Point, Scale, Size, Target};
@@ -28,11 +27,22 @@ const PIXELS_PER_NOTCH: f64 = 40.0;
 /// One notch in the units of the link.
 const NOTCH: f64 = 120.0;
 
+/// Who puts the window's pixels together. Both give the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Painter {
+    /// The processor.
+    #[default]
+    Processor,
+    /// The graphics card, by Vulkan; the processor where that fails.
+    #[cfg(feature = "gpu")]
+    Card,
+}
+
 /// Runs a show to its end in a window of `size`.
 ///
 /// # Errors
 /// There is no display, or what went wrong with the show.
-pub fn run(show: Show, size: Size) -> Result<(), ShowError> {
+pub fn run(show: Show, size: Size, painter: Painter) -> Result<(), ShowError> {
     let events = EventLoop::<Wake>::with_user_event()
         .build()
         .map_err(|error| ShowError::NoDisplay(error.into()))?;
@@ -40,6 +50,7 @@ pub fn run(show: Show, size: Size) -> Result<(), ShowError> {
     let mut presenter = Presenter {
         show,
         size,
+        painter,
         canvas: None,
         looked_at,
         failure: None,
@@ -84,14 +95,28 @@ fn watch(show: &Show, proxy: EventLoopProxy<Wake>) -> Result<mpsc::Sender<()>, S
 struct Presenter {
     show: Show,
     size: Size,
+    painter: Painter,
     canvas: Option<WindowCanvas>,
     looked_at: mpsc::Sender<()>,
     failure: Option<ShowError>,
 }
 
 struct WindowCanvas {
-    window: Rc<Window>,
-    surface: softbuffer::Surface<Rc<Window>, Rc<Window>>,
+    window: Arc<Window>,
+    surface: Surface,
+}
+
+enum Surface {
+    Memory(softbuffer::Surface<Arc<Window>, Arc<Window>>),
+    #[cfg(feature = "gpu")]
+    Card(Box<compositor::gpu::GpuWindow>),
+}
+
+impl Surface {
+    fn in_memory(window: &Arc<Window>) -> Result<Self, softbuffer::SoftBufferError> {
+        let context = softbuffer::Context::new(Arc::clone(window))?;
+        softbuffer::Surface::new(&context, Arc::clone(window)).map(Self::Memory)
+    }
 }
 
 impl Presenter {
@@ -103,11 +128,18 @@ impl Presenter {
         let attributes = Window::default_attributes()
             .with_title("Bulkhead")
             .with_inner_size(size);
-        let window = Rc::new(events.create_window(attributes)?);
+        let window = Arc::new(events.create_window(attributes)?);
         // The compositor draws the pointer, as part of the trusted UI.
         window.set_cursor_visible(false);
-        let context = softbuffer::Context::new(Rc::clone(&window))?;
-        let surface = softbuffer::Surface::new(&context, Rc::clone(&window))?;
+        let surface = match self.painter {
+            Painter::Processor => Surface::in_memory(&window)?,
+            #[cfg(feature = "gpu")]
+            Painter::Card => {
+                let card = compositor::gpu::GpuWindow::open(Arc::clone(&window))?;
+                tracing::info!("the window is painted by {}", card.painter().card());
+                Surface::Card(Box::new(card))
+            }
+        };
         Ok(WindowCanvas { window, surface })
     }
 
@@ -120,8 +152,15 @@ impl Presenter {
         else {
             return;
         };
-        if let Err(error) = canvas.surface.resize(width, height) {
-            tracing::error!("the window's buffer could not be resized: {error}");
+        match &mut canvas.surface {
+            Surface::Memory(surface) => {
+                if let Err(error) = surface.resize(width, height) {
+                    tracing::error!("the window's buffer could not be resized: {error}");
+                }
+            }
+            // It follows the desktop's size by itself.
+            #[cfg(feature = "gpu")]
+            Surface::Card(_) => {}
         }
         let scale = Scale::from_factor(canvas.window.scale_factor());
         self.show
@@ -141,7 +180,28 @@ impl Presenter {
             session.repaint();
         }
         let size = session.size();
-        let mut buffer = match canvas.surface.buffer_mut() {
+        #[cfg_attr(
+            not(feature = "gpu"),
+            allow(
+                clippy::infallible_destructuring_match,
+                reason = "without cards there is one kind of surface"
+            )
+        )]
+        let surface = match &mut canvas.surface {
+            Surface::Memory(surface) => surface,
+            #[cfg(feature = "gpu")]
+            Surface::Card(card) => {
+                canvas.window.pre_present_notify();
+                let painted = session.render_by(now, |scene| card.render(scene, DESKTOP));
+                let Err(error) = painted else {
+                    return session.presented();
+                };
+                tracing::error!("{error}; from now on the processor paints");
+                self.leave_card();
+                return;
+            }
+        };
+        let mut buffer = match surface.buffer_mut() {
             Ok(buffer) => buffer,
             Err(error) => return tracing::error!("the window has no buffer: {error}"),
         };
@@ -169,6 +229,21 @@ impl Presenter {
             tracing::error!("a frame could not be shown: {error}");
         }
         session.presented();
+    }
+
+    /// The card failed: the window goes on without it.
+    #[cfg(feature = "gpu")]
+    fn leave_card(&mut self) {
+        let Some(canvas) = &mut self.canvas else {
+            return;
+        };
+        match Surface::in_memory(&canvas.window) {
+            Ok(surface) => canvas.surface = surface,
+            Err(error) => return tracing::error!("the window has no buffer: {error}"),
+        }
+        let size = canvas.window.inner_size();
+        self.show.session.repaint();
+        self.resize(size);
     }
 
     fn input(&mut self, event: InputEvent) {

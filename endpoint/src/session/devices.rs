@@ -8,7 +8,7 @@ use zone_link::{StreamId, ToZone};
 
 use super::watch::Source;
 use super::{Session, Status, Zone};
-use crate::usb::{Act, Around, GUEST_PORT, QuestionId, Usb, ZoneNow};
+use crate::usb::{Act, Around, DeviceId, GUEST_PORT, QuestionId, Usb, ZoneNow};
 
 /// The devices of a desktop that has any.
 pub(super) struct Devices {
@@ -58,6 +58,25 @@ impl Session {
         self.notify("every USB device is taken back", now);
     }
 
+    /// A person wants a zone to have a device: the policy decides, and may want an answer first.
+    pub(super) fn attach_device(&mut self, id: DeviceId, zone: &str, now: Instant) {
+        let mut reply = Ok(String::new());
+        self.with_devices(now, |devices, around| {
+            reply = devices.usb.attach(id, zone, around, now);
+            devices.usb.dispatch(around, now)
+        });
+        let (Ok(words) | Err(words)) = reply;
+        self.notify(words, now);
+    }
+
+    /// A person wants a device back.
+    pub(super) fn detach_device(&mut self, id: DeviceId, now: Instant) {
+        if let Some(devices) = &mut self.devices {
+            devices.usb.detach(id, now);
+        }
+        self.keep_devices(now);
+    }
+
     /// The person has answered; false when it was no question about a device.
     pub(super) fn device_answered(&mut self, id: PromptId, answer: Answer, now: Instant) -> bool {
         let asked = self.devices.as_mut().and_then(|devices| {
@@ -105,6 +124,7 @@ impl Session {
         }
         if changed {
             self.show_status();
+            self.show_devices();
         }
     }
 

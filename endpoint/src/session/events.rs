@@ -348,6 +348,7 @@ impl Session {
             Action::Chord(chord) => match chord {
                 Chord::Transfer => self.transfer(now),
                 Chord::Lock => self.lock_by_user(now),
+                Chord::Screenshot => self.take_screenshot(now),
                 Chord::DetachDevices => self.detach_devices(now),
                 // The scene has opened the page already, or does all of it itself.
                 _ => {}

@@ -99,6 +99,7 @@ impl Session {
         // What a user granted ends with the user's presence, and so does what is under way.
         self.engine.end_session();
         self.cancel_transfer("the desktop was locked");
+        self.cancel_screenshot();
         if !self.scene.is_locked() {
             self.scene.lock();
             self.record(Record::session("locked", why));

@@ -5,20 +5,23 @@
 
 mod log;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_policy::{self as policy, Kind, Party, Rule, Standing, Verdict};
 use compositor::{
     AuditView, CellView, FlowVerdict, Health, Label, PanelSigns, PartyView, PolicyView, Query,
-    RuleView, Settings, UsbCommand, UsbDeviceId, UsbView,
+    RuleView, Settings, UsbCommand, UsbDeviceId, UsbDeviceView, UsbView,
 };
+
+use usb_redirect::identity::{Circumstances, Judge, Judgement};
 
 use super::watch::ring;
 use super::{Finished, Session, clock};
 use crate::look::Look;
 use crate::policy_source::PolicySource;
+use crate::usb::{DeviceId, DeviceView, PolicyJudge};
 
 /// The longest text of a rule.
 const RULE_LENGTH: usize = 240;
@@ -50,10 +53,7 @@ impl Session {
                 skip,
                 count,
             }),
-            Query::Usb => {
-                let view = self.usb_view();
-                self.scene.set_usb_view(view);
-            }
+            Query::Usb => self.show_devices(),
         }
     }
 
@@ -67,17 +67,93 @@ impl Session {
 
     /// A person asked this of a device.
     pub(super) fn usb_asked(&mut self, device: UsbDeviceId, command: UsbCommand, now: Instant) {
-        tracing::info!("{command:?} of {device:?} is not available");
-        self.notify("USB devices cannot be handed on yet", now);
+        let id = DeviceId(device.0);
+        match command {
+            UsbCommand::Detach => self.detach_device(id, now),
+            UsbCommand::Attach(zone) => {
+                let zone = self.zones().find(|known| known.id() == zone);
+                if let Some(zone) = zone.map(|zone| zone.name().to_owned()) {
+                    self.attach_device(id, &zone, now);
+                }
+            }
+        }
+        self.show_devices();
+    }
+
+    /// Brings the USB page up to date, if devices have changed.
+    pub(super) fn show_devices(&mut self) {
+        let view = self.usb_view();
+        self.scene.set_usb_view(view);
     }
 
     fn usb_view(&self) -> UsbView {
+        let Some(usb) = self.devices() else {
+            return UsbView {
+                remark: Some(Label::new(
+                    "This desktop has no USB devices to hand on.",
+                    120,
+                )),
+                devices: Vec::new(),
+            };
+        };
+        let judge = PolicyJudge::new(self.engine.decider());
         UsbView {
-            remark: Some(Label::new(
-                "This desktop hands no USB devices to zones yet.",
-                120,
-            )),
-            devices: Vec::new(),
+            remark: None,
+            devices: usb
+                .devices()
+                .map(|device| self.device_view(device, &judge))
+                .collect(),
+        }
+    }
+
+    fn device_view(&self, device: DeviceView<'_>, judge: &PolicyJudge<'_>) -> UsbDeviceView {
+        let mut reasons: Vec<String> = Vec::new();
+        let mut may_go_to = Vec::new();
+        if let Some(identity) = device.identity() {
+            for zone in self.zones() {
+                let (judgement, reason) =
+                    judge.judge(zone.name(), identity, Circumstances::default());
+                if judgement != Judgement::Deny {
+                    may_go_to.push(zone.id());
+                    if !reasons.contains(&reason) {
+                        reasons.push(reason);
+                    }
+                }
+            }
+        }
+        let facts = match device.identity() {
+            Some(identity) => {
+                let (vendor, product, _) = identity.numbers;
+                let classes: BTreeSet<String> = identity
+                    .interfaces
+                    .values()
+                    .map(|class| format!("{:02x}", class.class))
+                    .collect();
+                let classes: Vec<String> = classes.into_iter().collect();
+                format!(
+                    "{vendor:04x}:{product:04x}, port {}, interfaces of class {}",
+                    device.port(),
+                    classes.join(" ")
+                )
+            }
+            None => format!("port {}, nothing that a zone can have", device.port()),
+        };
+        let rule = if reasons.is_empty() {
+            "no zone may have it".to_owned()
+        } else {
+            reasons.join("; ")
+        };
+        let held_by = device.zone().and_then(|name| {
+            let zone = self.zones().find(|zone| *name == *zone.name());
+            zone.map(|zone| zone.id())
+        });
+        UsbDeviceView {
+            id: UsbDeviceId(device.id().0),
+            name: Label::new(device.title(), 80),
+            facts: Label::new(&facts, 120),
+            held_by,
+            rule: Label::new(&rule, 120),
+            may_go_to,
         }
     }
 
@@ -131,7 +207,10 @@ impl Session {
             layout: true,
             policy: warned(in_force),
             audit: warned(self.records_work),
-            usb: Health::Absent,
+            usb: match self.devices() {
+                Some(usb) if usb.devices().any(|device| device.zone().is_some()) => Health::Good,
+                _ => Health::Absent,
+            },
             network: Health::Absent,
         };
         self.scene.set_signs(signs);

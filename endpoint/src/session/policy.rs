@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_policy as policy;
-use bulkhead_policy::{ChordAction, Moment, Policy, Standing, WhenFull};
+use bulkhead_policy::{ChordAction, Moment, Policy, Standing, Timestamp, WhenFull};
 use compositor::{Chord, Chords, FocusBy, MAXIMUM_ZONES, Modifiers, Settings, ZoneId};
 
 use super::lock::Hold;
@@ -33,8 +33,12 @@ impl Session {
 
     /// The time to decide by: never before a time that was seen already.
     pub(super) fn moment(&mut self) -> Moment {
+        clock::moment(self.time())
+    }
+
+    fn time(&mut self) -> Timestamp {
         self.clock = self.clock.max(clock::timestamp());
-        clock::moment(self.clock)
+        self.clock
     }
 
     /// Watches the policy's source from now on.
@@ -117,6 +121,7 @@ impl Session {
         self.record(record);
         self.judge_standing(now);
         self.reconsider_transfer(now);
+        self.cancel_screenshot();
         self.keep_devices(now);
         // Its page may be up.
         let view = self.policy_view();
@@ -249,7 +254,7 @@ impl Session {
 
     /// Looks how the policy stands in time, and says and does what follows.
     pub(super) fn judge_standing(&mut self, now: Instant) {
-        let at = self.moment().now;
+        let at = self.time();
         let policy = self.engine.policy();
         let standing = policy.standing(at);
         let changes = policy.standing_changes_at(at);
@@ -285,10 +290,9 @@ impl Session {
         if self.notice.take_if(|(_, until)| *until <= now).is_some() {
             self.show_status();
         }
-        let at = clock::timestamp();
-        if at.0 >= self.seen.0.saturating_add(SEEN_EVERY) || at < self.clock {
+        let at = self.time();
+        if at.0 >= self.seen.0.saturating_add(SEEN_EVERY) {
             self.seen = at;
-            let at = self.moment().now;
             self.services.policy.see(at);
         }
     }

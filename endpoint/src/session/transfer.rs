@@ -341,6 +341,7 @@ impl Session {
     pub(super) fn answered(&mut self, id: PromptId, pressed: Pressed, now: Instant) {
         let is_it = |transfer: &mut Transfer| matches!(&transfer.stage, Stage::Asking { id: asked, .. } if *asked == id);
         let Some(transfer) = self.transfer.take_if(is_it) else {
+            self.screenshot_answered(id, pressed);
             return;
         };
         let Stage::Asking {
@@ -640,14 +641,14 @@ impl Session {
         zone.map_or_else(String::new, Zone::name)
     }
 
-    fn shown_name_of(&self, id: ZoneId) -> String {
+    pub(super) fn shown_name_of(&self, id: ZoneId) -> String {
         let zone = self.zones.iter().find(|zone| zone.id == id);
         zone.map_or_else(String::new, |zone| zone.policy.display_name.clone())
     }
 }
 
 /// A choice of the policy as the compositor offers it, and back.
-fn offered(grant: Grant) -> Offered {
+pub(super) fn offered(grant: Grant) -> Offered {
     match grant {
         Grant::Once => Offered::Once,
         Grant::For(duration) => Offered::For(duration),
@@ -655,7 +656,7 @@ fn offered(grant: Grant) -> Offered {
     }
 }
 
-fn chosen(grant: Offered) -> Grant {
+pub(super) fn chosen(grant: Offered) -> Grant {
     match grant {
         Offered::Once => Grant::Once,
         Offered::For(duration) => Grant::For(duration),

@@ -112,6 +112,20 @@ impl Holder {
         self.tell(b"resume\n");
     }
 
+    /// How it ended, once it has closed its end.
+    pub(super) fn finish(mut self) -> String {
+        let ended = self.child.try_wait().ok().flatten();
+        let ended = ended.map_or_else(
+            || {
+                // It ends just now, or has closed its end and goes on: then it goes on no longer.
+                let _ = self.child.kill();
+                self.child.wait()
+            },
+            Ok,
+        );
+        ended.map_or_else(|error| error.to_string(), |status| status.to_string())
+    }
+
     fn tell(&self, words: &[u8]) {
         // A process that does not read is killed when its time is up.
         let _ = rustix::io::write(&self.notices, words);

@@ -148,7 +148,7 @@ fn an_allowed_clip_crosses_once() {
     );
     assert_eq!((flows[0].crossed, flows[1].crossed), (None, Some(9)));
     assert_eq!(flows[1].sha256.as_ref().unwrap().len(), 64);
-    assert_eq!(flows[0].rules, ["clips (14)"]);
+    assert_eq!(flows[0].rules, ["clips (18)"]);
     assert!(
         !format!("{:?}", desk.recorded()).contains("hello"),
         "never what it was"

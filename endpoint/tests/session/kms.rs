@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use endpoint::state_directory::StateDirectory;
 use kiosk::Recipe;
 use kiosk::kernel::Kernel;
 use lab::{Act, Boot, Machine, Picture, Qmp};
@@ -19,6 +20,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "kms::a_plain_card_shows_what_headless_paints",
         a_plain_card_shows_what_headless_paints,
+    ),
+    (
+        "kms::a_screen_that_is_plugged_in_locks",
+        a_screen_that_is_plugged_in_locks,
     ),
 ];
 
@@ -45,21 +50,21 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "a chord makes its window larger",
-        script: "key super+up\nwait-console corp surface timeout 20\n",
-        hands: |qemu| qemu.chord(&["meta_l", "up"]),
+        script: "key super+f\n",
+        hands: |qemu| qemu.chord(&["meta_l", "f"]),
     },
     Stage {
-        name: "others make it small again and move it",
-        script: "key super+down\nwait-console corp surface timeout 20\nkey super+shift+right\n",
+        name: "others make it small again, and put it over the other one",
+        script: "key super+left\nkey super+up\n",
         hands: |qemu| {
-            qemu.chord(&["meta_l", "down"]);
-            qemu.chord(&["meta_l", "shift", "right"]);
+            qemu.chord(&["meta_l", "left"]);
+            qemu.chord(&["meta_l", "up"]);
         },
     },
     Stage {
         name: "the attention page dims the rest",
-        script: "key super+escape\n",
-        hands: |qemu| qemu.chord(&["meta_l", "esc"]),
+        script: "key ctrl+alt+escape\n",
+        hands: |qemu| qemu.chord(&["ctrl", "alt", "esc"]),
     },
     Stage {
         name: "and goes again; the pointer shows where it is put",
@@ -71,16 +76,23 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "a click gives the other zone the keyboard",
-        script: "click left 100 500\nkey b\nwait-console open key 48 up timeout 20\n",
+        script: "click left 100 600\n",
         hands: |qemu| {
-            point(qemu, 100, 500);
+            point(qemu, 100, 600);
             qemu.act(&[Act::Button("left", true)]);
             qemu.act(&[Act::Button("left", false)]);
-            qemu.chord(&["b"]);
         },
+    },
+    // By itself: nothing says which of two devices is heard first.
+    Stage {
+        name: "and there go the keys",
+        script: "key b\nwait-console open key 48 up timeout 20\n",
+        hands: |qemu| qemu.chord(&["b"]),
     },
 ];
 
+/// How long a picture may take to come: the first one waits for the machine to start.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// The size that QEMU's cards prefer.
 const SIZE: (u32, u32) = (1280, 800);
 
@@ -93,9 +105,7 @@ fn point(qemu: &mut Qmp, x: u32, y: u32) {
 fn a_virtual_card_shows_what_headless_paints() {
     // The pointer is virtio's, the keyboard the one every PC has.
     let devices = ["-device", "virtio-vga", "-device", "virtio-tablet-pci"];
-    let mut kiosk = Kiosk::start(&["virtio-gpu", "virtio-input", "psmouse"], &devices);
-    kiosk.play();
-    kiosk.power_off();
+    compare_with_headless(&["virtio-gpu", "virtio-input", "psmouse"], &devices);
 }
 
 fn a_plain_card_shows_what_headless_paints() {
@@ -110,36 +120,88 @@ fn a_plain_card_shows_what_headless_paints() {
         "usb-kbd",
     ];
     let drivers = ["bochs", "xhci-pci", "usbhid", "hid-generic"];
-    let mut kiosk = Kiosk::start(&drivers, &devices);
-    kiosk.play();
+    compare_with_headless(&drivers, &devices);
+}
+
+fn compare_with_headless(drivers: &[&str], devices: &[&str]) {
+    let installed = Installed::new();
+    let mut script = String::new();
+    for (number, stage) in STAGES.iter().enumerate() {
+        script.push_str(stage.script);
+        // What the zones draw in answer to a key comes with a later message.
+        script.push_str(&format!("sleep 0.3\nscreenshot {number}.png\n"));
+    }
+    let expected = headless(&installed, SIZE, &script, STAGES.len());
+    for (stage, pair) in STAGES.iter().skip(1).zip(expected.windows(2)) {
+        assert!(pair[0] != pair[1], "no change: {}", stage.name);
+    }
+    let mut kiosk = Kiosk::start(&installed, drivers, devices, &[]);
+    kiosk.play(&expected);
+    kiosk.power_off();
+}
+
+/// What unlocks the desktop of the last test: keys of one row, each once.
+const PASSPHRASE: &str = "asdfghjk";
+
+fn a_screen_that_is_plugged_in_locks() {
+    let installed = Installed::new();
+    let place = installed.path("locked");
+    let state = StateDirectory::open(place.clone()).unwrap();
+    state.passphrase().set(PASSPHRASE).unwrap();
+    let locked = |size| {
+        let script = "sleep 1\nscreenshot 0.png\n";
+        headless(&installed, size, script, 1).remove(0)
+    };
+    let devices = ["-device", "virtio-vga"];
+    let state = ("var/lib/bulkhead", place.as_path());
+    let mut kiosk = Kiosk::start(&installed, &["virtio-gpu"], &devices, &[state]);
+    kiosk.expect("a desktop with a passphrase starts locked", &locked(SIZE));
+
+    // Another screen shows the lock as well.
+    kiosk.machine.plug_screen(1024, 768);
+    kiosk.expect("so it is on another screen", &locked((1024, 768)));
+    for key in PASSPHRASE.chars() {
+        kiosk.qemu.chord(&[key.to_string().as_str()]);
+    }
+    kiosk.qemu.chord(&["ret"]);
+    kiosk.machine.wait_for_words("\"unlocked\"");
+    kiosk.machine.plug_screen(1152, 864);
+    kiosk
+        .machine
+        .wait_for_words("screens were plugged in or out");
+    kiosk.expect("a screen that comes locks it again", &locked((1152, 864)));
     kiosk.power_off();
 }
 
 struct Kiosk {
     machine: Machine,
     qemu: Qmp,
-    expected: Vec<Picture>,
 }
 
 impl Kiosk {
-    fn start(drivers: &[&str], devices: &[&str]) -> Self {
-        let installed = Installed::new();
-        let expected = headless(&installed);
+    fn start(
+        installed: &Installed,
+        drivers: &[&str],
+        devices: &[&str],
+        files: &[(&str, &Path)],
+    ) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let kernel = Kernel::stock(&target.join("debian-amd64-kernel")).expect("Debian's kernel");
         let drivers = [&["atkbd", "button", "evdev", "virtio-pci"], drivers].concat();
+        let (policy, images) = (
+            installed.path("policy.toml"),
+            installed.path("data/bulkhead/images"),
+        );
+        let always = [
+            ("etc/bulkhead/policy.toml", policy.as_path()),
+            ("usr/share/bulkhead/images", &images),
+        ];
         let recipe = Recipe {
             kernel: &kernel,
             drivers: &drivers,
             init: &init_program(),
             programs: &[installed.path("bulkhead"), installed.path("bulkhead-zone")],
-            files: &[
-                ("etc/bulkhead/policy.toml", &installed.path("policy.toml")),
-                (
-                    "usr/share/bulkhead/images",
-                    &installed.path("data/bulkhead/images"),
-                ),
-            ],
+            files: &[&always, files].concat(),
             arguments: &[
                 "-v",
                 "run",
@@ -157,31 +219,32 @@ impl Kiosk {
         });
         let qemu = machine.qmp();
         machine.check();
-        Self {
-            machine,
-            qemu,
-            expected,
-        }
+        Self { machine, qemu }
     }
 
     /// Does what a person does, and expects of each deed the picture that headless has of it.
-    fn play(&mut self) {
-        for (stage, expected) in STAGES.iter().zip(&self.expected) {
-            println!("  {}", stage.name);
+    fn play(&mut self, expected: &[Picture]) {
+        for (stage, expected) in STAGES.iter().zip(expected) {
             (stage.hands)(&mut self.qemu);
-            loop {
-                let shown = self.qemu.picture();
-                if shown == *expected {
-                    break;
-                }
-                let given_up = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    self.machine.check();
-                }));
-                if given_up.is_err() {
-                    panic!("{}: {}", stage.name, difference(&shown, expected));
-                }
-                std::thread::sleep(Duration::from_millis(200));
+            self.expect(stage.name, expected);
+        }
+    }
+
+    /// Waits for a picture on the screen.
+    fn expect(&mut self, what: &str, expected: &Picture) {
+        println!("  {what}");
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            self.machine.check();
+            let mut shown = self.qemu.picture();
+            stop_clock(&mut shown);
+            if shown == *expected {
+                return;
             }
+            if Instant::now() > give_up {
+                panic!("{what}: {}", difference(&shown, expected));
+            }
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -193,23 +256,21 @@ impl Kiosk {
     }
 }
 
-/// Plays the stages without a screen.
-fn headless(installed: &Installed) -> Vec<Picture> {
-    let mut script = String::new();
-    for (number, stage) in STAGES.iter().enumerate() {
-        script.push_str(stage.script);
-        // What the zones draw in answer to a key comes with a later message.
-        script.push_str("sleep 0.3\n");
-        script.push_str(&format!("screenshot {number}.png\n"));
-    }
+/// Plays a script without a screen; gives the pictures that it takes, which are named by their numbers.
+fn headless(
+    installed: &Installed,
+    (width, height): (u32, u32),
+    script: &str,
+    count: usize,
+) -> Vec<Picture> {
     std::fs::write(installed.path("stages.script"), script).unwrap();
-    let (width, height) = SIZE;
     let size = format!("{width}x{height}");
-    let output = installed
-        .command(&["run", "--policy", "policy.toml", "--headless"])
-        .args(["--size", &size, "--script", "stages.script"])
-        .output()
-        .unwrap();
+    let mut bulkhead = installed.command(&["run", "--policy", "policy.toml", "--headless"]);
+    bulkhead.args(["--size", &size, "--script", "stages.script"]);
+    if installed.path("locked").exists() {
+        bulkhead.args(["--state-dir", "locked"]);
+    }
+    let output = bulkhead.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     let picture = |number: usize| {
@@ -222,16 +283,23 @@ fn headless(installed: &Installed) -> Vec<Picture> {
         let (pixels, []) = bytes.as_chunks() else {
             panic!("whole pixels");
         };
-        Picture {
+        let mut picture = Picture {
             width: usize::try_from(width).unwrap(),
             height: usize::try_from(height).unwrap(),
             pixels: pixels.to_vec(),
-        }
+        };
+        stop_clock(&mut picture);
+        picture
     };
-    let pictures: Vec<Picture> = (0..STAGES.len()).map(picture).collect();
-    let same = pictures.windows(2).any(|pair| pair[0] == pair[1]);
-    assert!(!same, "each deed changes the picture");
-    pictures
+    (0..count).map(picture).collect()
+}
+
+/// Blackens the right end of the panel, where a clock goes on while pictures are taken.
+fn stop_clock(picture: &mut Picture) {
+    let clock = picture.width.saturating_sub(300)..picture.width;
+    for row in picture.pixels.chunks_mut(picture.width).take(31) {
+        row[clock.clone()].fill([0; 3]);
+    }
 }
 
 /// `kiosk-init`, which belongs to another package, built as this program was.

@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         an_unrenewed_policy_locks,
     ),
     (
+        "live_policy::a_picture_shows_whom_the_policy_lets_it",
+        a_picture_shows_whom_the_policy_lets_it,
+    ),
+    (
         "live_policy::only_a_signed_and_newer_policy_comes_from_the_store",
         only_a_signed_and_newer_policy_comes_from_the_store,
     ),
@@ -340,4 +344,67 @@ fn only_a_signed_and_newer_policy_comes_from_the_store() {
     });
     assert_eq!(version(&desk), 4);
     desk.assert_goes_on("open");
+}
+
+fn a_picture_shows_whom_the_policy_lets_it() {
+    let text = |verdict: &str| {
+        let zones =
+            two_zones().replace("[zone.corp]\n", "[zone.corp]\nscreenshots = \"visible\"\n");
+        format!(
+            "{zones}\n[[flow]]\nname = \"pictures\"\nkind = \"screenshot\"\nfrom = \"any\"\nto = \"host\"\nverdict = \"{verdict}\"\n"
+        )
+    };
+    let mut desk = Desk::with_policy(&text("allow"), &Setting::default());
+    desk.until_ready("open");
+    desk.until_ready("corp");
+    let pictures = desk.state.path().join("pictures");
+    let take = |desk: &mut Desk| {
+        endpoint::present::picture::take_wanted(&mut desk.session, Instant::now());
+        let files = std::fs::read_dir(&pictures).map(|files| files.count());
+        let shown = read_picture(&pictures);
+        let _ = std::fs::remove_dir_all(&pictures);
+        (files.unwrap_or(0), shown)
+    };
+    let corp = crate::zone::colour_of("corp");
+    let open = crate::zone::colour_of("open");
+    desk.keys(&[LEFT_SUPER, 99]);
+    let (files, shown) = take(&mut desk);
+    assert_eq!(files, 1);
+    assert!(
+        shown.contains(&corp) && !shown.contains(&open),
+        "whose zone says so, alone"
+    );
+    desk.install(&text("deny"));
+    desk.keys(&[LEFT_SUPER, 99]);
+    let (files, shown) = take(&mut desk);
+    assert!(files == 1 && !shown.contains(&corp));
+    desk.install(&text("ask"));
+    desk.keys(&[LEFT_SUPER, 99]);
+    assert_eq!(take(&mut desk).0, 0, "not before the answer");
+    desk.until("a question", |session| {
+        session.scene().answerable().is_some()
+    });
+    desk.keys(&[compositor::keys::TAB]);
+    desk.keys(&[compositor::keys::ENTER]);
+    let (files, shown) = take(&mut desk);
+    assert!(files == 1 && shown.contains(&corp) && !shown.contains(&open));
+    let flows = desk.flows();
+    let verdicts: Vec<&str> = flows.iter().map(|flow| flow.verdict.as_str()).collect();
+    assert_eq!(verdicts, ["allow", "deny", "ask"]);
+}
+
+/// The colours of the one picture in a directory.
+fn read_picture(directory: &std::path::Path) -> std::collections::HashSet<u32> {
+    let Ok(mut files) = std::fs::read_dir(directory) else {
+        return std::collections::HashSet::new();
+    };
+    let file = std::fs::File::open(files.next().unwrap().unwrap().path()).unwrap();
+    let decoder = png::Decoder::new(std::io::BufReader::new(file));
+    let mut reader = decoder.read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut bytes).unwrap();
+    bytes
+        .chunks_exact(3)
+        .map(|rgb| u32::from_be_bytes([0, rgb[0], rgb[1], rgb[2]]))
+        .collect()
 }

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use std::os::unix::fs::PermissionsExt;
+
 use compositor::accesskit;
 use compositor::{InputEvent, Point};
+use endpoint::usb::{Places, Usb};
 
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
 
@@ -23,6 +26,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "pages::a_choice_on_the_settings_page_outlives_the_session",
         a_choice_on_the_settings_page_outlives_the_session,
+    ),
+    (
+        "pages::a_device_is_given_and_taken_back_on_the_usb_page",
+        a_device_is_given_and_taken_back_on_the_usb_page,
     ),
     (
         "pages::a_key_is_followed_from_the_event_to_the_presented_pixel",
@@ -157,4 +164,70 @@ fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     let stages = desk.session.take_followed().unwrap();
     assert!(stages.total() <= began.elapsed());
     assert_eq!(desk.session.take_followed(), None);
+}
+
+/// A program that holds a device until it is told to let go.
+const HOLDS: &str = "#!/bin/sh\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
+
+fn a_device_is_given_and_taken_back_on_the_usb_page() {
+    let composite = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../usb-redirect/descriptors/composite.txt"
+    );
+    let rules = "[[flow]]\nname = \"keyboards\"\nkind = \"usb\"\nto = \"corp\"\nverdict = \"ask\"\nwhen = { usb = \"class=hid\" }\n";
+    let text = format!("{}{rules}", policy_text("\"seccomp\", \"user\"", ""));
+    let mut desk = Desk::with_policy(&text, &Setting::default());
+    open(&mut desk, "USB");
+    assert!(said(&desk.session).contains("no USB devices to hand on"));
+    desk.keys(&[compositor::keys::ESCAPE]);
+    let place = desk.state.path().join("usb");
+    for folder in ["devices", "bus/001"] {
+        std::fs::create_dir_all(place.join(folder)).unwrap();
+    }
+    let program = place.join("usb-redirect");
+    std::fs::write(&program, HOLDS).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let usb = Usb::new(Places {
+        program,
+        devices: place.join("devices"),
+        bus: place.join("bus"),
+        door: None,
+    });
+    let mut usb = usb.unwrap();
+    usb.simulate(composite.as_ref(), None).unwrap();
+    desk.session.add_devices(usb).unwrap();
+    desk.until_ready("corp");
+    open(&mut desk, "USB");
+    let shown = said(&desk.session);
+    assert!(
+        shown.contains("keyboards") && shown.contains("Used by no zone"),
+        "{shown}"
+    );
+    let give = shown.lines().find(|line| line.ends_with("\u{2192} CORP"));
+    let give = give.unwrap_or_else(|| panic!("{shown}")).to_owned();
+    assert!(
+        !shown.contains("\u{2192} OPEN"),
+        "no rule lets open have it"
+    );
+    press(&mut desk, &give);
+    // The policy asks; what a person opened goes first.
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("the question", |session| {
+        session.scene().answerable().is_some()
+    });
+    press(&mut desk, "Allow once");
+    let held = |session: &endpoint::Session| {
+        let devices = session.devices().unwrap();
+        devices.devices().any(|device| device.zone().is_some())
+    };
+    desk.until("the device to be given", held);
+    open(&mut desk, "USB");
+    let shown = said(&desk.session);
+    assert!(shown.contains("Used by CORP"), "{shown}");
+    let back = shown.lines().find(|line| line.starts_with("Take back: "));
+    press(&mut desk, back.unwrap());
+    desk.until("the device to be taken back", |session| !held(session));
+    desk.until("the page to say so", |session| {
+        said(session).contains("Used by no zone")
+    });
 }

@@ -4,13 +4,26 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use endpoint::state_directory::StateDirectory;
+
 use crate::command_line::Installed;
 use crate::zone::{INK, colour_of};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[(
-    "window::a_window_shows_zones_and_hears_a_person",
-    a_window_shows_zones_and_hears_a_person,
-)];
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "window::a_window_shows_zones_and_hears_a_person",
+        a_window_shows_zones_and_hears_a_person,
+    ),
+    (
+        "window::a_person_unlocks_moves_a_window_answers_and_locks",
+        a_person_unlocks_moves_a_window_answers_and_locks,
+    ),
+    #[cfg(feature = "gpu")]
+    (
+        "window::a_window_painted_by_the_card_does_too",
+        a_window_painted_by_the_card_does_too,
+    ),
+];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -87,48 +100,102 @@ fn wait_for(what: &str, mut met: impl FnMut() -> bool) {
     }
 }
 
-fn a_window_shows_zones_and_hears_a_person() {
-    if !cfg!(feature = "window") {
-        return;
-    }
-    let installed = Installed::new();
-    let display = Display::open();
-    std::fs::write(
-        installed.path("up.script"),
-        "wait-ready corp timeout 25\nwait-ready open timeout 25\nscreenshot up.png\n",
-    )
-    .unwrap();
-    let mut running = installed
-        .command(&[
-            "run",
-            "--policy",
-            "policy.toml",
-            "--script",
-            "up.script",
-            "-v",
-        ])
-        .env("DISPLAY", &display.name)
-        .stderr(Stdio::null())
-        .spawn()
+/// The program in a window on that display, with both zones up.
+struct Shown {
+    installed: Installed,
+    display: Display,
+    running: Child,
+}
+
+impl Shown {
+    fn start(installed: Installed, more: &[&str]) -> Self {
+        let display = Display::open();
+        std::fs::write(
+            installed.path("up.script"),
+            "wait-ready corp timeout 25\nwait-ready open timeout 25\nscreenshot up.png\n",
+        )
         .unwrap();
-    wait_for("the zones", || installed.path("up.png").exists());
-    let console = |zone: &str| {
-        let log = installed.path(&format!("state/bulkhead/{zone}.console.log"));
-        std::fs::read_to_string(log).unwrap_or_default()
-    };
-    let window = display.person(&["search", "--name", "^Bulkhead$"]);
-    display.person(&["windowfocus", "--sync", window.trim()]);
+        let running = installed
+            .command(&[
+                "run",
+                "--policy",
+                "policy.toml",
+                "--script",
+                "up.script",
+                "-v",
+            ])
+            .args(more)
+            .env("DISPLAY", &display.name)
+            .stderr(std::fs::File::create(installed.path("said")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for("the zones", || installed.path("up.png").exists());
+        let window = display.person(&["search", "--name", "^Bulkhead$"]);
+        display.person(&["windowfocus", "--sync", window.trim()]);
+        Self {
+            installed,
+            display,
+            running,
+        }
+    }
+
+    fn console(&self, zone: &str) -> String {
+        let log = format!("state/bulkhead/{zone}.console.log");
+        std::fs::read_to_string(self.installed.path(&log)).unwrap_or_default()
+    }
+
+    fn audit(&self) -> String {
+        let log = self
+            .installed
+            .path("state/bulkhead/audit/audit-00000001.log");
+        std::fs::read_to_string(log).unwrap()
+    }
+
+    /// An interrupt at the terminal shuts the zones down in good order.
+    fn interrupt(&mut self) {
+        let process = rustix::process::Pid::from_child(&self.running);
+        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+        assert_eq!(self.running.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let _ = self.running.kill();
+        let _ = self.running.wait();
+    }
+}
+
+/// Where the middle of each zone's window is at first, and the other zone.
+const PLACES: [(&str, &str, usize); 2] = [("open", "corp", 300), ("corp", "open", 1000)];
+
+fn a_window_shows_zones_and_hears_a_person() {
+    if cfg!(feature = "window") {
+        try_window(&[]);
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn a_window_painted_by_the_card_does_too() {
+    try_window(&["--gpu"]);
+}
+
+fn try_window(more: &[&str]) {
+    let mut shown = Shown::start(Installed::new(), more);
+    let display = &shown.display;
     // Into the left window, then the right one: a click focuses, keys go there, and the pixels change on the screen.
-    for (zone, other, x) in [("open", "corp", 300), ("corp", "open", 1000)] {
+    for (zone, other, x) in PLACES {
         display.person(&["mousemove", &x.to_string(), "400", "click", "1"]);
-        wait_for("the click", || console(zone).contains("button 0x110 false"));
+        wait_for("the click", || {
+            shown.console(zone).contains("button 0x110 false")
+        });
         display.person(&["key", "a"]);
-        wait_for("the key", || console(zone).contains("key 30 up"));
-        let others = console(other).matches("key ").count();
+        wait_for("the key", || shown.console(zone).contains("key 30 up"));
+        let others = shown.console(other).matches("key ").count();
         display.person(&["key", "ctrl+b"]);
-        wait_for("the chord", || console(zone).contains("key 48 up"));
+        wait_for("the chord", || shown.console(zone).contains("key 48 up"));
         assert_eq!(
-            console(other).matches("key ").count(),
+            shown.console(other).matches("key ").count(),
             others,
             "{other} heard keys that were not for it"
         );
@@ -146,14 +213,96 @@ fn a_window_shows_zones_and_hears_a_person() {
     display.person(&["key", "super+1"]);
     display.person(&["key", "c"]);
     wait_for("the key after the chord", || {
-        console("open").contains("key 46 up")
+        shown.console("open").contains("key 46 up")
     });
-    assert!(!console("open").contains("key 125") && !console("corp").contains("key 125"));
-    // An interrupt at the terminal shuts the zones down in good order.
-    let process = rustix::process::Pid::from_child(&running);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-    assert_eq!(running.wait().unwrap().code(), Some(0));
-    let audit =
-        std::fs::read_to_string(installed.path("state/bulkhead/audit/audit-00000001.log")).unwrap();
+    assert!(
+        !shown.console("open").contains("key 125") && !shown.console("corp").contains("key 125")
+    );
+    shown.interrupt();
+    let audit = shown.audit();
     assert!(!audit.contains("\"killed\""), "{audit}");
+    // A card that fails is left for the processor, which would show the same.
+    let said = std::fs::read_to_string(shown.installed.path("said")).unwrap();
+    let by_card = said.contains("painted by") && !said.contains("the processor paints");
+    assert_eq!(by_card, more.contains(&"--gpu"), "{said}");
+}
+
+fn a_person_unlocks_moves_a_window_answers_and_locks() {
+    if !cfg!(feature = "window") {
+        return;
+    }
+    let installed = Installed::new();
+    let state = StateDirectory::open(installed.path("state/bulkhead")).unwrap();
+    state.passphrase().set("right one").unwrap();
+    let asks = crate::clips::policy("ask", "");
+    std::fs::write(installed.path("policy.toml"), asks).unwrap();
+    let mut shown = Shown::start(installed, &[]);
+    let display = &shown.display;
+    let shows = |zone: &str, x: usize| display.pixel(x, 500) == colour_of(zone);
+    let type_in = |words: &str| {
+        display.person(&["type", words]);
+        display.person(&["key", "Return"]);
+    };
+
+    // Locked at its start: nothing of any zone is on the screen, and what is typed unlocks or goes nowhere.
+    assert!(!shows("open", 300) && !shows("corp", 1000));
+    type_in("right one");
+    wait_for("the desktop", || shows("open", 300) && shows("corp", 1000));
+    assert!(!shown.console("open").contains("key ") && !shown.console("corp").contains("key "));
+
+    // A window taken by its title follows the pointer, with its frame.
+    assert!(shows("open", 20));
+    display.person(&["mousemove", "250", "52", "mousedown", "1"]);
+    for x in ["270", "310", "350"] {
+        display.person(&["mousemove", x, "92"]);
+    }
+    display.person(&["mouseup", "1"]);
+    wait_for("the moved window", || {
+        !shows("open", 20) && shows("open", 300)
+    });
+    assert!(
+        !shown.console("open").contains("button"),
+        "the drag was the frame's"
+    );
+
+    // A question: keys in flight do not answer it; a person who waits does.
+    display.person(&["mousemove", "300", "400", "click", "1", "key", "c"]);
+    wait_for("the copy", || shown.console("open").contains("copied"));
+    display.person(&["mousemove", "1100", "700", "click", "1"]);
+    wait_for("the click", || {
+        shown.console("corp").contains("button 0x110 false")
+    });
+    display.person(&["key", "super+v", "Return", "space", "Return"]);
+    wait_for("the question", || !shows("corp", 1100));
+    assert!(
+        !shown.audit().contains("\"answer\""),
+        "it was answered too early"
+    );
+    std::thread::sleep(Duration::from_millis(1500));
+    display.person(&["key", "Tab", "Return"]);
+    wait_for("the answer", || {
+        shown.audit().contains("\"answer\":\"once\"")
+    });
+    wait_for("the desktop again", || shows("corp", 1100));
+    let corp = shown.console("corp");
+    for key in ["key 28 ", "key 57 ", "key 15 ", "key 47 ", "key 125 "] {
+        assert!(
+            !corp.contains(key),
+            "corp saw a key of the trusted screens: {key}"
+        );
+    }
+
+    // Locked by its chord: covered at once, deaf to what is typed, open to the passphrase alone.
+    display.person(&["key", "super+l"]);
+    wait_for("the lock", || !shows("corp", 1100) && !shows("open", 300));
+    type_in("wrong one");
+    wait_for("the refusal", || shown.audit().contains("unlock-refused"));
+    assert!(!shows("corp", 1100));
+    type_in("right one");
+    wait_for("the desktop at last", || shows("corp", 1100));
+    assert!(
+        !shown.console("corp").contains("key 19 "),
+        "an r of the passphrase"
+    );
+    shown.interrupt();
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,6 +21,7 @@ pub struct Initramfs {
 }
 
 const FILE: u32 = 0o100_755;
+const PERMISSIONS: u32 = 0o777;
 const FOLDER: u32 = 0o040_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
@@ -55,13 +57,23 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds a file, or a directory with all that is in it.
+    /// Adds a file as readable as it is here, or a directory with all that is in it.
     ///
     /// # Errors
     /// Something cannot be read.
     pub fn tree(&mut self, place: &str, path: &Path) -> Result<()> {
         if !path.is_dir() {
-            self.file(place, &read(path)?);
+            let mode = fs::metadata(path)
+                .map(|metadata| metadata.permissions().mode())
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let content = read(path)?;
+            self.folders_above(place);
+            self.entry(
+                place,
+                FILE & !PERMISSIONS | mode & PERMISSIONS,
+                (0, 0),
+                &content,
+            );
             return Ok(());
         }
         self.folder(place);

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `fuzz`, `bench`.
+//! The project's own commands: `cargo xtask demo`, `kiosk`, `test`, `fuzz`, `bench`.
 //!
 //! Whatever a command needs beyond a Rust toolchain and apt it installs itself, and says so. Everything it makes lies under
 //! `target/` and `out/`.
 #![forbid(unsafe_code)]
 
 mod demo;
+mod kiosk;
 mod packages;
 mod project;
 mod test;
@@ -20,6 +21,8 @@ cargo xtask COMMAND
 
   demo                             build everything and show two zones: in a window where there is a display,
                                    else without one, leaving a screenshot whose path is printed
+  kiosk [POLICY] [-- WORDS]        build a kernel and an initramfs that boot into POLICY's desktop [default: the demo's];
+                                   WORDS go to `bulkhead run`
   test                             run every test; prints the runner's closing lines and a sum of them
   fuzz [NAME] [--seconds N]        run the fuzz targets on mutated inputs [default: 60 seconds over all of them]
   bench NAME [--json]              run ours and the peer in turn and print a row each; without a NAME, the names
@@ -127,6 +130,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
     let project = Project::find()?;
     match words {
         ["demo"] => demo::run(&project),
+        ["kiosk", rest @ ..] => kiosk::run(&project, rest),
         ["test"] => test::run(&project),
         ["fuzz", rest @ ..] => fuzz(&project, rest),
         ["bench"] => {

@@ -72,6 +72,16 @@ pub const TEST: &[Package] = &[
         "/sbin/modprobe",
         "finds the order of kernel modules",
     ),
+    package(
+        "libvulkan1",
+        "/usr/lib/x86_64-linux-gnu/libvulkan.so.1",
+        "finds graphics cards' drivers",
+    ),
+    package(
+        "mesa-vulkan-drivers",
+        "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+        "a graphics card in software, for the painter that uses one",
+    ),
     package("xvfb", "/usr/bin/Xvfb", "a display for the window"),
     package(
         "xdotool",

@@ -11,6 +11,13 @@ use crate::project::{Project, cargo, step};
 /// Fuzz runs: the zone link's decoder, which faces a hostile process directly, has a minute of its own; all targets share another.
 const FUZZ_RUNS: [&[&str]; 2] = [&["link", "--seconds", "60"], &["--seconds", "60"]];
 
+/// Tests of what is only built on request: both painters side by side, and a window that the card paints.
+/// The same packages each time, so that nothing is built twice.
+const CARD_RUNS: [&[&str]; 2] = [
+    &["--test=gpu", "--test=golden"],
+    &["--test=session", "--", "window::"],
+];
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: u64,
@@ -33,6 +40,15 @@ pub fn run(project: &Project) -> Result<ExitCode> {
             .envs(project.environment()),
         &mut sum,
     )?;
+    step("running the tests of the painter on the graphics card");
+    for run in CARD_RUNS {
+        let mut card = cargo(project);
+        card.args(["test", "--no-fail-fast"])
+            .args(["--package=compositor", "--package=bulkhead"])
+            .args(["--features=compositor/gpu,bulkhead/gpu"])
+            .args(run);
+        good &= watch(&mut card, &mut sum)?;
+    }
     step("running the fuzz targets");
     for run in FUZZ_RUNS {
         let mut fuzz = cargo(project);

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod qmp;
+mod vnc;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -40,6 +41,7 @@ pub struct Machine {
     seen: Vec<String>,
     failure: String,
     deadline: Instant,
+    viewer: Option<vnc::Viewer>,
     folder: tempfile::TempDir,
 }
 
@@ -56,6 +58,8 @@ impl Machine {
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", qmp.display()))
+            .arg("-vnc")
+            .arg(format!("unix:{}", folder.path().join("vnc").display()))
             .arg("-kernel")
             .arg(boot.kernel)
             .arg("-initrd")
@@ -89,23 +93,33 @@ impl Machine {
             seen: Vec::new(),
             failure: boot.failure.to_owned(),
             deadline: Instant::now() + LIFE,
+            viewer: None,
             folder,
         }
     }
 
     /// Waits for a line that begins so.
     pub fn wait_for(&mut self, beginning: &str) {
+        self.wait_until(beginning, |line| line.starts_with(beginning));
+    }
+
+    /// Waits for a line with these words in it.
+    pub fn wait_for_words(&mut self, words: &str) {
+        self.wait_until(words, |line| line.contains(words));
+    }
+
+    fn wait_until(&mut self, what: &str, is_it: impl Fn(&str) -> bool) {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
-                    if self.hear(line).starts_with(beginning) {
+                    if is_it(self.hear(line)) {
                         return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no line {beginning:?} within {LIFE:?}"),
+                Err(RecvTimeoutError::Timeout) => panic!("no line {what:?} within {LIFE:?}"),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("the machine ended without a line {beginning:?}")
+                    panic!("the machine ended without a line {what:?}")
                 }
             }
         }
@@ -139,10 +153,12 @@ impl Machine {
         );
     }
 
-    /// A folder for the test's own files, which ends with the machine.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Unplugs the screen and plugs in one of another size.
+    pub fn plug_screen(&mut self, width: u16, height: u16) {
+        let place = self.folder.path().join("vnc");
+        self.viewer
+            .get_or_insert_with(|| vnc::Viewer::connect(&place))
+            .set_size(width, height);
     }
 
     /// The machine's monitor.

@@ -1,6 +1,7 @@
 //! `attach` and `simulate` to a socket: the jailed program `usb-redirect` is started with the connection.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use anyhow::{Context, Result, bail, ensure};
 use usb_redirect::filter::Grant;
 use usb_redirect::identity::{Circumstances, Judgement};
 use usb_redirect::plugged::Plugged;
+use usb_redirect_tls::{Key, Link, Pin};
 
 use crate::list::another_keyboard;
 use crate::{Attach, Desk, Simulate, Socket};
 
 pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
-    let Some((front, path)) = peer(&attach.socket) else {
+    let Some(peer) = Peer::named(&attach.socket, attach.pin, desk) else {
         return desk.attach(&attach.device, &attach.zone);
     };
     let devices = crate::plugged()?;
@@ -37,41 +39,102 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
         Judgement::Deny => bail!("zone {} may not have this device: {rule}", attach.zone),
     };
     writeln!(out, "zone {} may have it: {rule}", attach.zone)?;
-    let mut program = program(front)?;
+    let mut program = program(peer.front())?;
     program.arg("--device").arg(&device.node);
     program.args(["--port", &device.port]);
     // What the policy looked at is what must be found when the device is opened.
     program.args(["--expect", &identity.fingerprint().to_string()]);
     program.args(grant_arguments(&grant));
-    hold(program, path)
+    peer.hold(program)
 }
 
 pub(crate) fn simulate(simulate: Simulate, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
-    let Some((front, path)) = peer(&simulate.socket) else {
+    let Some(peer) = Peer::named(&simulate.socket, simulate.pin, desk) else {
         return desk.simulate(simulate.descriptors, simulate.script);
     };
-    let mut program = program(front)?;
+    let mut program = program(peer.front())?;
     program.arg("--simulate").arg(&simulate.descriptors);
     if let Some(script) = &simulate.script {
         program.arg("--script").arg(script);
     }
-    writeln!(
-        out,
-        "the device is at {} until either side ends it",
-        path.display()
-    )?;
-    hold(program, path)
+    writeln!(out, "the device is at {peer} until either side ends it")?;
+    peer.hold(program)
 }
 
-fn peer(socket: &Socket) -> Option<(&'static str, &Path)> {
-    let named = [
-        ("usbredir", &socket.usbredir),
-        ("usbip", &socket.usbip),
-        ("stream", &socket.agent),
-    ];
-    named
-        .into_iter()
-        .find_map(|(front, path)| Some((front, path.as_deref()?)))
+/// Where a device goes that goes to no zone of a running desktop.
+enum Peer<'a> {
+    Unix(&'static str, &'a Path),
+    Server {
+        address: &'a str,
+        pin: Pin,
+        key: PathBuf,
+    },
+}
+
+impl std::fmt::Display for Peer<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(_, path) => path.display().fmt(formatter),
+            Self::Server { address, .. } => address.fmt(formatter),
+        }
+    }
+}
+
+impl<'a> Peer<'a> {
+    fn named(socket: &'a Socket, pin: Option<Pin>, desk: &dyn Desk) -> Option<Self> {
+        let paths = [
+            ("usbredir", &socket.usbredir),
+            ("usbip", &socket.usbip),
+            ("stream", &socket.agent),
+        ];
+        let path = paths
+            .into_iter()
+            .find_map(|(front, path)| Some(Self::Unix(front, path.as_deref()?)));
+        path.or_else(|| {
+            Some(Self::Server {
+                address: socket.server.as_deref()?,
+                pin: pin?,
+                key: desk.key(),
+            })
+        })
+    }
+
+    fn front(&self) -> &'static str {
+        match self {
+            Self::Unix(front, _) => front,
+            Self::Server { .. } => "stream",
+        }
+    }
+
+    /// Connects, starts the program with the connection, and waits for its end.
+    fn hold(&self, mut program: Command) -> Result<()> {
+        let (socket, link) = match self {
+            Self::Unix(_, path) => {
+                let socket = UnixStream::connect(path)
+                    .with_context(|| format!("nobody listens at {}", path.display()))?;
+                (socket, None)
+            }
+            Self::Server { address, pin, key } => {
+                let tcp = TcpStream::connect(address).with_context(|| (*address).to_owned())?;
+                let link = Link::connect(tcp, &Key::open(key)?, *pin)
+                    .with_context(|| (*address).to_owned())?;
+                let (ours, theirs) = UnixStream::pair()?;
+                (theirs, Some((link, ours)))
+            }
+        };
+        let mut child = program
+            .stdin(Stdio::from(OwnedFd::from(socket)))
+            .stdout(Stdio::inherit())
+            .spawn()
+            .context("start usb-redirect")?;
+        // The program has its end now, and only it.
+        drop(program);
+        let carried = link.map_or(Ok(()), |(link, ours)| link.carry(ours));
+        let status = child.wait().context("wait for usb-redirect")?;
+        carried?;
+        ensure!(status.success(), "usb-redirect ended with {status}");
+        Ok(())
+    }
 }
 
 fn find<'a>(devices: &'a [Plugged], name: &str) -> Result<&'a Plugged> {
@@ -128,19 +191,6 @@ pub fn grant_arguments(grant: &Grant) -> Vec<String> {
         words.extend(["--challenge".to_owned(), code.clone()]);
     }
     words
-}
-
-/// Connects, starts the program with the connection, and waits for its end.
-fn hold(mut program: Command, path: &Path) -> Result<()> {
-    let socket = UnixStream::connect(path)
-        .with_context(|| format!("nobody listens at {}", path.display()))?;
-    let status = program
-        .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stdout(Stdio::inherit())
-        .status()
-        .context("start usb-redirect")?;
-    ensure!(status.success(), "usb-redirect ended with {status}");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use usb_redirect::identity::Judge;
 use usb_redirect::plugged::{self, Plugged};
+use usb_redirect_tls::{Key, Pin};
 
 /// What the endpoint does for these commands.
 pub trait Desk {
@@ -28,6 +29,9 @@ pub trait Desk {
     /// # Errors
     /// With the sentence to show.
     fn attach(&self, device: &str, zone: &str) -> Result<()>;
+
+    /// The file of this endpoint's own key for servers.
+    fn key(&self) -> PathBuf;
 
     /// Takes a device, or all of them, back from zones.
     ///
@@ -73,6 +77,8 @@ pub enum UsbCommand {
     },
     /// Show the policy's rules about USB.
     Rules,
+    /// Print the pin of this endpoint's own key, which servers must know; it is made at the first use.
+    Key,
     /// Make a device that exists in memory, from a file of descriptors: plug it into the running desktop, or give it to a program at a
     /// socket.
     Simulate(Simulate),
@@ -109,6 +115,9 @@ pub struct Attach {
     /// Where it goes, when it does not go to a running zone of this endpoint.
     #[command(flatten)]
     pub socket: Socket,
+    /// The server's key, as `usb-agent key` prints it.
+    #[arg(long, value_name = "HEX", requires = "server")]
+    pub pin: Option<Pin>,
 }
 
 /// `simulate`.
@@ -122,6 +131,9 @@ pub struct Simulate {
     /// Where it goes.
     #[command(flatten)]
     pub socket: Socket,
+    /// The server's key, as `usb-agent key` prints it.
+    #[arg(long, value_name = "HEX", requires = "server")]
+    pub pin: Option<Pin>,
 }
 
 /// A peer at a Unix socket that it has made, such as QEMU's `-chardev socket,path=PATH,server=on`.
@@ -137,6 +149,9 @@ pub struct Socket {
     /// A `usb-agent`.
     #[arg(long, value_name = "PATH")]
     pub agent: Option<PathBuf>,
+    /// A `usb-agent listen` of a desktop on a server, over TLS 1.3.
+    #[arg(long, value_name = "HOST:PORT", requires = "pin")]
+    pub server: Option<String>,
 }
 
 fn plugged() -> Result<Vec<Plugged>> {
@@ -145,7 +160,10 @@ fn plugged() -> Result<Vec<Plugged>> {
 
 impl Socket {
     fn is_named(&self) -> bool {
-        self.usbredir.is_some() || self.usbip.is_some() || self.agent.is_some()
+        self.usbredir.is_some()
+            || self.usbip.is_some()
+            || self.agent.is_some()
+            || self.server.is_some()
     }
 }
 
@@ -164,6 +182,10 @@ pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<
             for rule in desk.judge().rules() {
                 writeln!(out, "{rule}")?;
             }
+            Ok(())
+        }
+        UsbCommand::Key => {
+            writeln!(out, "{}", Key::open(&desk.key())?.pin())?;
             Ok(())
         }
         UsbCommand::Simulate(simulate) => attach::simulate(simulate, desk, out),

@@ -37,6 +37,17 @@ mod seccomp;
 mod system;
 mod warden;
 
+use std::io;
+
+/// Closes every descriptor that this process inherited beyond the standard three, for a program that opens something before it jails
+/// itself. It is the first thing that such a program does: nothing may own a descriptor yet.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn close_inherited() -> io::Result<()> {
+    system::close_range(3, u32::MAX)
+}
+
 pub use jail::{Allowances, Jail, JailError};
 pub use layer::{Layer, Layers, UnknownLayer};
 pub use limits::Limits;

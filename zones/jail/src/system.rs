@@ -16,7 +16,7 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
 
 /// Closes every descriptor from `first` to `last`, both included.
 pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: `Jail::apply` runs before anything else of the program, so no object owns a descriptor in the range; the standard
+    // SAFETY: `Jail::apply` and `close_inherited` run before anything else of the program, so no object owns a descriptor in the range; the standard
     // descriptors and the kept one are outside it. The warden owns nothing at all.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
         0 => Ok(()),

@@ -62,6 +62,7 @@ pub struct Builder {
     transports: Vec<Transport>,
     code: Vec<CodeCache>,
     debugger: Option<File>,
+    clock: Clock,
 }
 
 impl std::fmt::Debug for Builder {
@@ -118,6 +119,7 @@ impl Builder {
             transports: Vec::new(),
             code: Vec::new(),
             debugger: None,
+            clock: Clock::host(),
         })
     }
 
@@ -160,6 +162,12 @@ impl Builder {
         self.debugger = Some(stream);
     }
 
+    /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
+    /// outside does the same in every run.
+    pub fn clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// Loads the guest and starts the first hart.
     pub fn start(
         self,
@@ -188,7 +196,11 @@ impl Builder {
             sbi: Sbi::new(self.ports.clone(), console),
             transports: self.transports,
         });
-        let clock = Clock::host();
+        let clock = match self.clock {
+            // From the machine's start.
+            Clock::Host(_) => Clock::host(),
+            other => other,
+        };
         let seats = match self.debugger {
             Some(stream) => debug::start(stream, &self.ports).map_err(MachineError::Thread)?,
             None => Vec::new(),

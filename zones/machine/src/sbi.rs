@@ -197,7 +197,8 @@ impl Sbi {
                 let fence = match function {
                     0 => Fence::Code,
                     1 => Fence::range(third, argument(3), None),
-                    _ => Fence::range(third, argument(3), Some(argument(4) as u16)),
+                    // An identifier that cannot be: all spaces.
+                    _ => Fence::range(third, argument(3), u16::try_from(argument(4)).ok()),
                 };
                 self.fence(number, &targets, fence);
                 0

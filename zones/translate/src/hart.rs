@@ -345,6 +345,13 @@ impl Hart {
         self.translate_everything();
     }
 
+    /// See [`Translator::squeeze`].
+    #[cfg(test)]
+    pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
+        let translator = self.translator.as_mut();
+        translator.map_or(0, |translator| translator.squeeze(bytes))
+    }
+
     /// The decoded block at the program counter.
     pub(crate) fn block(&mut self) -> Result<Span, Trap> {
         if self.core.code_may_have_changed {

@@ -37,6 +37,8 @@ const HEAT: u16 = 12;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = CODE_BYTES / 8 / SLOT_BYTES;
+/// A trace's code is far smaller than this.
+const LARGEST_TRACE: usize = 256 << 10;
 /// Most code pages.
 const PAGES: usize = 3072;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
@@ -259,6 +261,11 @@ pub(crate) struct Translator {
     epoch: u32,
     /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
+    /// Bytes of code memory that are used.
+    room: usize,
+    /// How often all code was forgotten for want of room.
+    #[cfg(test)]
+    forgotten: u32,
 }
 
 impl Translator {
@@ -284,8 +291,18 @@ impl Translator {
                 pages: HashMap::new(),
                 epoch: 0,
                 heat: HEAT,
+                room: CODE_BYTES,
+                #[cfg(test)]
+                forgotten: 0,
             }
         })
+    }
+
+    /// Uses no more than so many bytes for code, and returns how often there was no room so far: for tests.
+    #[cfg(test)]
+    pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
+        self.room = self.first + LARGEST_TRACE + bytes;
+        self.forgotten
     }
 
     /// The address of code that leaves for an address without code.
@@ -313,14 +330,17 @@ impl Translator {
 
     /// Whether there is room for another trace; if not, [`Translator::forget`] is due.
     pub(crate) fn is_full(&self) -> bool {
-        // A trace is far smaller than this.
-        self.used + (256 << 10) > CODE_BYTES
+        self.used + LARGEST_TRACE > self.room
             || self.slots + 256 > SLOTS
             || self.pages.len() >= PAGES
     }
 
     /// Forgets all code. Nothing of it may be running, and the caller makes sure that nothing refers to it.
     pub(crate) fn forget(&mut self, core: &mut Core) {
+        #[cfg(test)]
+        {
+            self.forgotten += 1;
+        }
         self.used = self.first;
         self.cache
             .write(0, &vec![0; self.slots.min(SLOTS) * SLOT_BYTES]);

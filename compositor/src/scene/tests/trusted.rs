@@ -562,3 +562,106 @@ fn modifiers_of_a_chord_stay_nobodys_while_they_are_held() {
         .collect();
     assert_eq!(keys, [&pressed(A, LETTER)]);
 }
+
+#[test]
+fn the_attention_screen_is_in_the_very_next_frame() {
+    // [28, 32]: in the middle of a drag, with keys and buttons down, while the zone draws all the time.
+    let mut scene = desk();
+    focus(&mut scene, A);
+    let mut pixels = Vec::new();
+    paint(&mut scene, 0, &mut pixels);
+    key(&mut scene, LETTER, Pressed);
+    button(&mut scene, true);
+    scene.damage(A, Generation(1), &[Rect::new(0, 0, 300, 300)]);
+    key(&mut scene, keys::LEFT_SUPER, Pressed);
+    key(&mut scene, keys::ESCAPE, Pressed);
+    scene.damage(A, Generation(1), &[Rect::new(0, 0, 300, 300)]);
+    paint(&mut scene, 1, &mut pixels);
+    let mut whole = vec![0; pixels.len()];
+    let mut target = Target {
+        pixels: &mut whole,
+        size: SIZE,
+        stride: 800,
+        age: 0,
+    };
+    scene.paint_whole(OutputId(0), &mut target, &mut Masks::default());
+    assert!(pixels == whole, "one frame did not bring all of it");
+    assert!(scene.is_trusted_up() && scene.focus().is_none());
+}
+
+#[test]
+fn hovering_moves_no_focus_and_tells_no_zone() {
+    // [31, 35]
+    let mut scene = desk();
+    focus(&mut scene, A);
+    for x in (0..800).step_by(7) {
+        let at = Point::new(x, 300);
+        let told = point(&mut scene, at);
+        assert_eq!(scene.focus(), Some(A));
+        let strangers = told
+            .iter()
+            .filter(|action| !matches!(action, Action::SendToZone(A, ZoneInput::Motion { .. })));
+        assert_eq!(strangers.count(), 0, "{told:?}");
+        assert_eq!(
+            told.is_empty(),
+            !scene.client_rect(A).unwrap().contains(at),
+            "at {x}"
+        );
+    }
+    scene.ask(question(B), Duration::ZERO).unwrap();
+    scene.take_actions();
+    for x in (0..800).step_by(7) {
+        assert_eq!(point(&mut scene, Point::new(x, 300)), [], "a page is up");
+    }
+}
+
+#[test]
+fn ten_kilobytes_of_anything_in_a_question_stay_bounded_plain_text() {
+    // [40]
+    let mut scene = desk();
+    let hostile = "<b>\u{202e}\u{1b}[31m\n\u{200b}W".repeat(1 << 10);
+    let request = PromptRequest {
+        detail: hostile.as_bytes(),
+        question: &hostile,
+        ..question(A)
+    };
+    scene.ask(request, Duration::ZERO).unwrap();
+    let prompt = scene.trusted.prompt().unwrap();
+    for (text, most) in [(&prompt.detail, 120), (&prompt.question, 160)] {
+        assert!(text.as_str().chars().count() <= most);
+        let plain = |character| crate::atlas::is_allowed(character) || character == '\u{fffd}';
+        assert!(text.as_str().chars().all(plain), "{text}");
+    }
+    // It stays on its page: nothing else of the desktop changes but that it is dimmed.
+    let page = scene.page_layout(OutputId(0)).unwrap().area;
+    let mut pixels = Vec::new();
+    paint(&mut scene, 0, &mut pixels);
+    let mut short = desk();
+    short.ask(question(A), Duration::ZERO).unwrap();
+    let mut others = Vec::new();
+    paint(&mut short, 0, &mut others);
+    for (number, (long, short)) in pixels.iter().zip(&others).enumerate() {
+        let coordinate = |value: usize| i32::try_from(value).unwrap();
+        let place = Point::new(coordinate(number % 800), coordinate(number / 800));
+        assert!(long == short || page.contains(place), "at {place:?}");
+    }
+}
+
+#[test]
+fn a_question_outlives_outputs_and_gives_nobody_the_keyboard() {
+    // [41]
+    let mut scene = desk();
+    focus(&mut scene, A);
+    let id = scene.ask(question(B), at(0)).unwrap();
+    scene.set_output(OutputId(1), Rect::new(800, 0, 640, 480), Scale::ONE);
+    scene.remove_output(OutputId(0));
+    assert!(scene.is_trusted_up() && scene.focus().is_none());
+    scene.remove_output(OutputId(1));
+    scene.take_actions();
+    assert_eq!(tap(&mut scene, LETTER, at(100)), [], "nobody hears it");
+    scene.set_output(OutputId(0), Rect::of_size(SIZE), Scale::ONE);
+    scene.take_actions();
+    assert!(scene.is_trusted_up() && scene.focus().is_none());
+    let answered = tap(&mut scene, keys::ESCAPE, at(5000));
+    assert!(answered.contains(&Action::Answered(id, Answer::No)));
+}

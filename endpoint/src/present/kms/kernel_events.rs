@@ -58,7 +58,7 @@ impl KernelEvents {
             let mut message = [0u8; 8192];
             match recv(&self.uevents, &mut message, RecvFlags::empty()) {
                 Ok((length, _)) => {
-                    happened.add(message_of(message.get(..length).unwrap_or_default()))
+                    happened.add(message_of(message.get(..length).unwrap_or_default()));
                 }
                 // Some were lost: anything may have happened.
                 Err(Errno::NOBUFS) => (happened.screens, happened.devices) = (true, true),

@@ -124,6 +124,8 @@ impl Screen {
         for buffer in &mut self.buffers {
             changed.iter().for_each(|rect| buffer.stale.add(*rect));
         }
+        // A frame that the card never told of is taken for shown.
+        self.flipped(self.wanted.crtc);
         let back = if self.lit { self.front ^ 1 } else { self.front };
         let Some(buffer) = self.buffers.get_mut(back) else {
             return Ok(());

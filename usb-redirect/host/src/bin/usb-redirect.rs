@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use rustix::stdio::{stdin, stdout};
-use usb_redirect::desktop;
+use usb_redirect::desktop::{self, DesktopError};
 use usb_redirect::device::{DescriptionFile, Device, Scripted, Simulated};
 use usb_redirect::endpoint::{self, Control, End, Notice};
 use usb_redirect::filter::Grant;
@@ -110,10 +110,12 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     // Input goes first, where the system allows it.
     let _ = rustix::process::nice(-10);
-    no_strange_descriptors()?;
+    zone_jail::close_inherited().context("close what was inherited")?;
     let source = source(&arguments)?;
+    // Jailed, it makes no socket any more.
+    let inner = UnixStream::pair()?;
     let required: Layers = arguments.require.parse()?;
-    // The descriptors beyond the first three are the device's and libusb's own; nothing else is open, as was just looked at.
+    // The descriptors beyond the first three are the device's and libusb's own; nothing else is open.
     let jail = Jail::new(required)
         .leave_out(Layers::from_iter([Layer::ClosedDescriptors]))
         .allow(Allowances {
@@ -134,19 +136,7 @@ fn run(arguments: Arguments) -> Result<()> {
         );
     }
     notice(&format!("device {fingerprint} {}", identity.kind()));
-    serve(&*device, &arguments)
-}
-
-fn no_strange_descriptors() -> Result<()> {
-    let count = std::fs::read_dir("/proc/self/fd")
-        .context("look at the open descriptors")?
-        .count();
-    // The three, and the folder that is being read.
-    ensure!(
-        count <= 4,
-        "this process was given {count} descriptors; it takes three"
-    );
-    Ok(())
+    serve(&*device, &arguments, inner)
 }
 
 fn source(arguments: &Arguments) -> Result<Source> {
@@ -194,7 +184,11 @@ fn open(source: Source, port: &str) -> Result<Box<dyn Device>> {
     }
 }
 
-fn serve(device: &dyn Device, arguments: &Arguments) -> Result<()> {
+fn serve(
+    device: &dyn Device,
+    arguments: &Arguments,
+    inner: (UnixStream, UnixStream),
+) -> Result<()> {
     let mut grant = Grant::default();
     if !arguments.application.is_empty() {
         let usages = arguments.application.iter().map(|text| usage(text));
@@ -224,7 +218,7 @@ fn serve(device: &dyn Device, arguments: &Arguments) -> Result<()> {
     let socket: OwnedFd = stdin().try_clone_to_owned()?;
     let notify = |what| notice(&words(what));
     let end = match arguments.front {
-        Wire::Guest => serve_guest(device, front, socket, &grant, &control, &notify),
+        Wire::Guest => serve_guest(device, front, socket, inner, &grant, &control, &notify),
         _ => endpoint::serve(device, front, &socket.as_fd(), &grant, &control, &notify)
             .map_err(Into::into),
     }?;
@@ -238,11 +232,11 @@ fn serve_guest(
     device: &dyn Device,
     front: Box<dyn Front>,
     guest: OwnedFd,
+    (ours, agents): (UnixStream, UnixStream),
     grant: &Grant,
     control: &Control,
     notify: &(dyn Fn(Notice) + Sync),
 ) -> Result<End> {
-    let (ours, agents) = UnixStream::pair()?;
     std::thread::scope(|scope| {
         let agent = scope.spawn(move || {
             desktop::run(&agents, |description| {
@@ -255,6 +249,8 @@ fn serve_guest(
         drop(ours);
         match agent.join() {
             Ok(Ok(())) => Ok(end?),
+            // It will be offered again.
+            Ok(Err(DesktopError::Declined)) => Ok(End::Released),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => bail!("the agent's thread panicked"),
         }

@@ -1,4 +1,4 @@
-//! The kernel on a hart that translates and one that interprets, in step.
+//! The kernel on a hart that translates and one that interprets, in step; and twice by a clock that counts instructions.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -96,5 +96,43 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
     }
     println!("registers after each step and all memory at the end are the same");
+    Ok(())
+}
+
+/// Runs the kernel to its end twice on a hart that translates: the same instructions, the same memory.
+pub(crate) fn repeat(arguments: &[String]) -> Result<(), Failure> {
+    let kernel = File::open(arguments.first().ok_or("which kernel?")?)?;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut single = Single::new(&kernel)?;
+        if !single.hart.translate_into(CodeCache::new()?) {
+            return Err("this host is too old for translated code".into());
+        }
+        loop {
+            match single.hart.run() {
+                Exit::Stopped | Exit::Breakpoint => return Err("stopped".into()),
+                Exit::SupervisorCall => {
+                    if let After::End(_) = single.sbi.call(&mut single.hart, 0) {
+                        break;
+                    }
+                }
+            }
+        }
+        let ram = single.hart.ram();
+        let sum = (ram.base()..ram.base() + ram.length())
+            .step_by(8)
+            .fold(0u64, |sum, address| {
+                let word = ram.load::<u64>(address).unwrap_or_default();
+                (sum ^ word)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    .rotate_left(29)
+            });
+        println!("{} instructions, memory {sum:#018x}", single.hart.retired());
+        runs.push((single.hart.retired(), sum));
+    }
+    if runs[0] != runs[1] {
+        return Err("the runs differ".into());
+    }
+    println!("both runs are the same");
     Ok(())
 }

@@ -7,7 +7,7 @@
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
 //! interpreter; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
-//! that interprets, in step.
+//! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
 
 mod lockstep;
 mod ours;
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some("--lockstep") => lockstep::run(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+        Some("--repeat") => lockstep::repeat(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         Some("--boot") => ours::boot(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         _ => measure(&arguments),
     };

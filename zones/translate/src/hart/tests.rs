@@ -438,7 +438,7 @@ fn stop_ends_loops_and_waits_until_it_is_cleared() {
 
 #[test]
 fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
-    for code in [&[jal(0, 0)][..], &[WFI, jal(0, -4)][..]] {
+    for code in [&[jal(0, 0)][..], &[WFI, jal(0, -4)], &[PAUSE, jal(0, -4)]] {
         let mut m = Machine::new();
         place(&m.ram, CODE, code);
         let port = Arc::clone(&m.port);
@@ -461,6 +461,39 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
     m.port.set_parked(false);
     m.run(&[ECALL]);
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
+}
+
+#[test]
+fn a_fence_for_another_address_space_is_not_waited_for() {
+    let mut m = Machine::new();
+    let table = m.paged();
+    let satp = m.hart.core.mmu.satp();
+    m.ram.store(table, (DATA >> 12) << 10 | 0xc7);
+    m.hart.core.set_satp(satp | 7 << 44);
+    m.set(5, VIRTUAL);
+    m.run(&[ld(6, 5, 0), ECALL]);
+    m.hart.core.set_satp(satp | 8 << 44);
+    m.ram.store(table, 0u64);
+    assert!(
+        m.port
+            .ask_fence(Fence::range(VIRTUAL, 4096, Some(8)))
+            .is_some()
+    );
+    assert_eq!(m.port.ask_fence(Fence::range(VIRTUAL, 4096, Some(7))), None);
+    // It is done before the hart uses the space again.
+    m.set(7, satp | 7 << 44);
+    assert_eq!(m.trap(&[csrrw(0, 0x180, 7), ld(6, 5, 0)], 1), (13, VIRTUAL));
+    // So many that they become one for all.
+    for number in 0..100 {
+        m.port.ask_fence(Fence::range(number << 12, 4096, Some(9)));
+    }
+    m.ram.store(table, (DATA >> 12) << 10 | 0xc7);
+    m.run(&[ld(6, 5, 0), ECALL]);
+    m.ram.store(table, 0u64);
+    for number in 0..100 {
+        m.port.ask_fence(Fence::range(number << 12, 4096, Some(9)));
+    }
+    assert_eq!(m.trap(&[ld(6, 5, 0)], 0), (13, VIRTUAL));
 }
 
 #[test]
@@ -862,6 +895,7 @@ translated_too! {
     waiting_ends_when_an_enabled_interrupt_is_pending
     stop_ends_loops_and_waits_until_it_is_cleared
     fences_that_others_ask_for_are_done_wherever_the_hart_is
+    a_fence_for_another_address_space_is_not_waited_for
     a_fence_from_elsewhere_drops_old_translations
     straddling_accesses_fault_with_the_part_that_faults
     devices_are_read_and_written_in_their_width

@@ -93,8 +93,26 @@ impl Side {
 
 #[test]
 fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
-    let (mut instructions, mut traps) = (0, 0);
-    for seed in 0..120 {
+    let (instructions, traps, _) = follow_streams(0..120, None);
+    assert!(
+        instructions > 10_000_000 && traps > 250_000,
+        "{instructions} instructions, {traps} traps"
+    );
+}
+
+#[test]
+fn nothing_is_lost_when_code_memory_is_full() {
+    let (instructions, _, forgotten) = follow_streams(100..104, Some(16 << 10));
+    assert!(
+        instructions > 300_000 && forgotten > 100,
+        "{instructions} instructions, {forgotten} times full"
+    );
+}
+
+/// Returns how many instructions and traps that were, and how often the code memory of so many bytes was full.
+fn follow_streams(seeds: std::ops::Range<u64>, code_bytes: Option<usize>) -> (u64, u64, u32) {
+    let (mut instructions, mut traps, mut forgotten) = (0, 0, 0);
+    for seed in seeds {
         let mut stream = Stream::new(seed, Extras { beyond_peer: true });
         let mut code = stream.code(2500);
         code.extend(ECALL.to_le_bytes());
@@ -102,6 +120,9 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
         let mut sides = [Side::new(true), Side::new(false)];
         for side in &mut sides {
             side.prepare(&code);
+            if let Some(bytes) = code_bytes {
+                side.hart.squeeze(bytes);
+            }
         }
         for _ in 0..24 {
             // Other rights for some pages, other registers; pointers near page edges.
@@ -148,7 +169,8 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
                 }
             }
         }
-        let [leader, follower] = &sides;
+        let [leader, follower] = &mut sides;
+        forgotten += leader.hart.squeeze(0);
         assert!(
             read(&leader.ram, BASE, LENGTH as u64) == read(&follower.ram, BASE, LENGTH as u64),
             "seed {seed}: memory"
@@ -156,8 +178,48 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
         instructions += leader.hart.retired();
         traps += leader.hart.core.traps;
     }
-    assert!(
-        instructions > 10_000_000 && traps > 250_000,
-        "{instructions} instructions, {traps} traps"
-    );
+    (instructions, traps, forgotten)
+}
+
+/// A clock that counts instructions makes a run repeat exactly, whatever the host does: timer interrupts included.
+#[test]
+fn a_run_repeats_exactly() {
+    let run = |translate, lengths: &[i64]| {
+        let side = &mut Side::new(translate);
+        // Counts turns in x6; the handler adds the time and the place of each interrupt to x7 and sets the next one.
+        let handler = [
+            csrrs(8, 0xc01, 0),
+            add(7, 7, 8),
+            csrrs(9, 0x141, 0),
+            add(7, 7, 9),
+            addi(8, 8, 37),
+            csrrw(0, 0x14d, 8),
+            0x1020_0073,
+        ];
+        place(&side.ram, HANDLER, &handler);
+        place(
+            &side.ram,
+            CODE,
+            &[addi(6, 6, 1), add(7, 7, 6), sd(7, 5, 0), jal(0, -12)],
+        );
+        side.hart.start(CODE, 0, 0);
+        side.hart.set_register(5, DATA);
+        let core = &mut side.hart.core;
+        (core.stvec, core.sie, core.stimecmp) = (HANDLER, crate::port::STIP, 50);
+        core.status = crate::csr::status::SIE;
+        core.status_changed();
+        for length in lengths.iter().cycle().take(300) {
+            assert!(matches!(side.hart.run_slice(*length), Pause::Slice));
+        }
+        let registers: Vec<u64> = (1..32).map(|index| side.hart.register(index)).collect();
+        let traps = side.hart.core.traps;
+        (side.hart.retired(), side.hart.pc(), traps, registers)
+    };
+    for translate in [true, false] {
+        let first = run(translate, &[1000, 77, 4000]);
+        assert!(first.0 > 300_000 && first.2 >= 100, "{first:?}");
+        for _ in 0..3 {
+            assert_eq!(run(translate, &[1000, 77, 4000]), first);
+        }
+    }
 }

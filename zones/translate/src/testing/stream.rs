@@ -168,6 +168,7 @@ impl Stream {
                 self.put(code, i_type(0x13, 1, rd, rd, word as i32 & 63));
                 5
             }
+            25..28 if outermost => self.walk(code),
             22 => {
                 let word = self
                     .random
@@ -179,6 +180,65 @@ impl Stream {
                 let word = self.plain();
                 self.put(code, word);
                 1
+            }
+        }
+    }
+
+    /// A loop that goes through memory in steps, across pages now and then.
+    fn walk(&mut self, code: &mut Vec<u8>) -> usize {
+        let stride: i32 = self
+            .random
+            .pick(&[1, 2, 4, 4, 8, 8, 8, 16, 24, 40, 48, 120, 0])
+            * self.random.pick(&[1, 1, -1]);
+        let most = 1800 / stride.abs().max(16);
+        let turns = 1 + self.random.below(most as u64) as i32;
+        self.put(code, addi(29, 31, -((stride * turns / 2) & !7)));
+        self.put(code, addi(30, 0, turns));
+        let mut body = Vec::new();
+        let count = 1 + self.random.below(5);
+        let moved = self.random.below(count + 1);
+        let mut written = 0;
+        for index in 0..=count {
+            if index == moved {
+                self.put(&mut body, addi(29, 29, stride));
+                written += 1;
+            }
+            if self.random.below(3) == 0 {
+                let (funct3, rs1) = (self.random.pick(&[0, 1, 4, 5]), self.destination());
+                self.put(&mut body, branch(funct3, rs1, 0, 12));
+                let (rd, one, other) = (self.destination(), rs1, self.destination());
+                self.put(&mut body, add(rd, one, other));
+                self.put(&mut body, addi(rd, rd, 7));
+                written += 3;
+            }
+            let word = if self.random.below(4) == 0 {
+                self.plain()
+            } else {
+                self.access(29)
+            };
+            self.put(&mut body, word);
+            written += 1;
+        }
+        let back = -(body.len() as i32) - 4;
+        code.extend(body);
+        self.put(code, addi(30, 30, -1));
+        self.put(code, branch(1, 30, 0, back));
+        written + 4
+    }
+
+    /// A load or store near this register.
+    fn access(&mut self, base: u32) -> u32 {
+        loop {
+            let opcode = self.random.pick(&[0x03, 0x23, 0x07, 0x27]);
+            let offset = (self.random.below(9) as u32) << self.random.pick(&[0, 3, 3, 3]);
+            let word = self.random.next() as u32 & 0x01f0_7000 | base << 15 | opcode;
+            let word = if opcode & 0x20 == 0 {
+                word & 0x7000 | base << 15 | opcode | self.destination() << 7 | offset << 20
+            } else {
+                word | (offset >> 5) << 25 | (offset & 31) << 7
+            };
+            if decode::decode(word).kind != Kind::Illegal {
+                return word;
             }
         }
     }

@@ -24,6 +24,7 @@ mod float;
 mod groups;
 mod loops;
 mod memory;
+mod streams;
 
 use groups::Groups;
 
@@ -47,7 +48,7 @@ const BUDGET: Reg = R15;
 /// Page groups that one trace can have.
 const GROUP_SLOTS: usize = 32;
 /// Keeps the stack aligned: a return address and six saved registers lie above.
-const FRAME: i32 = GROUP_SLOTS as i32 * 8 + 8;
+const FRAME: i32 = (GROUP_SLOTS + streams::SLOTS) as i32 * 8 + 8;
 /// All exceptions masked, to nearest, no flags.
 const CLEAN_MXCSR: u32 = 0x1f80;
 /// Where `rbp` points.
@@ -77,6 +78,10 @@ enum Cold {
     Taken(Label, i32, u64, u64),
     /// Looks up the page of a loop's access, then back, or to its slow way.
     Refill(Label, Label, Label, memory::Refill),
+    /// Another turn of a loop, or time to look up pages.
+    Turn(Label, Label, Label),
+    /// A loop without checks has used up its budget before the branch at this step.
+    Renew(Label, usize, Condition),
     /// Puts a constant into a scratch register, then back.
     Constant(Label, Label, Reg, u64),
     /// Puts a constant into the first vector register, then back.
@@ -109,6 +114,9 @@ pub(super) struct X64 {
     known: [Option<u64>; 32],
     exchanged: Vec<loops::Exchange>,
     loop_slots: memory::LoopSlots,
+    streams: streams::Streams,
+    /// Instructions that a trace takes at least from its start to its end.
+    least_turn: i32,
 }
 
 impl CodeGenerator for X64 {
@@ -201,38 +209,16 @@ impl CodeGenerator for X64 {
         } else {
             Groups::none(trace.steps.len())
         };
-        self.in_rax = None;
-        self.float_checked = false;
-        self.floats.clear();
         self.reloads.clear();
-        self.known = [None; 32];
-        self.known[0] = Some(0);
         self.exchanged = loops::exchanges(trace);
         self.exchange();
         self.prepare_loop(trace);
+        self.prepare_streams();
         let head = self.assembler.label();
         self.assembler.bind(head);
-        let mut index = 0;
-        while index < trace.steps.len() {
-            index += self.steps(trace, index, head, output);
-        }
-        let count = trace.steps.len() as i32;
-        match trace.end {
-            End::Jump => {}
-            End::Next(pc) => {
-                let from = trace.steps.last().map_or(trace.start, |step| step.pc);
-                self.go_to(from, pc, count, trace, head, output);
-            }
-            End::Interpret(pc) => {
-                let id = output.leave(Leave::Interpret { pc, retired: count });
-                self.exchange_back();
-                self.leave(id, output);
-            }
-        }
-        let mut index = 0;
-        while index < self.cold.len() {
-            self.cold_code(index, trace, head, output);
-            index += 1;
+        self.body(trace, head, output);
+        if let Some(head) = self.look_up_pages(self.least_turn, head) {
+            self.body(trace, head, output);
         }
         self.assembler.finish();
         &self.assembler.bytes
@@ -281,8 +267,44 @@ fn load_registers(a: &mut Assembler) {
 }
 
 impl X64 {
+    /// All instructions of a trace, and the rarely run code that they need.
+    fn body(&mut self, trace: &Trace, head: Label, output: &mut Output<'_>) {
+        self.in_rax = None;
+        self.float_checked = false;
+        self.floats.clear();
+        self.known = [None; 32];
+        self.known[0] = Some(0);
+        self.least_turn = trace.steps.len() as i32;
+        let mut index = 0;
+        while index < trace.steps.len() {
+            index += self.steps(trace, index, head, output);
+        }
+        let count = trace.steps.len() as i32;
+        match trace.end {
+            End::Jump => {}
+            End::Next(pc) => {
+                let from = trace.steps.last().map_or(trace.start, |step| step.pc);
+                self.go_to(from, pc, count, trace, head, output);
+            }
+            End::Interpret(pc) => {
+                let id = output.leave(Leave::Interpret { pc, retired: count });
+                self.exchange_back();
+                self.leave(id, output);
+            }
+        }
+        let mut index = 0;
+        while index < self.cold.len() {
+            self.cold_code(index, trace, head, output);
+            index += 1;
+        }
+        self.cold.clear();
+    }
+
     /// The host register of a guest register, in this trace.
     fn pinned(&self, guest: u8) -> Option<Reg> {
+        if self.streams.displaces(guest) {
+            return None;
+        }
         for guests in &self.exchanged {
             if guests.held == guest {
                 return Some(guests.host);
@@ -314,8 +336,9 @@ impl X64 {
         }
     }
 
-    /// Puts things back as all traces expect them; keeps the scratch registers and the flags.
+    /// Puts things back as all traces expect them; keeps the scratch registers.
     fn exchange_back(&mut self) {
+        self.suspend_streams();
         for guests in &self.exchanged {
             self.assembler.store(W64, home(guests.held), guests.host);
             self.assembler
@@ -387,6 +410,7 @@ impl X64 {
         for guests in &self.exchanged {
             self.assembler.load(W64, guests.host, home(guests.held));
         }
+        self.resume_streams();
     }
 
     fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
@@ -416,6 +440,14 @@ impl X64 {
                 self.assembler.bind(label);
                 self.refill(refill, slow);
                 self.assembler.jump(back);
+            }
+            Cold::Turn(label, head, setup) => {
+                self.assembler.bind(label);
+                self.count_turn(head, setup);
+            }
+            Cold::Renew(label, index, condition) => {
+                self.assembler.bind(label);
+                self.renew(&trace.steps[index], condition, trace, head, output);
             }
             Cold::Constant(label, back, reg, value) => {
                 self.assembler.bind(label);

@@ -386,6 +386,11 @@ impl Assembler {
         self.encode(None, width == W64, false, &[0x0f, 0xaf], to.0, by);
     }
 
+    pub(super) fn multiply_constant(&mut self, to: Reg, from: Place, by: i32) {
+        self.encode(None, true, false, &[0x69], to.0, from);
+        self.immediate(by);
+    }
+
     /// `not` (2), `neg` (3), `mul` (4), `imul` (5), `div` (6), `idiv` (7) of one operand.
     pub(super) fn unary(&mut self, number: u8, width: Width, place: Place) {
         self.encode(None, width == W64, false, &[0xf7], number, place);

@@ -16,6 +16,7 @@ impl X64 {
     ) -> usize {
         let rest = &trace.steps[index..];
         if let Some(done) = self.skipped(rest) {
+            self.least_turn -= done as i32 - 1;
             return done;
         }
         let done = match rest {
@@ -72,11 +73,8 @@ impl X64 {
         {
             return false;
         }
-        let bytes = match first.imm {
-            32 => 4,
-            48 => 2,
-            56 => 1,
-            _ => return false,
+        let Some(bytes) = kept_bytes(first) else {
+            return false;
         };
         self.in_rax = None;
         let to = self.result(first.rd);
@@ -106,8 +104,27 @@ impl X64 {
             return None;
         }
         self.in_rax = None;
-        for (index, step) in skipped.iter().enumerate() {
-            self.accumulate(&step.op, index == 0);
+        let mut index = 0;
+        while let Some(step) = skipped.get(index) {
+            let cleared = skipped.get(index + 1).and_then(|next| {
+                let pair = step.op.kind == Kind::Slli && next.op.kind == Kind::Srli;
+                kept_bytes(&step.op).filter(|_| pair && step.op.imm == next.op.imm)
+            });
+            match cleared {
+                Some(bytes) => {
+                    let from = if index == 0 {
+                        self.place(step.op.rs1)
+                    } else {
+                        Place::Register(RAX)
+                    };
+                    self.assembler.extend_zero(bytes, RAX, from);
+                    index += 2;
+                }
+                None => {
+                    self.accumulate(&step.op, index == 0);
+                    index += 1;
+                }
+            }
         }
         self.compare(&branch.op, RCX);
         // If the branch is taken, the register stays and the instructions are not counted.
@@ -268,16 +285,23 @@ impl X64 {
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             // A loop: counted before the comparison, which can then jump straight to the head.
-            let out = output.leave(Leave::Interpret {
-                pc: step.pc,
-                retired: -1,
-            });
-            let exhausted = self.cold_leave(out);
+            let exhausted = if self.streams.is_within() {
+                let label = self.assembler.label();
+                self.cold.push(Cold::Renew(label, index, condition));
+                label
+            } else {
+                let out = output.leave(Leave::Interpret {
+                    pc: step.pc,
+                    retired: -1,
+                });
+                self.cold_leave(out)
+            };
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
             self.compare(op, RAX);
-            self.assembler.jump_if(condition, head);
+            let again = self.next_turn(head);
+            self.assembler.jump_if(condition, again);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
@@ -299,7 +323,7 @@ impl X64 {
     }
 
     /// Compares the two sources; the scratch register is for the first.
-    fn compare(&mut self, op: &Op, scratch: Reg) {
+    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) {
         let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
             self.assembler.test(W64, first, first);
@@ -392,8 +416,18 @@ impl X64 {
     }
 }
 
+/// How many low bytes shifting left and right by the same count keeps, if those are an integer's.
+fn kept_bytes(shift: &Op) -> Option<u8> {
+    match shift.imm {
+        32 => Some(4),
+        48 => Some(2),
+        56 => Some(1),
+        _ => None,
+    }
+}
+
 /// When a branch is taken.
-fn condition(kind: Kind) -> Option<Condition> {
+pub(super) fn condition(kind: Kind) -> Option<Condition> {
     use Kind::*;
     Some(match kind {
         Beq => Condition::Equal,

@@ -25,6 +25,32 @@ pub(super) fn exchanges(trace: &Trace) -> Vec<Exchange> {
     if !is_loop(trace) {
         return Vec::new();
     }
+    let uses = uses(trace);
+    let mut busy: Vec<u8> = (1..32u8)
+        .filter(|register| {
+            uses[usize::from(*register)] > 0 && PINNED.iter().all(|(pinned, _)| pinned != register)
+        })
+        .collect();
+    busy.sort_by_key(|register| std::cmp::Reverse(uses[usize::from(*register)]));
+    idle(trace)
+        .zip(busy)
+        .map(|((displaced, host), held)| Exchange {
+            held,
+            displaced,
+            host,
+        })
+        .collect()
+}
+
+/// The guest registers in host registers that a trace does not use.
+pub(super) fn idle(trace: &Trace) -> impl Iterator<Item = (u8, Reg)> {
+    let uses = uses(trace);
+    PINNED
+        .into_iter()
+        .filter(move |(register, _)| uses[usize::from(*register)] == 0)
+}
+
+fn uses(trace: &Trace) -> [u32; 32] {
     let mut uses = [0u32; 32];
     for step in &trace.steps {
         for register in registers(&step.op).into_iter().flatten() {
@@ -32,22 +58,7 @@ pub(super) fn exchanges(trace: &Trace) -> Vec<Exchange> {
         }
     }
     uses[0] = 0;
-    let idle = PINNED
-        .iter()
-        .filter(|(register, _)| uses[usize::from(*register)] == 0);
-    let mut busy: Vec<u8> = (1..32u8)
-        .filter(|register| {
-            uses[usize::from(*register)] > 0 && PINNED.iter().all(|(pinned, _)| pinned != register)
-        })
-        .collect();
-    busy.sort_by_key(|register| std::cmp::Reverse(uses[usize::from(*register)]));
-    idle.zip(busy)
-        .map(|((displaced, host), held)| Exchange {
-            held,
-            displaced: *displaced,
-            host: *host,
-        })
-        .collect()
+    uses
 }
 
 /// The integer registers that an instruction names. One too many or too few costs time only.

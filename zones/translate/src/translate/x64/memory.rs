@@ -1,6 +1,7 @@
 //! Loads and stores: the check against the cached translations, and the access.
 
 use super::groups::{Role, access};
+use super::streams::Streams;
 use super::*;
 use crate::hart::Reservation;
 
@@ -30,7 +31,7 @@ impl LoopSlots {
 
 impl X64 {
     /// A register with the guest address of an access: `rax`, or the base itself if there is no offset.
-    fn address(&mut self, base: u8, offset: i32) -> Reg {
+    pub(super) fn address(&mut self, base: u8, offset: i32) -> Reg {
         match self.pinned(base) {
             Some(host) if offset == 0 => return host,
             Some(host) => self.assembler.lea(RAX, Place::Memory(host, offset)),
@@ -51,7 +52,7 @@ impl X64 {
 
     /// Goes to `miss` unless the translation for this guest address is cached and the address is a multiple of the size.
     /// Leaves the offset of the entry in `rcx`; changes `rdx`.
-    fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
+    pub(super) fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
         let a = &mut self.assembler;
         a.rotated(RCX, Place::Register(address), 12 - mmu::ENTRY_SHIFT);
         a.load(W64, RDX, Place::Register(address));
@@ -78,7 +79,7 @@ impl X64 {
 
     /// From the guest address to the host's, in `rax`, after [`X64::check`].
     fn add_host(&mut self, address: Reg, store: bool) {
-        let host = Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST);
+        let host = host_entry(store);
         if address == RAX {
             self.assembler.alu(Alu::Add, W64, RAX, host);
         } else {
@@ -94,11 +95,7 @@ impl X64 {
             self.add_host(address, store);
             return Place::Memory(RAX, 0);
         }
-        self.assembler.load(
-            W64,
-            RAX,
-            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
-        );
+        self.assembler.load(W64, RAX, host_entry(store));
         Place::Indexed(RAX, address, 0)
     }
 
@@ -154,11 +151,7 @@ impl X64 {
         self.check(address, size, store, slow);
         let a = &mut self.assembler;
         a.store(W64, group_slot(slot), RDX);
-        a.load(
-            W64,
-            RCX,
-            Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST),
-        );
+        a.load(W64, RCX, host_entry(store));
         a.store(W64, group_slot(slot + 1), RCX);
     }
 
@@ -167,9 +160,13 @@ impl X64 {
         self.loop_slots = LoopSlots::default();
         let is_plain =
             |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
+        self.streams = Streams::default();
         if !loops::is_loop(trace) || !trace.steps.iter().all(is_plain) {
             return;
         }
+        let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
+        let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
+        self.streams = Streams::find(trace, idle);
         let first = self.groups.len();
         let alone = (0..trace.steps.len())
             .filter(|index| {
@@ -177,7 +174,9 @@ impl X64 {
                     && self.groups.role(*index) == Role::Alone
             })
             .count();
-        let count = alone.min((GROUP_SLOTS - first) / 2);
+        // Slots are for loads or for stores, so a second body has its own.
+        let bodies = if self.streams.is_empty() { 1 } else { 2 };
+        let count = (alone * bodies).min((GROUP_SLOTS - first) / 2);
         self.loop_slots = LoopSlots {
             next: first,
             end: first + 2 * count,
@@ -229,6 +228,9 @@ impl X64 {
         output: &mut Output<'_>,
     ) -> (Place, Option<Label>) {
         let op = &step.op;
+        if let Some(place) = self.reach_stream(index, op) {
+            return (place, None);
+        }
         let group = match self.groups.role(index) {
             Role::Alone => {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
@@ -447,6 +449,11 @@ impl X64 {
         a.compare_exchange(width, Place::Memory(RDX, 0), RCX);
         a.jump_if(Condition::NotEqual, again);
     }
+}
+
+/// What leads to the host's address, after [`X64::check`].
+pub(super) fn host_entry(store: bool) -> Place {
+    Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST)
 }
 
 fn reservation(offset: usize) -> Place {

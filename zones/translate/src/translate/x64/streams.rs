@@ -1,0 +1,353 @@
+//! Loops that go through memory in steps: their pages are checked once for as many turns as stay in them.
+//!
+//! A stream is what a loop loads (or stores) through one base register that the loop leaves alone or moves by a constant. The
+//! loop is written twice. The first body checks each access; after some turns it goes to a part that looks up the page of
+//! each stream, computes how many turns stay in these pages, and lowers the budget to that: the second body needs no checks.
+//! When its budget is used up, what was taken away is given back, and the pages are looked up anew.
+
+use super::groups::{access, integer_destination};
+use super::*;
+
+/// Most streams of a loop.
+const MOST: usize = 5;
+/// Turns with checks before the pages are looked up: most loops are short.
+const TURNS: i32 = 6;
+
+/// One stream.
+#[derive(Debug, Clone)]
+struct Stream {
+    base: u8,
+    store: bool,
+    /// How far the base moves in a turn.
+    stride: i32,
+    /// Size of the largest access, and an offset from the base where there is one.
+    size: i32,
+    anchor: i32,
+    /// First offset in a turn, and the one after the last.
+    low: i32,
+    high: i32,
+    /// The host register that leads to the host's addresses, and the guest's that is otherwise there.
+    register: Option<(Reg, u8)>,
+}
+
+/// The streams of a trace.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    streams: Vec<Stream>,
+    of_step: Vec<Option<usize>>,
+    /// The body without checks is being written, with its head, and the part that looks up pages.
+    within: Option<Label>,
+    setup: Option<Label>,
+}
+
+/// Turns until pages are looked up.
+const WAIT: Place = slot(0);
+/// The lowest budget so far.
+const LIMIT: Place = slot(1);
+/// What was taken from the budget.
+const EXCESS: Place = slot(2);
+
+const fn slot(index: usize) -> Place {
+    Place::Memory(RSP, ((GROUP_SLOTS + index) * 8) as i32)
+}
+
+/// Slots of the stack frame that this takes.
+pub(super) const SLOTS: usize = 3 + MOST;
+
+fn bias(stream: usize) -> Place {
+    slot(3 + stream)
+}
+
+impl Streams {
+    /// The streams of a loop; `idle` are host registers that it has no use for, with their guests.
+    pub(super) fn find(trace: &Trace, mut idle: impl Iterator<Item = (u8, Reg)>) -> Self {
+        let mut found = Self {
+            of_step: vec![None; trace.steps.len()],
+            ..Self::default()
+        };
+        let Some((last, others)) = trace.steps.split_last() else {
+            return found;
+        };
+        // A turn that ends early takes less of the budget.
+        let restarts = |step: &Step| {
+            let jumps = step.op.kind == Kind::Jal || control::condition(step.op.kind).is_some();
+            jumps && step.target() == trace.start
+        };
+        if !loops::is_loop(trace) || last.op.kind == Kind::Jal || others.iter().any(restarts) {
+            return found;
+        }
+        for (index, Step { op, .. }) in trace.steps.iter().enumerate() {
+            let Some((size, store)) = access(op.kind) else {
+                continue;
+            };
+            let Some((stride, moved)) = movement(trace, op.rs1) else {
+                continue;
+            };
+            // After the base has moved, and a loop may go on without moving it.
+            let further = if moved < index { stride } else { 0 };
+            let (low, high) = (op.imm + further.min(0), op.imm + further.max(0) + size);
+            let known = found
+                .streams
+                .iter()
+                .position(|stream| (stream.base, stream.store) == (op.rs1, store));
+            let fits = match known {
+                Some(number) => found.streams[number].admit(op.imm, size, low, high),
+                None => found.streams.len() < MOST && stride % size == 0,
+            };
+            if !fits {
+                continue;
+            }
+            found.of_step[index] = Some(known.unwrap_or(found.streams.len()));
+            if known.is_none() {
+                found.streams.push(Stream {
+                    base: op.rs1,
+                    store,
+                    stride,
+                    size,
+                    anchor: op.imm,
+                    low,
+                    high,
+                    register: idle.next().map(|(guest, host)| (host, guest)),
+                });
+            }
+        }
+        found
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// The streams that have a host register now, as that register and its guest.
+    fn held(&self) -> impl Iterator<Item = (usize, Reg, u8)> {
+        let streams = if self.within.is_some() {
+            &self.streams[..]
+        } else {
+            &[]
+        };
+        let held = |(number, stream): (usize, &Stream)| {
+            stream.register.map(|(host, guest)| (number, host, guest))
+        };
+        streams.iter().enumerate().filter_map(held)
+    }
+
+    pub(super) fn is_within(&self) -> bool {
+        self.within.is_some()
+    }
+
+    /// Whether this guest register's host register holds something else now.
+    pub(super) fn displaces(&self, guest: u8) -> bool {
+        self.held().any(|(_, _, displaced)| displaced == guest)
+    }
+}
+
+/// How far a turn moves a register, and the step that does; `None` if that is not so simple.
+fn movement(trace: &Trace, register: u8) -> Option<(i32, usize)> {
+    let mut writes = trace
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| integer_destination(&step.op) == Some(register));
+    let Some((index, step)) = writes.next() else {
+        return Some((0, usize::MAX));
+    };
+    let simple = step.op.kind == Kind::Addi && step.op.rs1 == register && writes.next().is_none();
+    (simple && step.op.imm.unsigned_abs() < PAGE_SIZE as u32 / 2).then_some((step.op.imm, index))
+}
+
+impl Stream {
+    /// Takes in another access, if it is aligned whenever the largest one is.
+    fn admit(&mut self, offset: i32, size: i32, low: i32, high: i32) -> bool {
+        let (all_low, all_high) = (self.low.min(low), self.high.max(high));
+        if (offset - self.anchor) % size.min(self.size) != 0
+            || self.stride % size != 0
+            || all_high - all_low > PAGE_SIZE as i32 / 2
+        {
+            return false;
+        }
+        (self.low, self.high) = (all_low, all_high);
+        if size > self.size {
+            (self.anchor, self.size) = (offset, size);
+        }
+        true
+    }
+}
+
+impl X64 {
+    /// Writes what goes before the first body.
+    pub(super) fn prepare_streams(&mut self) {
+        if !self.streams.is_empty() {
+            self.assembler.store_constant(WAIT, TURNS);
+            self.streams.setup = Some(self.assembler.label());
+        }
+    }
+
+    /// In the first body, where a loop goes back to its start.
+    pub(super) fn next_turn(&mut self, head: Label) -> Label {
+        let Some(setup) = self.streams.setup.filter(|_| !self.streams.is_within()) else {
+            return head;
+        };
+        let label = self.assembler.label();
+        self.cold.push(Cold::Turn(label, head, setup));
+        label
+    }
+
+    /// The way from one turn of the first body to the next.
+    pub(super) fn count_turn(&mut self, head: Label, setup: Label) {
+        self.assembler.alu_immediate(Alu::Sub, W32, WAIT, 1);
+        self.assembler.jump_if(Condition::NotEqual, head);
+        self.assembler.jump(setup);
+    }
+
+    /// Looks up the pages, and goes on to the body without checks, which follows, or back to `head`. Returns the head of that
+    /// body; `count` is the least number of instructions of a turn.
+    pub(super) fn look_up_pages(&mut self, count: i32, head: Label) -> Option<Label> {
+        let setup = self.streams.setup?;
+        let failed = self.assembler.label();
+        self.assembler.bind(failed);
+        self.assembler.store_constant(WAIT, TURNS);
+        self.assembler.jump(head);
+        self.assembler.bind(setup);
+        self.assembler.store(W64, LIMIT, BUDGET);
+        for number in 0..self.streams.streams.len() {
+            self.look_up_page(number, count, failed);
+        }
+        let a = &mut self.assembler;
+        a.load(W64, RAX, Place::Register(BUDGET));
+        a.load(W64, BUDGET, LIMIT);
+        a.alu(Alu::Sub, W64, RAX, Place::Register(BUDGET));
+        a.store(W64, EXCESS, RAX);
+        let within = a.label();
+        self.streams.within = Some(within);
+        for (number, host, guest) in self.streams.held() {
+            self.assembler.store(W64, home(guest), host);
+            self.assembler.load(W64, host, bias(number));
+        }
+        self.assembler.bind(within);
+        Some(within)
+    }
+
+    fn look_up_page(&mut self, number: usize, count: i32, failed: Label) {
+        let Stream {
+            base,
+            store,
+            stride,
+            size,
+            anchor,
+            low,
+            high,
+            ..
+        } = self.streams.streams[number];
+        let address = self.address(base, anchor);
+        self.check(address, size, store, failed);
+        let a = &mut self.assembler;
+        a.load(W64, RDX, memory::host_entry(store));
+        a.store(W64, bias(number), RDX);
+        // Where in the page the turn begins; the rest of it must lie in the same page.
+        a.load(W32, RCX, Place::Register(address));
+        if low != anchor {
+            a.alu_immediate(Alu::Add, W32, Place::Register(RCX), low - anchor);
+        }
+        a.alu_immediate(Alu::And, W32, Place::Register(RCX), PAGE_SIZE as i32 - 1);
+        let last = PAGE_SIZE as i32 - (high - low);
+        a.alu_immediate(Alu::Cmp, W32, Place::Register(RCX), last);
+        a.jump_if(Condition::Above, failed);
+        if stride == 0 {
+            return;
+        }
+        if stride > 0 {
+            a.constant(RDX, last as u64);
+            a.alu(Alu::Sub, W32, RDX, Place::Register(RCX));
+        } else {
+            a.load(W32, RDX, Place::Register(RCX));
+        }
+        // Further turns: a quotient of at most 4096, exact by way of the reciprocal since both numbers have at most 12 bits.
+        let reciprocal = (1u32 << 24).div_ceil(stride.unsigned_abs()) as i32;
+        a.multiply_constant(RDX, Place::Register(RDX), reciprocal);
+        a.shift_immediate(Shift::Shr, W64, Place::Register(RDX), 24);
+        a.multiply_constant(RDX, Place::Register(RDX), count);
+        a.alu_immediate(Alu::Add, W64, Place::Register(RDX), count);
+        let not_lower = a.label();
+        a.alu(Alu::Cmp, W64, RDX, LIMIT);
+        a.jump_if(Condition::GreaterEqual, not_lower);
+        a.store(W64, LIMIT, RDX);
+        a.bind(not_lower);
+    }
+
+    /// Where an access of the body without checks goes.
+    pub(super) fn reach_stream(&mut self, index: usize, op: &Op) -> Option<Place> {
+        self.streams.within?;
+        let number = self.streams.of_step.get(index).copied().flatten()?;
+        let base = self.pinned(op.rs1);
+        let register = self.streams.streams[number].register;
+        Some(match (register, base) {
+            (Some((host, _)), Some(base)) => Place::Indexed(host, base, op.imm),
+            (Some((host, _)), None) => {
+                let base = self.value(op.rs1, RAX);
+                Place::Indexed(host, base, op.imm)
+            }
+            (None, Some(base)) => {
+                self.assembler.load(W64, RAX, bias(number));
+                Place::Indexed(RAX, base, op.imm)
+            }
+            (None, None) => {
+                self.value(op.rs1, RAX);
+                self.assembler.alu(Alu::Add, W64, RAX, bias(number));
+                Place::Memory(RAX, op.imm)
+            }
+        })
+    }
+
+    /// Puts registers and budget back as the rest of the code expects them; keeps the scratch registers.
+    pub(super) fn suspend_streams(&mut self) {
+        if self.streams.within.is_some() {
+            for (_, host, guest) in self.streams.held() {
+                self.assembler.load(W64, host, home(guest));
+            }
+            self.assembler.alu(Alu::Add, W64, BUDGET, EXCESS);
+        }
+    }
+
+    /// The other way round.
+    pub(super) fn resume_streams(&mut self) {
+        if self.streams.within.is_some() {
+            for (number, host, _) in self.streams.held() {
+                self.assembler.load(W64, host, bias(number));
+            }
+            self.assembler.alu(Alu::Sub, W64, BUDGET, EXCESS);
+        }
+    }
+
+    /// The body without checks has used up its budget, before the branch back to its start: with what was taken from it, it
+    /// may go on.
+    pub(super) fn renew(
+        &mut self,
+        branch: &Step,
+        condition: Condition,
+        trace: &Trace,
+        head: Label,
+        output: &mut Output<'_>,
+    ) {
+        let Some(setup) = self.streams.setup else {
+            return;
+        };
+        self.assembler.alu(Alu::Add, W64, BUDGET, EXCESS);
+        self.assembler.store_constant(EXCESS, 0);
+        self.assembler.test(W64, BUDGET, BUDGET);
+        let out = output.leave(Leave::Interpret {
+            pc: branch.pc,
+            retired: -1,
+        });
+        let exhausted = self.cold_leave(out);
+        self.assembler.jump_if(Condition::LessEqual, exhausted);
+        self.compare(&branch.op, RAX);
+        let again = self.assembler.label();
+        self.assembler.jump_if(condition, again);
+        self.go_to(branch.pc, branch.following(), 0, trace, head, output);
+        self.assembler.bind(again);
+        for (_, host, guest) in self.streams.held() {
+            self.assembler.load(W64, host, home(guest));
+        }
+        self.assembler.jump(setup);
+    }
+}
