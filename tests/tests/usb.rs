@@ -24,11 +24,12 @@ fn script() -> String {
     script
 }
 
-/// Reads the mouse's events in the guest; prints what came, and then that it is gone. The text that is waited for is not in what is typed.
+/// Reads the mouse's events in the guest; prints what came, whether the X server has taken the mouse, and then that it is gone. The text that is waited for is not in what is typed.
 const READER: &str = concat!(
     r#"perl -e '$|=1;while(!$e){sleep 1;for(glob"/sys/class/input/event*"){open N,"$_/device/name";$e="/dev/input/$1""#,
     r#" if<N>=~/Whole/&&/(event.*)/}}sleep 1 until open F,$e;while(sysread F,$b,24){($s,$u,$t,$c,$v)=unpack"qqSSl",$b;"#,
-    r#"$x+=$v,$n++ if$t==2&&$c==0;$k++ if$c==272;print"moved=$x clicks=$k reports=$n\n"if$c==273}print"pulled-"."out\n"' >/dev/hvc0"#
+    r#"$x+=$v,$n++ if$t==2&&$c==0;$k++ if$c==272;"#,
+    r#"if($c==273){open L,"/run/user/1000/xorg.log";$d=grep/driver .evdev. for .*Whole/,<L>;print"moved=$x clicks=$k server=$d reports=$n\n"}}print"pulled-"."out\n"' >/dev/hvc0"#
 );
 
 #[test]
@@ -41,7 +42,7 @@ fn a_usb_mouse_of_the_endpoint_moves_in_a_stock_guest() {
         let playing = scope.spawn(move || {
             desk.play(&format!(
                 "wait-ready work\nfocus work\ntype {READER}\nkey Return\n\
-                 wait-console work moved={REPORTS} clicks={clicks} timeout 120\n\
+                 wait-console work moved={REPORTS} clicks={clicks} server=1 timeout 120\n\
                  key super+shift+BackSpace\nwait-console work pulled-out timeout 30\nquit\n",
                 clicks = REPORTS / 50,
             ))
