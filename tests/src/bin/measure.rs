@@ -140,8 +140,7 @@ fn wake_ups(process: u32) -> Result<u64, String> {
     Ok(sum)
 }
 
-/// Memory of a process, without mappings of at least `but` bytes (guest RAM) unless that is 0. A page that is mapped in several
-/// places, as generated code is, counts once in all.
+/// Resident memory of a process, without mappings of at least `but` bytes (guest RAM) unless that is 0.
 fn resident(process: u32, but: u64) -> Result<u64, String> {
     let maps = read(format!("/proc/{process}/smaps"))?;
     let kib = |line: &str, name: &str| {
@@ -156,7 +155,7 @@ fn resident(process: u32, but: u64) -> Result<u64, String> {
     for line in maps.lines() {
         if let Some(value) = kib(line, "Size:") {
             size = value * 1024;
-        } else if let Some(value) = kib(line, "Pss:")
+        } else if let Some(value) = kib(line, "Rss:")
             && (but == 0 || size < but)
         {
             sum += value * 1024;
