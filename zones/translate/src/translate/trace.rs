@@ -10,6 +10,9 @@ use crate::op::{Kind, Op, SINK};
 /// Most instructions of a trace.
 const LONGEST: usize = 128;
 
+/// Most instructions that another is moved past.
+const MOST_PASSED: usize = 3;
+
 const SATP: i32 = 0x180;
 
 /// One instruction and where it is.
@@ -113,6 +116,39 @@ impl Trace {
             steps.push(step);
             pc = step.following();
         };
+        bring_tests_to_branches(&mut steps);
         Self { start, steps, end }
     }
+}
+
+/// Moves an instruction that makes what a branch compares with zero down to that branch, past instructions that have nothing
+/// to do with it: what it leaves in the host's flags is then still there.
+fn bring_tests_to_branches(steps: &mut [Step]) {
+    for branch in 1..steps.len() {
+        let Step { op, .. } = &steps[branch];
+        if !matches!(op.kind, Kind::Beq | Kind::Bne) || op.rs2 != 0 {
+            continue;
+        }
+        let tested = op.rs1;
+        let first = branch.saturating_sub(MOST_PASSED + 1);
+        let Some(test) = (first..branch).rev().find(|at| steps[*at].op.rd == tested) else {
+            continue;
+        };
+        let Op { kind, rs1, rs2, .. } = steps[test].op;
+        let apart = |step: &Step| {
+            passes(step.op.kind)
+                && ![rs1, rs2, tested].contains(&step.op.rd)
+                && ![step.op.rs1, step.op.rs2].contains(&tested)
+        };
+        if matches!(kind, Kind::And | Kind::Andi) && steps[test + 1..branch].iter().all(apart) {
+            steps[test..branch].rotate_left(1);
+        }
+    }
+}
+
+/// Instructions that do nothing but write a register, and do not tell where they are.
+fn passes(kind: Kind) -> bool {
+    let kind = kind as u8;
+    (Kind::Addi as u8..=Kind::Sraw as u8).contains(&kind)
+        || (Kind::Mv as u8..=Kind::Lui as u8).contains(&kind)
 }

@@ -25,7 +25,8 @@ pub(super) struct Group {
     /// First offset, and the one after the last.
     pub(super) low: i32,
     pub(super) high: i32,
-    first: usize,
+    /// Its first step.
+    pub(super) first: usize,
     count: usize,
 }
 
