@@ -266,7 +266,8 @@ impl X64 {
         self.exchange_back();
         self.assembler
             .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
-        if !near || target <= from {
+        // Whatever goes round meets this: without it, the way leads to an address further on than the trace's start.
+        if !near || target <= from.max(trace.start) {
             let out = output.leave(Leave::Plain { pc: target });
             let exhausted = self.cold_leave_as_is(out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
