@@ -19,6 +19,8 @@ use crate::op::Op;
 
 mod call;
 mod code;
+#[cfg(test)]
+mod tests;
 mod trace;
 #[cfg(not(target_arch = "x86_64"))]
 mod unsupported;

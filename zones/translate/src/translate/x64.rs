@@ -84,7 +84,7 @@ enum Cold {
     /// Another turn of a loop, or time to look up pages.
     Turn(Label, Label, Label),
     /// A loop without checks has used up its budget before the branch at this step.
-    Renew(Label, usize, Condition),
+    Renew(Label, usize),
     /// Puts a constant into a scratch register, then back.
     Constant(Label, Label, Reg, u64),
     /// Puts a constant into the first vector register, then back.
@@ -464,9 +464,9 @@ impl X64 {
                 self.assembler.bind(label);
                 self.count_turn(head, setup);
             }
-            Cold::Renew(label, index, condition) => {
+            Cold::Renew(label, index) => {
                 self.assembler.bind(label);
-                self.renew(&trace.steps[index], condition, trace, head, output);
+                self.renew(&trace.steps[index], trace, head, output);
             }
             Cold::Constant(label, back, reg, value) => {
                 self.assembler.bind(label);

@@ -76,6 +76,22 @@ pub(super) enum Condition {
 }
 
 impl Condition {
+    /// With the operands the other way round.
+    pub(super) fn turned(self) -> Self {
+        use Condition::*;
+        match self {
+            Below => Above,
+            Above => Below,
+            AboveEqual => BelowEqual,
+            BelowEqual => AboveEqual,
+            Less => Greater,
+            Greater => Less,
+            GreaterEqual => LessEqual,
+            LessEqual => GreaterEqual,
+            other => other,
+        }
+    }
+
     pub(super) fn opposite(self) -> Self {
         use Condition::*;
         match self {

@@ -189,14 +189,13 @@ impl X64 {
         output: &mut Output<'_>,
     ) {
         let op = &step.op;
-        let condition = condition(op.kind).unwrap_or(Condition::AboveEqual);
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             self.settle_for_head();
             // A loop: counted before the comparison, which can then jump straight to the head.
             let exhausted = if self.streams.is_within() {
                 let label = self.assembler.label();
-                self.defer(Cold::Renew(label, index, condition));
+                self.defer(Cold::Renew(label, index));
                 label
             } else {
                 let out = output.leave(Leave::Interpret {
@@ -208,13 +207,13 @@ impl X64 {
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
-            self.compare(op, RAX);
+            let condition = self.compare(op, RAX);
             let again = self.next_turn(head);
             self.assembler.jump_if(condition, again);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
-        self.compare(op, RAX);
+        let condition = self.compare(op, RAX);
         let taken = self.assembler.label();
         self.assembler.jump_if(condition, taken);
         self.defer(Cold::Taken(taken, index as i32 + 1, step.pc, step.target()));
@@ -230,9 +229,15 @@ impl X64 {
         }
     }
 
-    /// Compares the two sources; the scratch register is for the first.
-    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) {
+    /// Compares the sources of a branch; returns when it is taken. The scratch register is for the first.
+    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) -> Condition {
         let width = self.comparison_width(op);
+        let condition = condition(op.kind).unwrap_or(Condition::AboveEqual);
+        if op.rs1 == 0 && op.rs2 != 0 {
+            let second = self.value(op.rs2, scratch);
+            self.assembler.test(width, second, second);
+            return condition.turned();
+        }
         let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
             self.assembler.test(width, first, first);
@@ -240,6 +245,7 @@ impl X64 {
             let second = self.place(op.rs2);
             self.assembler.alu(Alu::Cmp, width, first, second);
         }
+        condition
     }
 
     /// Goes on at an address known now, after `count` instructions, from an instruction at `from`.
@@ -264,10 +270,15 @@ impl X64 {
             return self.assembler.jump(head);
         }
         self.exchange_back();
-        self.assembler
-            .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
         // Whatever goes round meets this: without it, the way leads to an address further on than the trace's start.
-        if !near || target <= from.max(trace.start) {
+        let checked = !near || target <= from.max(trace.start);
+        if count != 0 {
+            self.assembler
+                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
+        } else if checked {
+            self.assembler.test(W64, BUDGET, BUDGET);
+        }
+        if checked {
             let out = output.leave(Leave::Plain { pc: target });
             let exhausted = self.cold_leave_as_is(out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);

@@ -1,6 +1,6 @@
 //! Loads and stores: the check against the cached translations, and the access.
 
-use super::groups::{Role, access};
+use super::groups::{Role, access, integer_destination};
 use super::*;
 use crate::hart::Reservation;
 
@@ -18,10 +18,15 @@ pub(super) struct Refill {
 pub(super) struct LoopSlots {
     next: usize,
     end: usize,
+    /// Base registers that the loop loads: what they point to is likely in another page each time.
+    loaded: [bool; 32],
 }
 
 impl LoopSlots {
-    fn next(&mut self) -> Option<usize> {
+    fn next(&mut self, base: u8) -> Option<usize> {
+        if self.loaded[usize::from(base & 31)] {
+            return None;
+        }
         let slot = self.next;
         self.next += 2;
         (slot < self.end).then_some(slot)
@@ -88,14 +93,10 @@ impl X64 {
         }
     }
 
-    /// The same, as a place.
+    /// The same, as a place that `rdx` leads to.
     fn host_place(&mut self, address: Reg, store: bool) -> Place {
-        if address == RAX {
-            self.add_host(address, store);
-            return Place::Memory(RAX, 0);
-        }
-        self.assembler.load(W64, RAX, host_entry(store));
-        Place::Indexed(RAX, address, 0)
+        self.assembler.load(W64, RDX, host_entry(store));
+        Place::Indexed(RDX, address, 0)
     }
 
     /// In a loop: the page of an access's last turn is remembered in two slots of the stack frame, its address and what
@@ -132,12 +133,8 @@ impl X64 {
         ));
         let a = &mut self.assembler;
         a.bind(hit);
-        if address == RAX {
-            a.alu(Alu::Add, W64, RAX, group_slot(slot + 1));
-            return Place::Memory(RAX, 0);
-        }
-        a.load(W64, RAX, group_slot(slot + 1));
-        Place::Indexed(RAX, address, 0)
+        a.load(W64, RDX, group_slot(slot + 1));
+        Place::Indexed(RDX, address, 0)
     }
 
     /// The part of it that is run when the page is another.
@@ -161,10 +158,18 @@ impl X64 {
         if !is_plain_loop(trace) {
             return;
         }
+        let mut loaded = [false; 32];
+        for Step { op, .. } in &trace.steps {
+            if let (Some((_, false)), Some(rd)) = (access(op.kind), integer_destination(op)) {
+                loaded[usize::from(rd & 31)] = true;
+            }
+        }
         let first = self.groups.len();
         let alone = (0..trace.steps.len())
             .filter(|index| {
-                access(trace.steps[*index].op.kind).is_some()
+                let op = &trace.steps[*index].op;
+                access(op.kind).is_some()
+                    && !loaded[usize::from(op.rs1 & 31)]
                     && self.groups.role(*index) == Role::Alone
             })
             .count();
@@ -174,6 +179,7 @@ impl X64 {
         self.loop_slots = LoopSlots {
             next: first,
             end: first + 2 * count,
+            loaded,
         };
         // The body without checks has no use for slots if all its accesses are streams'.
         if self.streams.are_complete(trace) {
@@ -249,7 +255,7 @@ impl X64 {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
                 let address = self.address(op.rs1, op.imm);
-                let Some(slot) = self.loop_slots.next() else {
+                let Some(slot) = self.loop_slots.next(op.rs1) else {
                     self.check(address, size, store, slow);
                     return (self.host_place(address, store), Some(back));
                 };

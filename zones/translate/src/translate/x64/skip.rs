@@ -102,13 +102,14 @@ impl X64 {
             }
         }
         self.assembler.constant(RDX, 0);
-        match test {
+        let condition = match test {
             Some(test) => {
                 self.arithmetic(test);
                 self.wrote(test);
+                condition
             }
             None => self.compare(branch, RCX),
-        }
+        };
         // If the branch is taken, the register stays and the instructions are not counted.
         match self.pinned(rd) {
             Some(host) => {

@@ -398,7 +398,6 @@ impl X64 {
     pub(super) fn renew(
         &mut self,
         branch: &Step,
-        condition: Condition,
         trace: &Trace,
         head: Label,
         output: &mut Output<'_>,
@@ -415,7 +414,7 @@ impl X64 {
         });
         let exhausted = self.cold_leave(out);
         self.assembler.jump_if(Condition::LessEqual, exhausted);
-        self.compare(&branch.op, RAX);
+        let condition = self.compare(&branch.op, RAX);
         let again = self.assembler.label();
         self.assembler.jump_if(condition, again);
         let words = self.words;
