@@ -126,6 +126,13 @@ impl Trace {
             };
             steps.push(step);
             if !goes_on {
+                // The way to a loop ends before it: the loop is better off entered at its own start.
+                let head = steps.iter().position(|step| step.pc == target);
+                let straight = op.kind != Kind::Jalr && most == LONGEST;
+                if let Some(head) = head.filter(|head| *head > 0 && straight) {
+                    steps.truncate(head);
+                    break End::Next(target);
+                }
                 break End::Jump;
             }
             if jumps_back(&op) {

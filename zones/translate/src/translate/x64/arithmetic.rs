@@ -25,10 +25,13 @@ impl X64 {
         let op = &step.op;
         let shamt = (op.imm & 63) as u8;
         match op.kind {
-            Mv => {
-                let from = self.value(op.rs1, RAX);
-                self.put(op.rd, from);
-            }
+            Mv => match self.pinned(op.rd) {
+                Some(to) => self.assembler.mov(to, self.place(op.rs1)),
+                None => {
+                    let from = self.value(op.rs1, RAX);
+                    self.put(op.rd, from);
+                }
+            },
             Li | Lui => self.put_constant(op.rd, i64::from(op.imm).cast_unsigned()),
             Auipc => self.put_constant(op.rd, step.target()),
             Addi => self.add_immediate(op),

@@ -1,6 +1,6 @@
 //! Loads and stores: the check against the cached translations, and the access.
 
-use super::groups::{Role, access, integer_destination};
+use super::groups::{Role, access};
 use super::*;
 use crate::hart::Reservation;
 
@@ -18,15 +18,10 @@ pub(super) struct Refill {
 pub(super) struct LoopSlots {
     next: usize,
     end: usize,
-    /// Base registers that the loop loads: what they point to is likely in another page each time.
-    loaded: [bool; 32],
 }
 
 impl LoopSlots {
-    fn next(&mut self, base: u8) -> Option<usize> {
-        if self.loaded[usize::from(base & 31)] {
-            return None;
-        }
+    fn next(&mut self) -> Option<usize> {
         let slot = self.next;
         self.next += 2;
         (slot < self.end).then_some(slot)
@@ -158,19 +153,11 @@ impl X64 {
         if !is_plain_loop(trace) {
             return;
         }
-        let mut loaded = [false; 32];
-        for Step { op, .. } in &trace.steps {
-            if let (Some((_, false)), Some(rd)) = (access(op.kind), integer_destination(op)) {
-                loaded[usize::from(rd & 31)] = true;
-            }
-        }
         let first = self.groups.len();
         let alone = (0..trace.steps.len())
             .filter(|index| {
                 let op = &trace.steps[*index].op;
-                access(op.kind).is_some()
-                    && !loaded[usize::from(op.rs1 & 31)]
-                    && self.groups.role(*index) == Role::Alone
+                access(op.kind).is_some() && self.groups.role(*index) == Role::Alone
             })
             .count();
         // Slots are for loads or for stores, so a second body has its own.
@@ -179,7 +166,6 @@ impl X64 {
         self.loop_slots = LoopSlots {
             next: first,
             end: first + 2 * count,
-            loaded,
         };
         // The body without checks has no use for slots if all its accesses are streams'.
         if self.streams.are_complete(trace) {
@@ -255,7 +241,7 @@ impl X64 {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
                 let address = self.address(op.rs1, op.imm);
-                let Some(slot) = self.loop_slots.next(op.rs1) else {
+                let Some(slot) = self.loop_slots.next() else {
                     self.check(address, size, store, slow);
                     return (self.host_place(address, store), Some(back));
                 };
