@@ -110,6 +110,12 @@ impl Blocks {
         (jump.pc == pc && jump.context == context).then_some(jump)
     }
 
+    /// The same, to look at only.
+    pub(crate) fn known(&self, pc: u64, context: u64) -> Option<&Jump> {
+        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
+        (jump.pc == pc && jump.context == context).then_some(jump)
+    }
+
     /// Remembers the block and the code for [`Blocks::jump`].
     pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span, code: u64) {
         self.jumps[(pc >> 1) as usize % JUMPS] = Jump {

@@ -389,7 +389,12 @@ impl Hart {
         let Ok((physical, page)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
             return false;
         };
-        let code = translator.translate(core, core.pc, physical, page);
+        let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
+        let is_used = |pc| {
+            let known = self.blocks.known(pc, context);
+            known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
+        };
+        let code = translator.translate(core, core.pc, physical, page, is_used);
         match (code, self.blocks.jump(core.pc, core.context)) {
             (Some(code), Some(jump)) => {
                 jump.code = code;

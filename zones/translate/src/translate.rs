@@ -19,6 +19,8 @@ use crate::op::Op;
 
 mod call;
 mod code;
+#[cfg(test)]
+mod tests;
 mod trace;
 #[cfg(not(target_arch = "x86_64"))]
 mod unsupported;
@@ -351,15 +353,17 @@ impl Translator {
         core.sites.clear();
     }
 
-    /// Translates what starts at a virtual address; `None` if its first instruction is the interpreter's.
+    /// Translates what starts at a virtual address; `None` if its first instruction is the interpreter's. `is_used` tells
+    /// whether the code at an address was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
         pc: u64,
         physical: u64,
         page: HostPage,
+        is_used: impl Fn(u64) -> bool,
     ) -> Option<u64> {
-        let offset = self.generate(core, pc, physical, page, true)?;
+        let offset = self.generate(core, pc, physical, page, true, is_used)?;
         Some(self.cache.address(offset))
     }
 
@@ -370,6 +374,7 @@ impl Translator {
         physical: u64,
         page: HostPage,
         grouped: bool,
+        is_used: impl Fn(u64) -> bool,
     ) -> Option<usize> {
         let epoch = self.epoch;
         let code_page = self
@@ -378,7 +383,7 @@ impl Translator {
             .or_insert_with(|| CodePage::new(epoch));
         code_page.renew(epoch, page);
         let mut snapshot = Snapshot::default();
-        let trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
+        let trace = Trace::new(pc, |offset| snapshot.half_word(offset, page), is_used);
         if trace.steps.is_empty() {
             return None;
         }
@@ -469,7 +474,7 @@ impl Translator {
         let Some(page) = core.ram.page(physical).filter(|_| current) else {
             return;
         };
-        if let Some(new) = self.generate(core, start, physical, page, false) {
+        if let Some(new) = self.generate(core, start, physical, page, false, |_| false) {
             let jump = self.generator.replacement(old, new);
             self.cache.write(old, &jump);
         }
