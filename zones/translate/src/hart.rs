@@ -283,7 +283,7 @@ impl Hart {
                     (jump.span(), jump.code, jump.heat)
                 }
                 None => match self.find_block() {
-                    Ok((span, code)) => (span, code, 0),
+                    Ok(found) => found,
                     Err(trap) => {
                         self.core.enter_trap(trap, pc);
                         after = After::Anywhere;
@@ -399,18 +399,24 @@ impl Hart {
         }
     }
 
-    /// The decoded block at the program counter, and the address of its translation or of what stands for none.
+    /// The decoded block at the program counter, the address of its translation or of what stands for none, and its heat.
     #[cold]
     #[inline(never)]
-    fn find_block(&mut self) -> Result<(Span, u64), Trap> {
+    fn find_block(&mut self) -> Result<(Span, u64, u16), Trap> {
         let core = &mut self.core;
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
         let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
         core.renew_context();
-        let mut code = None;
+        let (mut code, mut heat) = (None, 0);
         let span = match self.blocks.at(physical, page) {
-            Some(span) => {
+            Some((span, sought)) => {
+                // Not beyond the point at which it is translated.
+                heat = sought.min(
+                    self.translator
+                        .as_ref()
+                        .map_or(0, |translator| translator.heat),
+                );
                 code = self
                     .translator
                     .as_mut()
@@ -429,8 +435,8 @@ impl Hart {
         let code = code
             .or(self.translator.as_ref().map(Translator::untranslated))
             .unwrap_or_default();
-        self.blocks.remember(pc, core.context, span, code);
-        Ok((span, code))
+        self.blocks.remember(pc, core.context, span, code, heat);
+        Ok((span, code, heat))
     }
 }
 
