@@ -19,7 +19,7 @@ use crate::translate::{After, CodeCache, Site, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 20_000;

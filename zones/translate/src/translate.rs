@@ -19,6 +19,8 @@ use crate::op::Op;
 
 mod call;
 mod code;
+#[cfg(test)]
+pub(crate) mod mistakes;
 mod trace;
 #[cfg(not(target_arch = "x86_64"))]
 mod unsupported;
@@ -187,6 +189,10 @@ impl CodePage {
 
     /// Forgets what is no longer so.
     fn renew(&mut self, epoch: u32, page: HostPage) {
+        #[cfg(test)]
+        if mistakes::is_made(mistakes::Mistake::StaleCode) {
+            return;
+        }
         if self.epoch != epoch {
             self.epoch = epoch;
             if !self.is_unchanged(page) {
@@ -382,7 +388,10 @@ impl Translator {
             .or_insert_with(|| CodePage::new(epoch));
         code_page.renew(epoch, page);
         let mut snapshot = Snapshot::default();
-        let trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
+        let mut trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
+        #[cfg(test)]
+        mistakes::spoil(&mut trace);
         if trace.steps.is_empty() {
             return None;
         }

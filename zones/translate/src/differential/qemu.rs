@@ -131,6 +131,19 @@ pub(crate) fn compare(ours: &[u8], theirs: &[u8], size: Size, name: &str) {
     }
 }
 
+/// What the deliberate mistakes are put to, for numbers that are more than not-a-numbers: quickly done when there is none.
+pub(crate) fn a_small_program_agrees() {
+    let size = Size {
+        cases: 300,
+        instructions: 100,
+        rounds: 4,
+    };
+    let program = Program::new(300, size, Extras { beyond_peer: true });
+    let (interpreted, _) = output_of(&program, |_| {});
+    let (translated, _) = output_of(&program, Hart::translate_at_once);
+    compare(&translated, &interpreted, size, "small");
+}
+
 /// The translator against the interpreter: the same programs, and what the peer lacks or gets wrong.
 #[test]
 fn translated_code_agrees_on_random_programs() {

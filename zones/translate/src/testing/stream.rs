@@ -152,7 +152,12 @@ impl Stream {
             23 => {
                 // How compilers compare without raising flags.
                 let (saved, result) = (self.destination(), self.destination());
-                let (funct3, sources) = (self.random.below(3) as u32, self.random.next() as u32);
+                let (funct3, mut sources) =
+                    (self.random.below(3) as u32, self.random.next() as u32);
+                if self.random.below(4) == 0 {
+                    // What is equal is rare by chance.
+                    sources = (sources & 31) << 5 | sources & 31;
+                }
                 self.put(code, csrrs(saved, 1, 0));
                 self.put(
                     code,
