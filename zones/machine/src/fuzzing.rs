@@ -150,7 +150,10 @@ fn check_unused(image: &[u8], used: &[Range<u64>]) {
     let mut used: Vec<_> = used.iter().map(within).collect();
     used.sort_by_key(|range| range.start);
     let mut from = 0;
-    for range in used.into_iter().chain([image.len()..image.len()]) {
+    for range in used
+        .into_iter()
+        .chain(std::iter::once(image.len()..image.len()))
+    {
         let gap = image.get(from..range.start).unwrap_or_default();
         // Comparing is quicker than looking at each byte.
         assert!(gap == vec![0; gap.len()], "written to after {from:#x}");
@@ -273,6 +276,7 @@ mod tests {
         let mut image = vec![0; 0x4000];
         image[0x1800] = 1;
         image[0x3000] = 1;
-        check_unused(&image, &[RAM_BASE + 0x1000..RAM_BASE + 0x2000]);
+        let used = RAM_BASE + 0x1000..RAM_BASE + 0x2000;
+        check_unused(&image, &[used, 0..0]);
     }
 }

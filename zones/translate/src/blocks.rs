@@ -5,6 +5,7 @@
 //! (much cheaper than decoding again, and most fences change no code at all). The store is bounded: when it is full, it is
 //! emptied.
 
+use crate::debug::Breakpoint;
 use crate::decode;
 use crate::memory::{HostPage, PAGE_SIZE};
 use crate::op::Op;
@@ -153,14 +154,20 @@ impl Blocks {
 
     /// The block at a physical address, kept, checked or decoded anew, and how often it was looked for before. `None` if its
     /// first instruction goes on in the next page.
-    pub(crate) fn at(&mut self, physical: u64, page: HostPage) -> Option<(Span, u16)> {
+    /// No block goes past a place that may be one of `guarded`.
+    pub(crate) fn at(
+        &mut self,
+        physical: u64,
+        page: HostPage,
+        guarded: &[Breakpoint],
+    ) -> Option<(Span, u16)> {
         let mut index = self.buckets[bucket(physical)];
         while let Some(block) = self.blocks.get(index as usize) {
             if block.physical == physical {
                 let (span, fresh) = (block.span, block.epoch == self.epoch);
                 let sought = block.sought;
                 if !fresh && !self.unchanged(span, physical, page) {
-                    let span = self.decode(physical, page)?;
+                    let span = self.decode(physical, page, guarded)?;
                     self.replace(index, span, 0);
                     return Some((span, 0));
                 }
@@ -170,7 +177,7 @@ impl Blocks {
             }
             index = block.next;
         }
-        let span = self.decode(physical, page)?;
+        let span = self.decode(physical, page, guarded)?;
         let head = &mut self.buckets[bucket(physical)];
         let block = Block {
             physical,
@@ -215,7 +222,7 @@ impl Blocks {
         })
     }
 
-    fn decode(&mut self, physical: u64, page: HostPage) -> Option<Span> {
+    fn decode(&mut self, physical: u64, page: HostPage, guarded: &[Breakpoint]) -> Option<Span> {
         self.make_room();
         let start = self.ops.len();
         let mut at = physical;
@@ -223,7 +230,8 @@ impl Blocks {
         while at < end && self.ops.len() - start < LONGEST {
             let low = page.load::<u16>(at);
             let length = decode::length(low);
-            if at + u64::from(length) > end {
+            let is_guarded = at != physical && guarded.iter().any(|place| place.is_beside(at));
+            if is_guarded || at + u64::from(length) > end {
                 break;
             }
             let raw = if length == 4 {

@@ -45,6 +45,7 @@ mod translate;
 pub mod trap;
 
 pub use bus::{Bus, BusFault};
+pub use debug::Breakpoint;
 pub use hart::{Exit, Hart};
 pub use memory::Ram;
 pub use port::{Fence, HartPort};

@@ -389,7 +389,7 @@ impl Translator {
         code_page.renew(epoch, page);
         let mut snapshot = Snapshot::default();
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
+        let mut trace = Trace::new(pc, &core.guarded, |offset| snapshot.half_word(offset, page));
         #[cfg(test)]
         mistakes::spoil(&mut trace);
         if trace.steps.is_empty() {

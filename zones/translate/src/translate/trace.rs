@@ -3,6 +3,7 @@
 //! The way goes on where a forward branch is not taken, and through forward jumps within the page. It is entered only at its
 //! start, so what is known at one instruction holds for those after it.
 
+use crate::debug::Breakpoint;
 use crate::decode;
 use crate::memory::PAGE_SIZE;
 use crate::op::{Kind, Op, SINK};
@@ -62,8 +63,13 @@ fn left_to_interpreter(op: &Op) -> bool {
 }
 
 impl Trace {
-    /// The trace from `start`; `read` gives the half-word at an even offset of the page.
-    pub(super) fn new(start: u64, mut read: impl FnMut(usize) -> u16) -> Self {
+    /// The trace from `start`, which goes past no place where a breakpoint may be; `read` gives the half-word at an even offset of
+    /// the page.
+    pub(super) fn new(
+        start: u64,
+        guarded: &[Breakpoint],
+        mut read: impl FnMut(usize) -> u16,
+    ) -> Self {
         let page = start & !(PAGE_SIZE - 1);
         let mut steps = Vec::new();
         let mut pc = start;
@@ -71,6 +77,9 @@ impl Trace {
             let offset = pc.wrapping_sub(page);
             if offset >= PAGE_SIZE || steps.len() >= LONGEST {
                 break End::Next(pc);
+            }
+            if !steps.is_empty() && guarded.iter().any(|place| place.is_beside(pc)) {
+                break End::Interpret(pc);
             }
             let offset = offset as usize;
             let low = read(offset);
