@@ -68,6 +68,11 @@ pub const TEST: &[Package] = &[
     ),
     package("cpio", "/usr/bin/cpio", "packs test kernels' file systems"),
     package(
+        "gdb-multiarch",
+        "/usr/bin/gdb-multiarch",
+        "the debugger that looks into a zone",
+    ),
+    package(
         "kmod",
         "/sbin/modprobe",
         "finds the order of kernel modules",

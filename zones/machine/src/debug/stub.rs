@@ -1,10 +1,10 @@
 //! The debugger's thread: what GDB asks, done to harts at their seats. A hart is a thread to GDB; hart 0 is thread 1.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gdbstub::arch::Arch;
 use gdbstub::common::{Signal, Tid};
@@ -27,12 +27,10 @@ use gdbstub::target::{Target, TargetError, TargetResult};
 use gdbstub_arch::riscv::reg::RiscvCoreRegs;
 use gdbstub_arch::riscv::reg::id::RiscvRegId;
 use zone_translate::hart::Privilege;
-use zone_translate::{Fence, Hart, HartPort};
+use zone_translate::{Breakpoint, Fence, Hart, HartPort};
 
 use super::{Command, Event, Go, Stop};
 
-/// `c.ebreak`, which fits over every instruction.
-const BREAKPOINT: [u8; 2] = 0x9002_u16.to_le_bytes();
 /// Most breakpoints at a time.
 const BREAKPOINTS: usize = 256;
 
@@ -95,12 +93,10 @@ pub(super) struct Debugger {
     events: Receiver<Event>,
     /// Bytes that came while harts were waited for.
     waiting: VecDeque<u8>,
-    /// The bytes under each breakpoint, and their physical address.
-    breakpoints: BTreeMap<u64, (u64, [u8; 2])>,
     /// Why the machine stands still, and whose doing it was.
     cause: Option<(usize, Stop)>,
-    /// The breakpoints' addresses, for the harts.
-    told: Arc<Mutex<Vec<u64>>>,
+    /// Harts read them when they leave their seats.
+    breakpoints: Arc<Mutex<Vec<Breakpoint>>>,
     /// The hart that GDB asked about last, or that stopped.
     focus: usize,
     closed: bool,
@@ -114,7 +110,7 @@ impl Debugger {
         ports: Vec<Arc<HartPort>>,
         commands: Vec<Sender<Command>>,
         events: Receiver<Event>,
-        told: Arc<Mutex<Vec<u64>>>,
+        breakpoints: Arc<Mutex<Vec<Breakpoint>>>,
     ) -> Self {
         let places = ports.into_iter().zip(commands);
         Self {
@@ -128,9 +124,8 @@ impl Debugger {
                 .collect(),
             events,
             waiting: VecDeque::new(),
-            breakpoints: BTreeMap::new(),
             cause: None,
-            told,
+            breakpoints,
             focus: 0,
             closed: false,
         }
@@ -152,7 +147,8 @@ impl Debugger {
                 Err(Gone) => break,
             }
             let ended = self.session(stream);
-            self.forget_breakpoints();
+            self.stop();
+            self.breakpoints().clear();
             self.go();
             match ended {
                 Ok(()) => {}
@@ -328,33 +324,16 @@ impl Debugger {
         self.with(self.focus, work).ok_or(TargetError::NonFatal)
     }
 
-    /// Writes down which `ebreak`s are the debugger's; harts read it when they leave their seats.
-    fn tell_breakpoints(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        *told = self.breakpoints.keys().copied().collect();
+    fn breakpoints(&self) -> MutexGuard<'_, Vec<Breakpoint>> {
+        self.breakpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hart in whose address space a breakpoint is meant, which GDB does not say: the one it looked at last.
     fn anyone(&self) -> Option<usize> {
         let focus = self.sitting().find(|hart| *hart == self.focus);
         focus.or_else(|| self.sitting().next())
-    }
-
-    /// Puts back what was there.
-    fn forget_breakpoints(&mut self) {
-        self.stop();
-        if let Some(hart) = self.anyone() {
-            for (physical, bytes) in std::mem::take(&mut self.breakpoints).into_values() {
-                let _ = self.with(hart, move |hart| write_physical(hart, physical, bytes));
-            }
-        }
-        self.tell_breakpoints();
-    }
-}
-
-fn write_physical(hart: &Hart, physical: u64, bytes: [u8; 2]) {
-    for (address, byte) in (physical..).zip(bytes) {
-        hart.ram().store(address, byte);
     }
 }
 
@@ -427,15 +406,6 @@ impl MultiThreadBase for Debugger {
         })?;
         for (to, byte) in into.iter_mut().zip(&bytes) {
             *to = *byte;
-        }
-        // As if there were no breakpoints.
-        for (address, (_, original)) in &self.breakpoints {
-            for (at, byte) in (*address..).zip(original) {
-                let offset = usize::try_from(at.wrapping_sub(start)).unwrap_or(usize::MAX);
-                if let Some(to) = into.get_mut(offset).filter(|_| offset < bytes.len()) {
-                    *to = *byte;
-                }
-            }
         }
         if bytes.is_empty() && length > 0 {
             return Err(TargetError::NonFatal);
@@ -562,38 +532,31 @@ impl Breakpoints for Debugger {
 
 impl SwBreakpoint for Debugger {
     fn add_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
-        if self.breakpoints.contains_key(&address) {
+        let there = |place: &Breakpoint| place.address == address;
+        if self.breakpoints().iter().any(there) {
             return Ok(true);
         }
-        let Some(hart) = self
+        let physical = self
             .anyone()
-            .filter(|_| self.breakpoints.len() < BREAKPOINTS)
-        else {
+            .filter(|_| address.is_multiple_of(2) && self.breakpoints().len() < BREAKPOINTS)
+            .and_then(|hart| {
+                self.with(hart, move |hart| {
+                    let physical = hart.physical(address)?;
+                    hart.ram().load::<u16>(physical).map(|_| physical)
+                })
+            });
+        let Some(physical) = physical.flatten() else {
             return Ok(false);
         };
-        let placed = self.with(hart, move |hart| {
-            let mut bytes = [0; 2];
-            let physical = hart.physical(address)?;
-            let there = address.is_multiple_of(2) && hart.peek(address, &mut bytes) == 2;
-            (there && hart.poke(address, &BREAKPOINT) == 2).then_some((physical, bytes))
-        });
-        let Some(placed) = placed.flatten() else {
-            return Ok(false);
-        };
-        self.breakpoints.insert(address, placed);
-        self.tell_breakpoints();
+        self.breakpoints().push(Breakpoint { address, physical });
         Ok(true)
     }
 
     fn remove_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
-        let Some((physical, bytes)) = self.breakpoints.remove(&address) else {
-            return Ok(false);
-        };
-        if let Some(hart) = self.anyone() {
-            let _ = self.with(hart, move |hart| write_physical(hart, physical, bytes));
-        }
-        self.tell_breakpoints();
-        Ok(true)
+        let mut breakpoints = self.breakpoints();
+        let before = breakpoints.len();
+        breakpoints.retain(|place| place.address != address);
+        Ok(breakpoints.len() < before)
     }
 }
 

@@ -101,6 +101,11 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
     );
 }
 
+/// What the deliberate mistakes are put to: quickly done when there is none.
+pub(crate) fn a_few_streams_are_followed() {
+    follow_streams(200..204, None);
+}
+
 #[test]
 fn nothing_is_lost_when_code_memory_is_full() {
     let (instructions, _, forgotten) = follow_streams(100..104, Some(16 << 10));

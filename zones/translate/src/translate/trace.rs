@@ -4,6 +4,7 @@
 //! run before, after it has met a branch or jump backwards that does not close a loop. It is entered only at its start, so
 //! what is known at one instruction holds for those after it.
 
+use crate::debug::Breakpoint;
 use crate::decode;
 use crate::memory::PAGE_SIZE;
 use crate::op::{Kind, Op, SINK};
@@ -75,10 +76,11 @@ fn jumps_back(op: &Op) -> bool {
 }
 
 impl Trace {
-    /// The trace from `start`; `read` gives the half-word at an even offset of the page, `is_used` tells whether the code at
-    /// an address was run lately.
+    /// The trace from `start`, which goes past no place where a breakpoint may be; `read` gives the half-word at an even offset of
+    /// the page, `is_used` tells whether the code at an address was run lately.
     pub(super) fn new(
         start: u64,
+        guarded: &[Breakpoint],
         mut read: impl FnMut(usize) -> u16,
         is_used: impl Fn(u64) -> bool,
     ) -> Self {
@@ -91,6 +93,9 @@ impl Trace {
             let offset = pc.wrapping_sub(page);
             if offset >= PAGE_SIZE || steps.len() >= most || seen[offset as usize / 2] {
                 break End::Next(pc);
+            }
+            if !steps.is_empty() && guarded.iter().any(|place| place.is_beside(pc)) {
+                break End::Interpret(pc);
             }
             let offset = offset as usize;
             let low = read(offset);

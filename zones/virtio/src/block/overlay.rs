@@ -42,7 +42,9 @@ pub enum OverlayError {
         cluster: u32,
     },
     /// An overlay of another base: its contents would make no sense over this one.
-    #[error("the overlay belongs to another base volume ({length} bytes, hash {hash})")]
+    #[error(
+        "the overlay belongs to another base volume ({length} bytes, hash {hash}): put that base back, or the overlay away to begin without what it holds"
+    )]
     OtherBase {
         /// Length of the base that the overlay was made for.
         length: u64,

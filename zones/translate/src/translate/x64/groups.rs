@@ -182,9 +182,7 @@ pub(super) fn integer_destination(op: &Op) -> Option<u8> {
     use Kind::*;
     let written = match op.kind {
         Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd | Fsw | Fsd | Fence => false,
-        FcvtWS | FcvtWuS | FcvtLS | FcvtLuS | FmvXW | FeqS | FltS | FleS | FclassS => true,
-        FcvtWD | FcvtWuD | FcvtLD | FcvtLuD | FmvXD | FeqD | FltD | FleD | FclassD => true,
-        kind => (kind as u8) < Flw as u8,
+        kind => (kind as u8) < Flw as u8 || kind.leaves_floats(),
     };
     (written && op.rd < 32).then_some(op.rd)
 }
