@@ -104,6 +104,8 @@ pub struct Desktop {
     persistent: bool,
     /// Whether debuggers may look into them.
     debugged: bool,
+    /// Whether what they write to their consoles is kept in files.
+    logged: bool,
 }
 
 impl Desktop {
@@ -120,6 +122,7 @@ impl Desktop {
             images: None,
             persistent: false,
             debugged: false,
+            logged: false,
         }
     }
 
@@ -152,6 +155,14 @@ impl Desktop {
     pub fn with_rules(self, rules: &str) -> Self {
         Self {
             rules: rules.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same with what the guests write to their consoles in files, for [`Desktop::console_of`].
+    pub fn logged(self) -> Self {
+        Self {
+            logged: true,
             ..self
         }
     }
@@ -227,6 +238,7 @@ impl Desktop {
             })
             .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
             .args(self.debugged.then_some("--debug-zones"))
+            .args(self.logged.then_some("--verbose"))
             .current_dir(self.directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -14,7 +14,7 @@ fn gdb_stops_a_zone_steps_and_leaves_it() {
         "work",
         &[
             "set $entry = $stvec",
-            "printf \"mode %lu\\n\", $satp >> 60",
+            "printf \"mode %lu\\n\", $satp >> 60 & 15",
             "printf \"before %x %x\\n\", *(unsigned *)$entry, *(unsigned *)($entry + 4)",
             "break *$entry",
             "continue",

@@ -6,7 +6,7 @@ use e2e::Desktop;
 #[test]
 fn what_is_written_at_home_is_kept() {
     let desktop = Desktop::new((800, 600), &["work"]).persistent();
-    let tell = |text: &str| format!("type {text} | tee /dev/hvc0\nkey Return\n");
+    let tell = |text: &str| format!("type ({text}) | tee /dev/hvc0\nkey Return\n");
     let begin = "wait-ready work\nfocus work\nwait-still work 3\n";
     let script = [
         begin,

@@ -9,7 +9,7 @@ const BEGIN: &str = "#!/bin/busybox sh\n/bin/busybox mount -t proc proc /proc\n/
 const DRIVERS: &str = "while read -r module options; do /bin/busybox insmod \"/modules/$module\" $options; done </modules/root\n\
                        /bin/busybox sleep 1\n";
 const PANIC: &str =
-    "echo panics-$((6*7)) >/dev/console\n/bin/busybox sleep 1\necho c >/proc/sysrq-trigger\n";
+    "echo \"<1>panics-$((6*7))\" >/dev/kmsg\n/bin/busybox sleep 1\necho c >/proc/sysrq-trigger\n";
 
 #[test]
 fn a_panic_is_told_and_its_words_are_kept_once() {
@@ -17,6 +17,7 @@ fn a_panic_is_told_and_its_words_are_kept_once() {
     image_with_init("early", &[BEGIN, PANIC].concat(), store.path());
     image_with_init("late", &[BEGIN, DRIVERS, PANIC].concat(), store.path());
     let desktop = Desktop::new((1024, 768), &["before", "after"])
+        .logged()
         .with_images(store.path(), &["early", "late"]);
     let script = "wait-state before panicked timeout 120\nkill before\nwait-state after panicked timeout 120\nkill after\nquit\n";
     desktop.play(script).succeeded();

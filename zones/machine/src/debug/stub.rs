@@ -13,8 +13,8 @@ use gdbstub::stub::state_machine::GdbStubStateMachine;
 use gdbstub::stub::{GdbStub, GdbStubError, MultiThreadStopReason};
 use gdbstub::target::ext::base::BaseOps;
 use gdbstub::target::ext::base::multithread::{
-    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSingleStep,
-    MultiThreadSingleStepOps,
+    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
+    MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
 };
 use gdbstub::target::ext::base::single_register_access::{
     SingleRegisterAccess, SingleRegisterAccessOps,
@@ -76,7 +76,8 @@ struct Place {
     port: Arc<HartPort>,
     commands: Sender<Command>,
     state: State,
-    next: Go,
+    /// What GDB said that it shall do next.
+    next: Option<Go>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub(super) struct Debugger {
     /// The hart that GDB asked about last, or that stopped.
     focus: usize,
     closed: bool,
+    /// Whether only harts of which GDB said something go on.
+    locked: bool,
 }
 
 type Machine<'a> = GdbStubStateMachine<'a, Debugger, Output<'a>>;
@@ -119,7 +122,7 @@ impl Debugger {
                     port,
                     commands,
                     state: State::Away,
-                    next: Go::Run,
+                    next: None,
                 })
                 .collect(),
             events,
@@ -128,6 +131,7 @@ impl Debugger {
             breakpoints,
             focus: 0,
             closed: false,
+            locked: false,
         }
     }
 
@@ -149,6 +153,7 @@ impl Debugger {
             let ended = self.session(stream);
             self.stop();
             self.breakpoints().clear();
+            self.locked = false;
             self.go();
             match ended {
                 Ok(()) => {}
@@ -268,20 +273,29 @@ impl Debugger {
     /// Lets every hart go on as was said.
     fn go(&mut self) {
         self.cause = None;
-        for place in &self.places {
+        let stays =
+            |place: &Place| self.locked && place.state == State::Sits && place.next.is_none();
+        let mut going = Vec::new();
+        for (hart, place) in self.places.iter().enumerate() {
+            if stays(place) {
+                continue;
+            }
             place.port.clear_stop();
             // What was written may have been code, or a page table.
             let _ = place.port.ask_fence(Fence::Code);
             let _ = place.port.ask_fence(Fence::ALL_TRANSLATIONS);
+            if place.state == State::Sits {
+                going.push(hart);
+            }
         }
-        for hart in self.sitting().collect::<Vec<_>>() {
+        for hart in going {
             self.release(hart);
         }
     }
 
     fn release(&mut self, hart: usize) {
         if let Some(place) = self.places.get_mut(hart) {
-            let how = std::mem::replace(&mut place.next, Go::Run);
+            let how = place.next.take().unwrap_or(Go::Run);
             // A machine that has ended takes no orders.
             let _ = place.commands.send(Command::Go(how));
             place.state = State::Runs;
@@ -495,19 +509,27 @@ impl MultiThreadResume for Debugger {
     }
 
     fn clear_resume_actions(&mut self) -> Result<(), Gone> {
+        self.locked = false;
         for place in &mut self.places {
-            place.next = Go::Run;
+            place.next = None;
         }
         Ok(())
     }
 
     fn set_resume_action_continue(
         &mut self,
-        _tid: Tid,
+        tid: Tid,
         _signal: Option<Signal>,
     ) -> Result<(), Gone> {
-        // All run that are not told to step, and a guest has no signals.
+        // A guest has no signals.
+        if let Some(place) = self.places.get_mut(tid.get() - 1) {
+            place.next = Some(Go::Run);
+        }
         Ok(())
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
     }
 
     fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
@@ -515,10 +537,17 @@ impl MultiThreadResume for Debugger {
     }
 }
 
+impl MultiThreadSchedulerLocking for Debugger {
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), Gone> {
+        self.locked = true;
+        Ok(())
+    }
+}
+
 impl MultiThreadSingleStep for Debugger {
     fn set_resume_action_step(&mut self, tid: Tid, _signal: Option<Signal>) -> Result<(), Gone> {
         if let Some(place) = self.places.get_mut(tid.get() - 1) {
-            place.next = Go::Step;
+            place.next = Some(Go::Step);
         }
         Ok(())
     }
