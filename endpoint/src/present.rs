@@ -7,6 +7,7 @@ pub mod headless;
 #[cfg(feature = "kms")]
 pub mod kms;
 pub mod picture;
+pub mod rhythm;
 mod signals;
 #[cfg(feature = "window")]
 pub mod window;

@@ -95,9 +95,7 @@ pub fn run(mut show: Show) -> Result<(), ShowError> {
         if show.is_over() {
             return show.outcome();
         }
-        if show.session.frame_due(now) {
-            presenter.paint(&mut show, now)?;
-        }
+        presenter.paint(&mut show, now)?;
         let ready = presenter.wait(&show)?;
         presenter.take(&mut show, &ready)?;
     }
@@ -182,33 +180,21 @@ impl Presenter {
     fn paint(&mut self, show: &mut Show, now: Instant) -> Result<(), KmsError> {
         for (number, screen) in (0..).zip(&mut self.screens) {
             let output = OutputId(number);
-            if !screen.is_flipping(now) && show.session.scene().needs_render(output) {
+            if screen.rhythm().may_begin(now) && show.session.scene().needs_render(output) {
                 screen.paint(&mut show.session, output, now)?;
             }
         }
         Ok(())
     }
 
-    /// Sleeps until something happens or is due. A frame is not due while all screens that it is for are busy with the last one: then
-    /// the card says when.
+    /// Sleeps until something happens or is due.
     fn wait(&self, show: &Show) -> Result<Ready, ShowError> {
         let now = Instant::now();
-        let waiting: Vec<_> = (0..)
+        let frames = (0..)
             .zip(&self.screens)
             .filter(|(number, _)| show.session.scene().needs_render(OutputId(*number)))
-            .map(|(_, screen)| screen)
-            .collect();
-        let can_paint = waiting.iter().any(|screen| !screen.is_flipping(now));
-        let frame = show.session.next_frame().filter(|_| can_paint);
-        let given_up = waiting
-            .iter()
-            .filter(|screen| screen.is_flipping(now))
-            .filter_map(|screen| screen.flip_deadline())
-            .min();
-        let deadline = [show.next_step(), frame, given_up]
-            .into_iter()
-            .flatten()
-            .min();
+            .map(|(_, screen)| screen.rhythm().next().unwrap_or(now));
+        let deadline = show.next_step().into_iter().chain(frames).min();
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(now);
             Timespec {

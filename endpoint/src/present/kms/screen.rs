@@ -3,7 +3,7 @@
 //! The card's own memory is only ever written: reading it back, as blending would, is slow on most cards.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use compositor::{OutputId, Rect, Region, Scale, Size, Target};
 use drm::buffer::{Buffer as _, DrmFourcc};
@@ -13,9 +13,7 @@ use drm::control::{Device as _, PageFlipFlags, connector, crtc, framebuffer};
 use super::KmsError;
 use super::card::{Card, Wanted};
 use crate::Session;
-
-/// A card that has not said for so long that it shows a frame will not say it any more.
-const FLIP_PATIENCE: Duration = Duration::from_secs(1);
+use crate::present::rhythm::Rhythm;
 
 pub(super) struct Screen {
     card: Rc<Card>,
@@ -30,8 +28,7 @@ pub(super) struct Screen {
     front: usize,
     /// Whether the mode is set: any buffer is shown.
     lit: bool,
-    /// When the card was asked to show the other buffer.
-    flipping: Option<Instant>,
+    rhythm: Rhythm,
 }
 
 struct ScanoutBuffer {
@@ -57,7 +54,7 @@ impl Screen {
             buffers: [first, second],
             front: 0,
             lit: false,
-            flipping: None,
+            rhythm: Rhythm::of(wanted.mode.vrefresh()),
         })
     }
 
@@ -90,19 +87,14 @@ impl Screen {
             == (wanted.connector, wanted.crtc, wanted.mode, wanted.scale)
     }
 
-    /// Whether the last frame is still on its way to the screen.
-    pub(super) fn is_flipping(&self, now: Instant) -> bool {
-        self.flip_deadline().is_some_and(|deadline| now < deadline)
-    }
-
-    /// When the card will be given up on.
-    pub(super) fn flip_deadline(&self) -> Option<Instant> {
-        self.flipping.map(|since| since + FLIP_PATIENCE)
+    /// When its next frame may begin.
+    pub(super) fn rhythm(&self) -> &Rhythm {
+        &self.rhythm
     }
 
     /// The card shows the last frame of `crtc`.
     pub(super) fn flipped(&mut self, crtc: crtc::Handle) {
-        if crtc == self.wanted.crtc && self.flipping.take().is_some() {
+        if crtc == self.wanted.crtc && self.rhythm.shown() {
             self.front ^= 1;
         }
     }
@@ -126,6 +118,7 @@ impl Screen {
         }
         // A frame that the card never told of is taken for shown.
         self.flipped(self.wanted.crtc);
+        self.rhythm.begin(now);
         let back = if self.lit { self.front ^ 1 } else { self.front };
         let Some(buffer) = self.buffers.get_mut(back) else {
             return Ok(());
@@ -142,7 +135,7 @@ impl Screen {
                     act: "show a frame",
                     source,
                 })?;
-            self.flipping = Some(now);
+            self.rhythm.sent();
         } else {
             self.card
                 .set_crtc(
