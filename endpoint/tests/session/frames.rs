@@ -387,12 +387,7 @@ fn the_attention_key_shows_the_trusted_screen_in_the_next_frame() {
         desk.canvas.paint(&mut desk.session, false, clock);
         let seen = &screen.buffers[screen.seen % 2];
         let differ = |(ours, whole): (&u32, &u32)| ours & 0x00ff_ffff != whole & 0x00ff_ffff;
-        assert_eq!(
-            seen.iter()
-                .zip(desk.canvas.pixels())
-                .position(|pair| differ(pair)),
-            None
-        );
+        assert_eq!(seen.iter().zip(desk.canvas.pixels()).position(differ), None);
         desk.keys(&[1]);
         assert_ne!(desk.session.scene().owner_at(middle), Owner::Trusted);
         screen = Screen::of(&mut desk);

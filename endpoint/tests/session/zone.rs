@@ -48,6 +48,8 @@ struct Fake {
     zone: String,
     surface: Option<(Generation, SurfaceWriter)>,
     keys: u32,
+    /// Messages since it lost the keyboard.
+    heard: u32,
     /// What came for the agent and is not a whole chunk yet.
     agent: Vec<u8>,
 }
@@ -76,6 +78,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         zone: String::new(),
         surface: None,
         keys: 0,
+        heard: 0,
         agent: Vec::new(),
     }
     .run();
@@ -125,6 +128,7 @@ impl Fake {
     }
 
     fn hear(&mut self, message: ToZone) {
+        self.heard += 1;
         match message {
             ToZone::Start(config) => {
                 self.zone = config.zone.to_string();
@@ -174,6 +178,11 @@ impl Fake {
                 vertical,
                 horizontal,
             } => self.write(&format!("wheel {vertical} {horizontal}\n")),
+            // Whatever it says is credited by a message: it says nothing until it has the keyboard again.
+            ToZone::Focus(false) if self.behave == "listens" => self.heard = 0,
+            ToZone::Focus(true) if self.behave == "listens" => {
+                self.write(&format!("heard {} more\n", self.heard - 1));
+            }
             ToZone::Focus(focused) => self.write(&format!("focus {focused}\n")),
             ToZone::StreamRefuse { id } => {
                 self.write(&format!("refused {}\n", id.0));
@@ -194,6 +203,14 @@ impl Fake {
     }
 
     fn take_surface(&mut self, generation: Generation, size: Size, memory: &OwnedFd) {
+        if let (Some((old, _)), "keeps-its-size") = (&self.surface, self.behave.as_str()) {
+            self.say(frame(*old, &[(0, 0, 1, 1)]));
+            return self.write("no other size\n");
+        }
+        if self.behave == "never-draws" {
+            self.say(FromZone::State(ZoneState::Running));
+            return self.write("drew nothing\n");
+        }
         let writer = SurfaceWriter::new(memory.as_fd(), size).unwrap();
         let row = vec![colour_of(&self.zone); usize::try_from(size.width()).unwrap()];
         for y in 0..size.height() {
