@@ -95,6 +95,7 @@ pub fn run(mut show: Show) -> Result<(), ShowError> {
         if show.is_over() {
             return show.outcome();
         }
+        presenter.look_for_sleep(&mut show);
         presenter.paint(&mut show, now)?;
         let ready = presenter.wait(&show)?;
         presenter.take(&mut show, &ready)?;
@@ -107,6 +108,8 @@ struct Presenter {
     screens: Vec<Screen>,
     card: Rc<Card>,
     events: KernelEvents,
+    /// How often the machine had slept when the screens were last known to show what is true.
+    sleeps: u32,
     _console: Option<Taken>,
 }
 
@@ -128,6 +131,7 @@ impl Presenter {
             screens: Vec::new(),
             card,
             events,
+            sleeps: show.session.sleeps(),
             _console: console,
         };
         presenter.devices.scan();
@@ -175,6 +179,16 @@ impl Presenter {
         // A screen may have another number now, and with it another part of the desktop.
         show.session.repaint();
         Ok(true)
+    }
+
+    /// After the machine slept the kernel shows again what was there before, and there may be somebody else before it: the screens go
+    /// dark, and come back with a frame of now, which shows the lock where there is one.
+    fn look_for_sleep(&mut self, show: &mut Show) {
+        let sleeps = show.session.sleeps();
+        if std::mem::replace(&mut self.sleeps, sleeps) != sleeps {
+            self.screens.iter_mut().for_each(Screen::darken);
+            show.session.repaint();
+        }
     }
 
     fn paint(&mut self, show: &mut Show, now: Instant) -> Result<(), KmsError> {

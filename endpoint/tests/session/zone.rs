@@ -34,6 +34,9 @@ const AGENT_RELEASE: u32 = 9;
 pub(crate) const KEY_C: u16 = 46;
 pub(crate) const KEY_V: u16 = 47;
 
+/// The key by which a fake zone sends the machine to sleep; only in a virtual machine of a test may it.
+const KEY_SLEEP: u16 = 67;
+
 /// Side of the square that a key paints.
 pub(crate) const SQUARE: u32 = 8;
 /// Its colour.
@@ -153,6 +156,7 @@ impl Fake {
                 if pressed {
                     self.paint_square();
                     match code {
+                        KEY_SLEEP => sleep_for_a_moment(),
                         KEY_C => self.copy(),
                         KEY_V => self.tell(AGENT_REQUEST, &[0, 0, 0, 0, 1, 0, 0, 0]),
                         _ => {}
@@ -491,6 +495,14 @@ impl Fake {
         // Whatever comes of it comes to this process; stay for it.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Has the machine sleep for three seconds, as closing a lid does.
+fn sleep_for_a_moment() {
+    let waker = "/sys/class/rtc/rtc0/wakealarm";
+    let slept =
+        std::fs::write(waker, "+3").and_then(|()| std::fs::write("/sys/power/state", "freeze"));
+    eprintln!("sleep: {slept:?}");
 }
 
 fn frame(generation: Generation, rectangles: &[(u32, u32, u32, u32)]) -> FromZone {

@@ -99,6 +99,16 @@ impl Screen {
         }
     }
 
+    /// Switches the screen off until its next frame, which may begin at once.
+    pub(super) fn darken(&mut self) {
+        let (card, crtc) = (&self.card, self.wanted.crtc);
+        if let Err(error) = card.set_crtc(crtc, None, (0, 0), &[], None) {
+            tracing::debug!("a screen could not be switched off: {error}");
+        }
+        self.lit = false;
+        self.rhythm = Rhythm::of(self.wanted.mode.vrefresh());
+    }
+
     /// Paints what changed, and asks the card to show it.
     pub(super) fn paint(
         &mut self,
@@ -159,12 +169,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // Dark, then the memory: what a zone drew is not left on a screen that is going. The kernel brings its console back by itself
         // when the card is closed.
-        if let Err(error) = self
-            .card
-            .set_crtc(self.wanted.crtc, None, (0, 0), &[], None)
-        {
-            tracing::debug!("a screen could not be switched off: {error}");
-        }
+        self.darken();
         for buffer in &self.buffers {
             buffer.free(&self.card);
         }
