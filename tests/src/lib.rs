@@ -246,6 +246,30 @@ impl Desktop {
             .expect("bulkhead starts")
     }
 
+    /// Runs `bulkhead bench latency` for one of the zones with these words more, on a desktop of its own.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn latency(&self, zone: &str, words: &[&str]) -> Output {
+        self.replace_policy(1, &self.rules);
+        Command::new(directory(BIN_DIR).join("bulkhead"))
+            .args(["bench", "latency", "--json", "--zone", zone])
+            .args(words)
+            .args([
+                "--policy",
+                "policy.toml",
+                "--headless",
+                "--state-dir",
+                STATE,
+            ])
+            .arg("--image-store")
+            .arg(directory(IMAGE_STORE))
+            .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
+            .current_dir(self.directory.path())
+            .output()
+            .expect("bulkhead starts")
+    }
+
     /// Runs `bulkhead usb` with these words for the running desktop.
     ///
     /// # Panics

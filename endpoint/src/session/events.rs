@@ -225,7 +225,7 @@ impl Session {
             rectangles.push(compositor::Rect::new(0, 0, 1, 1));
         }
         self.scene.damage(id, generation, &rectangles);
-        self.zone_drew(id);
+        self.zone_drew(id, &rectangles);
     }
 
     /// Surfaces in the order of all of a zone's processes: each process counts its own from 1.

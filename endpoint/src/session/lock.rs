@@ -35,6 +35,8 @@ pub(super) struct Lock {
     last_input: Instant,
     /// How long the machine has slept since it started.
     slept: Duration,
+    /// How often it slept since the session began.
+    sleeps: u32,
 }
 
 /// What came of an attempt to unlock, or why that cannot be known.
@@ -46,6 +48,7 @@ impl Lock {
             holds: BTreeSet::new(),
             last_input: now,
             slept: slept(),
+            sleeps: 0,
         }
     }
 }
@@ -55,6 +58,12 @@ impl Session {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.scene.is_locked()
+    }
+
+    /// How often the machine has slept so far, as of the last [`Session::dispatch`]. What a presenter showed before is of another time.
+    #[must_use]
+    pub fn sleeps(&self) -> u32 {
+        self.lock.sleeps
     }
 
     fn passphrase(&self) -> PassphraseFile {
@@ -200,8 +209,11 @@ impl Session {
 
     pub(super) fn keep_lock(&mut self, now: Instant) {
         let slept = slept();
-        if slept > self.lock.slept + SLEPT && self.passphrase().is_set() {
-            self.lock_screen("the machine slept");
+        if slept > self.lock.slept + SLEPT {
+            self.lock.sleeps = self.lock.sleeps.wrapping_add(1);
+            if self.passphrase().is_set() {
+                self.lock_screen("the machine slept");
+            }
         }
         self.lock.slept = slept;
         if self.lock_due().is_some_and(|due| due <= now) {

@@ -261,7 +261,8 @@ impl Desk {
         }
     }
 
-    fn wait(&self, give_up: Instant) {
+    /// Sleeps until the session has something to do, or is due, or until `give_up`.
+    pub(crate) fn wait(&self, give_up: Instant) {
         let deadline = self.session.next_deadline().unwrap_or(give_up).min(give_up);
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec {

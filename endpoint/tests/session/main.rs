@@ -6,6 +6,7 @@ mod attacks;
 mod clips;
 mod command_line;
 mod desk;
+mod frames;
 mod honest;
 mod kms;
 mod live_policy;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     }
     let tests = [
         honest::TESTS,
+        frames::TESTS,
         attacks::TESTS,
         live_policy::TESTS,
         clips::TESTS,

@@ -151,7 +151,7 @@ fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     desk.focus("corp");
     desk.until_console("corp", "focus true");
     let id = desk.session.zone("corp").unwrap().id();
-    desk.session.follow_key(id);
+    desk.session.follow_key(id, None);
     let began = Instant::now();
     desk.keys(&[30]);
     assert_eq!(desk.session.take_followed(), None, "nothing is drawn yet");

@@ -34,6 +34,9 @@ const AGENT_RELEASE: u32 = 9;
 pub(crate) const KEY_C: u16 = 46;
 pub(crate) const KEY_V: u16 = 47;
 
+/// The key by which a fake zone sends the machine to sleep; only in a virtual machine of a test may it.
+const KEY_SLEEP: u16 = 67;
+
 /// Side of the square that a key paints.
 pub(crate) const SQUARE: u32 = 8;
 /// Its colour.
@@ -48,6 +51,8 @@ struct Fake {
     zone: String,
     surface: Option<(Generation, SurfaceWriter)>,
     keys: u32,
+    /// Messages since it lost the keyboard.
+    heard: u32,
     /// What came for the agent and is not a whole chunk yet.
     agent: Vec<u8>,
 }
@@ -76,6 +81,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         zone: String::new(),
         surface: None,
         keys: 0,
+        heard: 0,
         agent: Vec::new(),
     }
     .run();
@@ -125,6 +131,7 @@ impl Fake {
     }
 
     fn hear(&mut self, message: ToZone) {
+        self.heard += 1;
         match message {
             ToZone::Start(config) => {
                 self.zone = config.zone.to_string();
@@ -149,6 +156,7 @@ impl Fake {
                 if pressed {
                     self.paint_square();
                     match code {
+                        KEY_SLEEP => sleep_for_a_moment(),
                         KEY_C => self.copy(),
                         KEY_V => self.tell(AGENT_REQUEST, &[0, 0, 0, 0, 1, 0, 0, 0]),
                         _ => {}
@@ -174,6 +182,11 @@ impl Fake {
                 vertical,
                 horizontal,
             } => self.write(&format!("wheel {vertical} {horizontal}\n")),
+            // Whatever it says is credited by a message: it says nothing until it has the keyboard again.
+            ToZone::Focus(false) if self.behave == "listens" => self.heard = 0,
+            ToZone::Focus(true) if self.behave == "listens" => {
+                self.write(&format!("heard {} more\n", self.heard - 1));
+            }
             ToZone::Focus(focused) => self.write(&format!("focus {focused}\n")),
             ToZone::StreamRefuse { id } => {
                 self.write(&format!("refused {}\n", id.0));
@@ -194,6 +207,14 @@ impl Fake {
     }
 
     fn take_surface(&mut self, generation: Generation, size: Size, memory: &OwnedFd) {
+        if let (Some((old, _)), "keeps-its-size") = (&self.surface, self.behave.as_str()) {
+            self.say(frame(*old, &[(0, 0, 1, 1)]));
+            return self.write("no other size\n");
+        }
+        if self.behave == "never-draws" {
+            self.say(FromZone::State(ZoneState::Running));
+            return self.write("drew nothing\n");
+        }
         let writer = SurfaceWriter::new(memory.as_fd(), size).unwrap();
         let row = vec![colour_of(&self.zone); usize::try_from(size.width()).unwrap()];
         for y in 0..size.height() {
@@ -474,6 +495,14 @@ impl Fake {
         // Whatever comes of it comes to this process; stay for it.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Has the machine sleep for three seconds, as closing a lid does.
+fn sleep_for_a_moment() {
+    let waker = "/sys/class/rtc/rtc0/wakealarm";
+    let slept =
+        std::fs::write(waker, "+3").and_then(|()| std::fs::write("/sys/power/state", "freeze"));
+    eprintln!("sleep: {slept:?}");
 }
 
 fn frame(generation: Generation, rectangles: &[(u32, u32, u32, u32)]) -> FromZone {

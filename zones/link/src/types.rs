@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::error::ProtocolError;
 use crate::limits;
 use crate::wire::{Reader, Writer};
@@ -306,9 +308,9 @@ impl Port {
     }
 }
 
-/// Bytes of one port transfer: 1 to [`limits::PORT_DATA_BYTES`].
+/// Bytes of one port transfer: 1 to [`limits::PORT_DATA_BYTES`]. They may be a piece of what a person copied, and are wiped when dropped.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PortBytes(Vec<u8>);
+pub struct PortBytes(Zeroizing<Vec<u8>>);
 
 impl PortBytes {
     /// None when there are no bytes or too many.
@@ -316,7 +318,7 @@ impl PortBytes {
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=limits::PORT_DATA_BYTES)
             .contains(&bytes.len())
-            .then(|| Self(bytes.to_vec()))
+            .then(|| Self(Zeroizing::new(bytes.to_vec())))
     }
 
     /// The bytes.
