@@ -267,9 +267,10 @@ fn keyboard_port() -> Result<String> {
     wait(PATIENCE, || {
         let listed = plugged::list(Path::new(plugged::DEVICES)).ok()?;
         let mut ports = listed.into_iter().filter(|device| {
-            (device.numbers.0, device.numbers.1) == KEYBOARD && device.identity().is_some()
+            let digest = &device.digest;
+            (digest.numbers.0, digest.numbers.1) == KEYBOARD && digest.identity.is_ok()
         });
-        Some(ports.next()?.port)
+        Some(ports.next()?.place.port)
     })
     .context("the machine has no keyboard")
 }

@@ -36,7 +36,7 @@ pub fn source() -> Result<()> {
         let list = plugged::list(Path::new(plugged::DEVICES)).ok()?;
         let known: Vec<Plugged> = list
             .into_iter()
-            .filter(|device| device.identity().is_some())
+            .filter(|device| device.digest.identity.is_ok())
             .collect();
         (known.len() == count).then_some(known)
     })
@@ -56,7 +56,7 @@ pub fn source() -> Result<()> {
 }
 
 fn give(device: &Plugged, server: &str, pin: &str) -> Result<()> {
-    let title = device.title();
+    let title = device.digest.title();
     let mut said = String::new();
     // The other machine may still be starting.
     let attached = || {
@@ -64,7 +64,7 @@ fn give(device: &Plugged, server: &str, pin: &str) -> Result<()> {
             .args(["usb", "--policy", "/policy.toml", "--state-dir", "/state"])
             .args([
                 "attach",
-                &device.port,
+                &device.place.port,
                 "work",
                 "--server",
                 server,

@@ -155,11 +155,14 @@ pub fn gadget() -> Result<()> {
     let listed = plugged::list(Path::new(plugged::DEVICES))?;
     let mine = listed
         .iter()
-        .find(|device| device.node == node)
+        .find(|device| device.place.node == node)
         .context("the list has no gadget")?;
+    let title = mine.digest.title();
     let identity = mine
-        .identity()
-        .context("the list does not describe the gadget")?;
+        .digest
+        .identity
+        .as_ref()
+        .map_err(|why| anyhow::anyhow!("the list does not describe the gadget: {why}"))?;
     let usages: Vec<String> = identity
         .reports
         .values()
@@ -168,14 +171,10 @@ pub fn gadget() -> Result<()> {
         .collect();
     ensure!(usages == ["0001:0006", "0001:0002"], "usages {usages:?}");
     ensure!(
-        mine.title() == "Bulkhead Gadget" && mine.names.serial == "0002",
+        title == "Bulkhead Gadget" && mine.digest.names.serial == "0002",
         "{mine:?}"
     );
-    println!(
-        "LAB listed {} at {} with {usages:?}",
-        mine.title(),
-        mine.port
-    );
+    println!("LAB listed {title} at {} with {usages:?}", mine.place.port);
     from_hidraw(&mut gadget)?;
 
     let device = Arc::new(UsbDevice::open(DeviceNode::open(&node)?, "1-1")?);
