@@ -87,6 +87,21 @@ pub const TEST: &[Package] = &[
         "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
         "a graphics card in software, for the painter that uses one",
     ),
+    package(
+        "usbip",
+        "/usr/sbin/usbipd",
+        "USB/IP's own programs, peers of ours",
+    ),
+    package(
+        "usbredirect",
+        "/usr/bin/usbredirect",
+        "usbredir's own program, a peer of ours",
+    ),
+    package(
+        "iproute2",
+        "/usr/sbin/ip",
+        "brings up the network of machines with USB devices",
+    ),
     package("xvfb", "/usr/bin/Xvfb", "a display for the window"),
     package(
         "xdotool",

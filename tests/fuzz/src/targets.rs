@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
         usb_redirect::fuzzing::fuzz_report_descriptor,
         4096,
     ),
+    target("usb-digest", usb_redirect::fuzzing::fuzz_digest, 4096),
     target("usb-stream", usb_redirect::fuzzing::fuzz_stream, 4096),
     target("usbip", usb_redirect::fuzzing::fuzz_usbip, 4096),
     target("usbredir", usb_redirect::fuzzing::fuzz_usbredir, 4096),
