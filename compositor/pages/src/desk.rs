@@ -58,6 +58,8 @@ impl Desk {
             // A page is as large as the scene says, whatever is pressed.
             options.zoom_with_keyboard = false;
             options.reduce_texture_memory = true;
+            // Small circles as forms: our painter does not scale pictures of them.
+            options.tessellation_options.prerasterized_discs = false;
         });
         Self {
             context,

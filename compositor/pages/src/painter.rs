@@ -2,7 +2,7 @@
 //!
 //! Corners are put on a grid of 1/256 pixel and edges are decided with integers, so that two triangles which share an edge
 //! paint each pixel once, and the same on every machine. Colours are premultiplied, as egui gives them; textures are read at
-//! the nearest pixel, because egui puts glyphs and our images on whole pixels.
+//! the nearest pixel: glyphs and images have as many pixels as they cover.
 
 // Every cast is of a number that was clamped to far less than its target holds, or saturates where nothing is painted.
 #![allow(
@@ -137,17 +137,27 @@ struct Corner {
 impl Sheet<'_> {
     fn mesh(&mut self, mesh: &Mesh, scale: f32, texture: Option<&Texture>) {
         for [a, b, c] in mesh.triangles() {
-            let corner = |at: u32| {
-                let fine = |value: f32| (value * scale * FINE).round().clamp(-FAR, FAR) as i64;
-                mesh.vertices.get(at as usize).map(|vertex| Corner {
-                    x: fine(vertex.pos.x),
-                    y: fine(vertex.pos.y),
-                    vertex: *vertex,
-                })
+            let vertex = |at: u32| mesh.vertices.get(at as usize);
+            let (Some(a), Some(b), Some(c)) = (vertex(a), vertex(b), vertex(c)) else {
+                continue;
             };
-            if let (Some(a), Some(b), Some(c)) = (corner(a), corner(b), corner(c)) {
-                self.triangle([a, b, c], texture);
-            }
+            let pictured = texture.is_some() && (a.uv != b.uv || b.uv != c.uv);
+            let fine = |value: f32| {
+                let pixels = value * scale;
+                // Pictures begin on whole pixels. (A little less than half, so that all corners of one go the same way.)
+                let pixels = if pictured {
+                    (pixels + 0.499).floor()
+                } else {
+                    pixels
+                };
+                (pixels * FINE).round().clamp(-FAR, FAR) as i64
+            };
+            let corner = |vertex: &Vertex| Corner {
+                x: fine(vertex.pos.x),
+                y: fine(vertex.pos.y),
+                vertex: *vertex,
+            };
+            self.triangle([a, b, c].map(corner), texture);
         }
     }
 
