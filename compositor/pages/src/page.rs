@@ -225,6 +225,7 @@ impl<'a> Page<'a> {
     fn warn(&mut self, ui: &mut Ui, words: &str) {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 7.0;
+            ui.spacing_mut().interact_size.y = 16.0;
             let (place, _) = ui.allocate_exact_size(Vec2::splat(15.0), Sense::hover());
             self.images
                 .mark(ui, place, Mark::Warning, self.tones.warning);

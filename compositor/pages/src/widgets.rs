@@ -109,7 +109,7 @@ pub(crate) fn filter(ui: &mut Ui, words: &mut String, hint: &str, width: f32) ->
         .hint_text(hint)
         .char_limit(FILTER_LENGTH)
         .margin(egui::Margin::symmetric(10, 7))
-        .desired_width(width - 20.0);
+        .desired_width(width);
     let response = ui.add(field);
     let after: &String = words;
     response.widget_info(|| {

@@ -2,7 +2,8 @@
 //!
 //! Of a long log only the rows that are seen are made, and only a window of records is asked for at a time.
 
-use egui::{ComboBox, Panel, Rect, RichText, Ui, Vec2};
+use compositor::accesskit::Role;
+use egui::{ComboBox, Panel, Rect, RichText, Ui, Vec2, WidgetInfo};
 
 use super::Page;
 use super::zones::column;
@@ -13,6 +14,9 @@ use crate::{Act, look, widgets};
 const ROW: f32 = 30.0;
 /// Columns for time, zone and what happened; the rest is for details.
 const COLUMNS: [f32; 3] = [162.0, 128.0, 118.0];
+
+/// How wide a box to choose from is.
+const BOX: f32 = 152.0;
 
 /// What a person looks for in the log.
 #[derive(Default)]
@@ -47,14 +51,14 @@ impl Page<'_> {
     fn filters(&mut self, ui: &mut Ui, filter: &mut AuditFilter) {
         let words = self.words;
         ui.horizontal(|ui| {
-            let boxes = 2.0 * 168.0;
+            let boxes = 2.0 * (BOX + ui.spacing().item_spacing.x);
             let width = (ui.available_width() - boxes).max(120.0);
             widgets::filter(ui, &mut filter.words, words.filter, width);
             let of = |zone| self.zone(zone).map(|zone| zone.identity.name.as_str());
             let chosen = filter.zone.and_then(of).unwrap_or(words.all_zones);
-            ComboBox::new("zone", "")
+            let zones = ComboBox::from_id_salt("zone")
                 .selected_text(chosen)
-                .width(152.0)
+                .width(BOX)
                 .truncate()
                 .show_ui(ui, |ui| {
                     ui.selectable_value(&mut filter.zone, None, words.all_zones);
@@ -63,10 +67,11 @@ impl Page<'_> {
                         ui.selectable_value(&mut filter.zone, Some(zone.identity.id), name);
                     }
                 });
+            combo_info(&zones.response, words.zone, chosen);
             let chosen = filter.kind.map_or(words.all_kinds, |kind| words.record_kind(kind));
-            ComboBox::new("kind", "")
+            let kinds = ComboBox::from_id_salt("kind")
                 .selected_text(chosen)
-                .width(152.0)
+                .width(BOX)
                 .truncate()
                 .show_ui(ui, |ui| {
                     ui.selectable_value(&mut filter.kind, None, words.all_kinds);
@@ -75,6 +80,7 @@ impl Page<'_> {
                         ui.selectable_value(&mut filter.kind, Some(kind), word);
                     }
                 });
+            combo_info(&kinds.response, words.what, chosen);
         });
     }
 
@@ -225,4 +231,9 @@ impl Page<'_> {
                 ui.label(record.text.as_str());
             });
     }
+}
+
+fn combo_info(response: &egui::Response, name: &str, chosen: &str) {
+    let spoken = format!("{name}: {chosen}");
+    response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &spoken));
 }

@@ -12,8 +12,9 @@ use crate::{look, widgets};
 
 /// A rule's row in points.
 const ROW: f32 = 32.0;
-/// The sides of cells: with a word in them, and with the sign alone.
+/// The sides of cells: at most, at least with a word in them, and with the sign alone.
 const LARGE: Vec2 = Vec2::new(76.0, 50.0);
+const WORD: Vec2 = Vec2::new(50.0, 40.0);
 const TIGHT: Vec2 = Vec2::new(30.0, 30.0);
 const NAMES: f32 = 132.0;
 const HEAD: f32 = 46.0;
@@ -116,7 +117,7 @@ impl Page<'_> {
         let before = state.kind;
         ui.label(RichText::new(self.words.kind).color(self.tones.muted));
         let shown = chosen.map_or("", |kind| kind.as_str());
-        let combo = ComboBox::new("kind", "").selected_text(shown).width(150.0);
+        let combo = ComboBox::from_id_salt("kind").selected_text(shown).width(150.0);
         let inner = combo.show_ui(ui, |ui| {
             for (number, kind) in (0..).zip(&policy.kinds) {
                 ui.selectable_value(&mut state.kind, number, kind.as_str());
@@ -140,8 +141,9 @@ impl Page<'_> {
         #[allow(clippy::cast_precision_loss, reason = "a policy has at most 2^16 zones")]
         let count = parties.len() as f32;
         let room = ui.available_size() - Vec2::new(NAMES + 12.0, HEAD + 12.0);
-        let roomy = LARGE.x * count <= room.x && LARGE.y * count <= room.y;
-        let side = if roomy { LARGE } else { TIGHT };
+        let share = (room / count).min(LARGE);
+        let roomy = share.x >= WORD.x && share.y >= WORD.y;
+        let side = if roomy { share.floor() } else { TIGHT };
         ScrollArea::both()
             .id_salt(("matrix", state.kind))
             .auto_shrink(false)
@@ -312,10 +314,11 @@ impl Page<'_> {
             let (place, _) = ui.allocate_exact_size(Vec2::splat(18.0), Sense::hover());
             widgets::verdict_sign(ui, place, verdict);
             let meaning = words.verdict(verdict);
-            ui.label(RichText::new(meaning).small());
+            ui.add(egui::Label::new(RichText::new(meaning).small()).extend());
             ui.add_space(8.0);
         }
-        ui.label(RichText::new(words.conditions_mark).small());
+        let conditions = RichText::new(words.conditions_mark).small();
+        ui.add(egui::Label::new(conditions).extend());
     }
 
     /// A cell in words: "clipboard: corp -> open: you are asked, under conditions".
@@ -371,7 +374,8 @@ impl Page<'_> {
                 ""
             };
             let said = format!("{}{under}", words.verdict(cell.best));
-            ui.label(RichText::new(said).font(look::bold(look::BODY)));
+            let said = RichText::new(said).font(look::bold(look::BODY));
+            ui.add(egui::Label::new(said).wrap());
         });
         if cell.redirects {
             widgets::muted(ui, &tones, words.redirects);
