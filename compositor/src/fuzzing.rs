@@ -18,7 +18,7 @@ use crate::*;
 
 mod op;
 
-use op::Op;
+use op::{Op, extreme_rect};
 
 const SIZE: Size = Size {
     width: 300,

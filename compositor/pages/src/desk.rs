@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use compositor::{PageInput, Rect, Scene, Size, WorkPage};
+use compositor::{PageInput, Rect, Scene, Settings, Size, WorkPage};
 use egui::epaint::ClippedShape;
 use egui::{Context, FullOutput, Pos2, RawInput, ViewportId};
 
@@ -19,8 +19,9 @@ pub(crate) struct Desk {
     images: Images,
     state: State,
     pointer: Option<Pos2>,
-    /// What was painted last.
+    /// What was painted last, and how.
     shapes: Vec<ClippedShape>,
+    painted: Option<(Size, Settings)>,
     pub(crate) ground: Ground,
     pub(crate) has_run: bool,
     pub(crate) wake: Option<Duration>,
@@ -68,6 +69,7 @@ impl Desk {
             state,
             pointer: None,
             shapes: Vec::new(),
+            painted: None,
             ground,
             has_run: false,
             wake: None,
@@ -91,7 +93,7 @@ impl Desk {
 
     /// The records that were asked for came.
     pub(crate) fn log_came(&mut self) {
-        self.state.audit.asked = None;
+        self.state.audit.waits = false;
     }
 
     /// Runs the page once and paints what changed.
@@ -104,6 +106,11 @@ impl Desk {
     ) -> Vec<Wish> {
         let space = self.ground.space;
         let scale = self.scale();
+        if self.painted != Some((space.size, self.ground.settings)) {
+            // Nothing of a picture of another size or look is kept.
+            self.shapes.clear();
+            self.painted = Some((space.size, self.ground.settings));
+        }
         let points = |pixels: u32| pixels_to_points(pixels, scale);
         let area = egui::Vec2::new(points(space.size.width), points(space.size.height));
         let mut raw = RawInput {

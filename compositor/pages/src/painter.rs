@@ -412,7 +412,9 @@ mod tests {
                 pos2(-9.0, 20.2),
             ];
             mesh.colored_vertex(middle, half);
-            around.map(|corner| mesh.colored_vertex(corner, half));
+            for corner in around {
+                mesh.colored_vertex(corner, half);
+            }
             for side in 1..=8 {
                 mesh.add_triangle(0, side, side % 8 + 1);
             }

@@ -226,6 +226,10 @@ pub(crate) fn rows(
                 response.widget_info(|| {
                     WidgetInfo::labeled(Role::Button, true, spoken(number))
                 });
+                if response.clicked() {
+                    // Keys go on from there.
+                    response.request_focus();
+                }
                 if response.gained_focus() {
                     ui.scroll_to_rect(place, None);
                 }

@@ -4,6 +4,7 @@
 //! picture that differs is written to the temporary folder, and the failure says where. Glyphs are rasterised with floating
 //! point in whatever vector instructions the processor has, so a channel may differ by [`LEEWAY`]; nothing else may.
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod desk;
 
 use std::fs::File;

@@ -117,7 +117,7 @@ fn a_zone_is_stopped_on_its_page_after_a_second_yes() {
     assert!(said(&desk.session).contains("may be lost"));
     press(&mut desk, "Stop!: corp");
     desk.until_status("corp", "off");
-    // The page says so without anybody's asking;.
+    // The page says so without anybody's asking.
     desk.until("the page to say so", |session| said(session).contains("Start: corp"));
     press(&mut desk, "Start: corp");
     desk.until_ready("corp");

@@ -22,8 +22,10 @@ const BOX: f32 = 152.0;
 #[derive(Default)]
 pub(crate) struct State {
     filter: AuditFilter,
-    /// The window that was asked for and has not come.
-    pub(crate) asked: Option<u64>,
+    /// A window was asked for and has not come.
+    pub(crate) waits: bool,
+    /// The one that was asked for last. It is not asked for twice, whatever came.
+    asked: u64,
     chosen: Option<RecordView>,
 }
 
@@ -103,7 +105,7 @@ impl Page<'_> {
         let view = &self.views.audit;
         let count = usize::try_from(view.matching.min(1 << 22)).unwrap_or(0);
         if count == 0 {
-            let said = if state.asked.is_some() {
+            let said = if state.waits {
                 words.reading
             } else {
                 words.no_records
@@ -158,19 +160,19 @@ impl Page<'_> {
         });
         state.chosen = chosen.or(state.chosen.take());
         let is_here = |row: usize| loaded(row).is_some();
-        if !seen.clone().all(is_here) && state.asked.is_none() {
+        if !seen.clone().all(is_here) && !state.waits {
             let middle = u64::try_from(seen.start).unwrap_or(0);
             let before = u64::try_from(AUDIT_WINDOW / 3).unwrap_or(0);
             let skip = middle.saturating_sub(before);
-            // A log that has fewer records than it said is not asked for ever.
-            if skip != view.skipped {
+            if skip != state.asked {
                 self.ask_for(state, skip);
             }
         }
     }
 
     fn ask_for(&mut self, state: &mut State, skip: u64) {
-        state.asked = Some(skip);
+        state.waits = true;
+        state.asked = skip;
         self.act(Act::Query(Query::Audit {
             filter: state.filter.clone(),
             skip,

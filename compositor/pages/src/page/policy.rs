@@ -270,6 +270,7 @@ impl Page<'_> {
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &spoken));
         if response.clicked() {
             state.cell = Some((from, to));
+            response.request_focus();
         }
         if response.gained_focus() {
             let margin = Vec2::new(NAMES, HEAD);

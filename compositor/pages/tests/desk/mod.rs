@@ -22,6 +22,8 @@ pub struct Desk {
     pub zones: ZonesView,
     pub policy: PolicyView,
     pub audit: AuditView,
+    /// A log that is answered for by windows.
+    pub long_log: Option<fn(u64, usize) -> AuditView>,
     pub usb: UsbView,
 }
 
@@ -68,6 +70,7 @@ impl Desk {
             zones: zones_view(),
             policy: policy_view(),
             audit: audit_view(),
+            long_log: None,
             usb: usb_view(),
         }
     }
@@ -85,7 +88,11 @@ impl Desk {
                         match &query {
                             Query::Zones => self.pages.set_zones(self.zones.clone()),
                             Query::Policy => self.pages.set_policy(self.policy.clone()),
-                            Query::Audit { .. } => self.pages.set_audit(self.audit.clone()),
+                            Query::Audit { skip, count, .. } => {
+                                let window = self.long_log.map(|log| log(*skip, *count));
+                                let view = window.unwrap_or_else(|| self.audit.clone());
+                                self.pages.set_audit(view);
+                            }
                             Query::Usb => self.pages.set_usb(self.usb.clone()),
                         }
                         self.queries.push(query);

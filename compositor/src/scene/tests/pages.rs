@@ -73,9 +73,9 @@ fn a_page_hears_keys_and_pointer_and_a_zone_hears_nothing() {
         let held = shift.then_some(keys::LEFT_SHIFT);
         for (code, movement) in held
             .iter()
-            .map(|code| (*code, KeyMovement::Pressed))
-            .chain([(code, KeyMovement::Pressed), (code, KeyMovement::Repeated), (code, KeyMovement::Released)])
-            .chain(held.iter().map(|code| (*code, KeyMovement::Released)))
+            .map(|code| (*code, Pressed))
+            .chain([(code, Pressed), (code, Repeated), (code, Released)])
+            .chain(held.iter().map(|code| (*code, Released)))
         {
             assert_eq!(scene.handle(InputEvent::Key { code, movement }, now), []);
         }
@@ -99,6 +99,7 @@ fn a_page_hears_keys_and_pointer_and_a_zone_hears_nothing() {
 fn a_picture_is_shown_within_its_sheet_alone_and_goes_with_the_page() {
     let mut scene = desk();
     let space = open(&mut scene, "USB");
+    scene.handle(InputEvent::PointerLeft, Duration::ZERO);
     let red = 0xffff_0000;
     let paint = |scene: &mut Scene, size: Size| {
         scene.paint_page_picture(size, |pixels| {
