@@ -691,8 +691,7 @@ impl World {
 
 /// What the panel says, in words as hostile as their writers can make them.
 fn signs([a, b, c, d]: [u8; 4]) -> PanelSigns {
-    let health =
-        |seed: u8| [Health::Absent, Health::Good, Health::Warned][usize::from(seed % 3)];
+    let health = |seed: u8| [Health::Absent, Health::Good, Health::Warned][usize::from(seed % 3)];
     PanelSigns {
         clock: (a & 1 == 0).then(|| Label::new("\u{202e}9:41\u{1b} \u{301}", usize::from(b % 9))),
         layout: b & 1 == 0,

@@ -78,8 +78,6 @@ pub use scene::{
 pub use text::Label;
 pub use theme::{Palette, Theme};
 pub use trusted::views::{Health, PanelSigns};
-pub use trusted::work::{
-    NamedKey, PAGE_NODES, PageInput, PageTree, WorkPage, WorkSpace,
-};
+pub use trusted::work::{NamedKey, PAGE_NODES, PageInput, PageTree, WorkPage, WorkSpace};
 pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

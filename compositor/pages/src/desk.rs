@@ -172,14 +172,20 @@ impl Desk {
         } else {
             fine
         };
-        #[allow(clippy::cast_precision_loss, reason = "a scale is at most a few thousand")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a scale is at most a few thousand"
+        )]
         let fine = fine as f32;
         fine / 120.0
     }
 }
 
 fn pixels_to_points(pixels: u32, scale: f32) -> f32 {
-    #[allow(clippy::cast_precision_loss, reason = "a screen has at most 2^15 pixels a side")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a screen has at most 2^15 pixels a side"
+    )]
     let pixels = pixels as f32;
     pixels / scale
 }
@@ -211,7 +217,10 @@ fn changed(before: &[ClippedShape], after: &[ClippedShape], scale: f32, size: Si
         return Rect::EMPTY;
     }
     // Soft edges reach a pixel further.
-    #[allow(clippy::cast_possible_truncation, reason = "it saturates, and is clipped")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "it saturates, and is clipped"
+    )]
     let edge = |value: f32| value as i32;
     Rect::from_edges(
         edge((area.left() * scale).floor() - 2.0),

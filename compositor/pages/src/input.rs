@@ -1,7 +1,9 @@
 //! A page's input in egui's terms.
 
 use compositor::{NamedKey, PageInput, Point};
-use egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, Vec2};
+use egui::{
+    Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, Vec2,
+};
 
 /// Points that a notch of the wheel turns.
 const NOTCH: f32 = 60.0;

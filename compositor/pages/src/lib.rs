@@ -32,7 +32,9 @@ mod words;
 
 use std::time::Duration;
 
-use compositor::{Scene, Settings, WorkPage, WorkSpace, ZoneCommand, ZoneId, ZoneIdentity, ZoneState};
+use compositor::{
+    Scene, Settings, WorkPage, WorkSpace, ZoneCommand, ZoneId, ZoneIdentity, ZoneState,
+};
 
 use desk::Desk;
 pub use views::*;

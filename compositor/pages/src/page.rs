@@ -72,14 +72,12 @@ impl<'a> Page<'a> {
             .exact_size(if wide { 172.0 } else { 52.0 })
             .frame(rail)
             .show(ui, |ui| self.rail(ui, wide));
-        let body = Frame::new()
-            .fill(self.tones.surface)
-            .inner_margin(Margin {
-                left: 26,
-                right: 26,
-                top: 20,
-                bottom: 14,
-            });
+        let body = Frame::new().fill(self.tones.surface).inner_margin(Margin {
+            left: 26,
+            right: 26,
+            top: 20,
+            bottom: 14,
+        });
         egui::CentralPanel::no_frame().frame(body).show(ui, |ui| {
             let page = self.ground.space.page;
             ui.heading(self.title(page));
@@ -102,8 +100,7 @@ impl<'a> Page<'a> {
         let head = Vec2::new(ui.available_width(), 34.0);
         let (place, _) = ui.allocate_exact_size(head, Sense::hover());
         let sign = Rect::from_min_size(place.min + Vec2::new(4.0, 4.0), Vec2::splat(22.0));
-        self.images
-            .mark(ui, sign, Mark::Bulwark, self.tones.text);
+        self.images.mark(ui, sign, Mark::Bulwark, self.tones.text);
         if wide {
             let room = Rect::from_min_max(
                 Pos2::new(sign.right() + 9.0, sign.top()),
@@ -163,7 +160,14 @@ impl<'a> Page<'a> {
             widgets::write(ui, room, words, look::bold(look::BODY), ink);
         }
         if response.has_focus() {
-            let rim = Stroke::new(2.0, if chosen { self.tones.muted } else { self.tones.text });
+            let rim = Stroke::new(
+                2.0,
+                if chosen {
+                    self.tones.muted
+                } else {
+                    self.tones.text
+                },
+            );
             let inside = egui::StrokeKind::Inside;
             ui.painter()
                 .rect_stroke(place, CornerRadius::same(5), rim, inside);

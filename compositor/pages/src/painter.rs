@@ -34,8 +34,8 @@ impl Texture {
     fn at(&self, x: f32, y: f32) -> Color32 {
         // Negative and unordered values become zero.
         let (x, y) = (x as usize, y as usize);
-        let place = y.min(self.height.saturating_sub(1)) * self.width
-            + x.min(self.width.saturating_sub(1));
+        let place =
+            y.min(self.height.saturating_sub(1)) * self.width + x.min(self.width.saturating_sub(1));
         self.pixels
             .get(place)
             .copied()
@@ -226,7 +226,8 @@ impl Edge {
         let base = self.along_x * HALF + rest;
         if step > 0 {
             // x >= -base / step
-            *from = (*from).max((-base).div_euclid(step) + i64::from((-base).rem_euclid(step) != 0));
+            *from =
+                (*from).max((-base).div_euclid(step) + i64::from((-base).rem_euclid(step) != 0));
         } else if step < 0 {
             // x <= base / -step
             *to = (*to).min(base.div_euclid(-step) + 1);
@@ -306,7 +307,9 @@ impl<'a> Fill<'a> {
         match self {
             Self::Plain(colour) if colour.a() == u8::MAX => row.fill(opaque(*colour)),
             Self::Plain(colour) if *colour == Color32::TRANSPARENT => {}
-            Self::Plain(colour) => row.iter_mut().for_each(|pixel| *pixel = over(*pixel, *colour)),
+            Self::Plain(colour) => row
+                .iter_mut()
+                .for_each(|pixel| *pixel = over(*pixel, *colour)),
             Self::Varied {
                 colour,
                 place: [u, v],
@@ -316,10 +319,9 @@ impl<'a> Fill<'a> {
                 for (pixel, x) in row.iter_mut().zip(left..) {
                     let x = x as f32;
                     let own = tint.unwrap_or_else(|| {
-                        let [red, green, blue, alpha] =
-                            [0, 1, 2, 3].map(|channel: usize| {
-                                (at(&colour[channel], x) + 0.5).clamp(0.0, 255.0) as u8
-                            });
+                        let [red, green, blue, alpha] = [0, 1, 2, 3].map(|channel: usize| {
+                            (at(&colour[channel], x) + 0.5).clamp(0.0, 255.0) as u8
+                        });
                         Color32::from_rgba_premultiplied(red, green, blue, alpha)
                     });
                     let source = match texture {
@@ -396,10 +398,7 @@ mod tests {
         // Half transparent: a pixel that is painted twice is brighter, one that is left out darker.
         let half = Color32::from_rgba_premultiplied(128, 128, 128, 128);
         for number in 0..40 {
-            let middle = pos2(
-                20.0 + 0.37 * number as f32,
-                17.0 + 0.29 * number as f32,
-            );
+            let middle = pos2(20.0 + 0.37 * number as f32, 17.0 + 0.29 * number as f32);
             let mut mesh = Mesh::default();
             let around = [
                 pos2(-3.0, -2.0),

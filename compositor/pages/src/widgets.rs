@@ -6,9 +6,9 @@ use std::sync::Arc;
 use compositor::accesskit::Role;
 use compositor::{Icon, Mark, Shape, ZoneIdentity, badge_image, mark_image};
 use egui::{
-    Align, Button, Color32, ColorImage, CornerRadius, FontId, Galley, Pos2, Rect, Response, RichText,
-    ScrollArea, Sense, Stroke, StrokeKind, TextEdit, TextWrapMode, TextureHandle, TextureOptions, Ui,
-    Vec2, WidgetInfo, WidgetText,
+    Align, Button, Color32, ColorImage, CornerRadius, FontId, Galley, Pos2, Rect, Response,
+    RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, TextWrapMode, TextureHandle,
+    TextureOptions, Ui, Vec2, WidgetInfo, WidgetText,
 };
 
 use crate::look::{self, Tones};
@@ -47,7 +47,9 @@ impl Images {
     /// Images have as many pixels as they cover, and lie on whole ones.
     fn draw(&mut self, ui: &Ui, place: Rect, picture: Picture, make: impl Fn(u32) -> Vec<u32>) {
         let scale = ui.ctx().pixels_per_point();
-        let side = (place.width().min(place.height()) * scale).round().clamp(1.0, 512.0);
+        let side = (place.width().min(place.height()) * scale)
+            .round()
+            .clamp(1.0, 512.0);
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -201,6 +203,7 @@ pub(crate) fn rows(
     ScrollArea::vertical()
         .id_salt(salt)
         .auto_shrink(false)
+        .animated(false)
         .show_viewport(ui, |ui, viewport| {
             #[allow(clippy::cast_precision_loss, reason = "lists end far below 2^24 rows")]
             let whole = height * count as f32;
@@ -222,10 +225,9 @@ pub(crate) fn rows(
                     Pos2::new(corner.x, top),
                     Vec2::new(ui.available_width(), height),
                 );
-                let response = ui.interact(place, ui.scope_id().with((salt, number)), Sense::click());
-                response.widget_info(|| {
-                    WidgetInfo::labeled(Role::Button, true, spoken(number))
-                });
+                let response =
+                    ui.interact(place, ui.scope_id().with((salt, number)), Sense::click());
+                response.widget_info(|| WidgetInfo::labeled(Role::Button, true, spoken(number)));
                 if response.clicked() {
                     // Keys go on from there.
                     response.request_focus();
@@ -248,7 +250,8 @@ pub(crate) fn row_ground(ui: &Ui, tones: &Tones, place: Rect, response: &Respons
     }
     if chosen {
         let bar = Rect::from_min_size(inner.min, Vec2::new(3.0, inner.height()));
-        ui.painter().rect_filled(bar, CornerRadius::ZERO, tones.text);
+        ui.painter()
+            .rect_filled(bar, CornerRadius::ZERO, tones.text);
     }
     if response.has_focus() {
         rim(ui, tones, inner);

@@ -114,7 +114,8 @@ fn policy() {
     shown(light(), "Regeln", &[gewaehlt], "policy-light-german");
     shown(contrast(), "Policy", &[chosen], "policy-contrast-large");
     shown(double(), "Policy", &[], "policy-200");
-    let rule = "you are asked: text-to-corp (line 48): max-bytes 64 KiB; hours 08:00-18:00; content text";
+    let rule =
+        "you are asked: text-to-corp (line 48): max-bytes 64 KiB; hours 08:00-18:00; content text";
     shown(dark(), "Policy", &["Rules", rule], "policy-rules");
 }
 

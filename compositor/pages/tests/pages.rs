@@ -88,7 +88,10 @@ fn a_device_is_given_and_taken_back() {
             Act::Usb(device, UsbCommand::Attach(BANK)),
         ]
     );
-    assert!(desk.place_of("Security Key \u{2192} open").is_none(), "it may not");
+    assert!(
+        desk.place_of("Security Key \u{2192} open").is_none(),
+        "it may not"
+    );
     // Another one is plugged in while the page is up.
     let mut view = desk.usb.clone();
     view.devices[0].name = label("Camera");
@@ -162,11 +165,18 @@ fn a_hundred_thousand_records_are_scrolled_through_by_windows() {
         most = most.max(desk.scene.accessible_tree().nodes.len());
     }
     // 400 times 8 notches of 60 points are 6,400 rows.
-    let rows = desk.said().iter().filter(|said| said.contains(" record 6")).count();
+    let rows = desk
+        .said()
+        .iter()
+        .filter(|said| said.contains(" record 6"))
+        .count();
     assert!(rows > 5, "{:?}", desk.said());
     assert!(most < 200, "only what is seen is made, not {most} nodes");
     let windows = desk.queries.len();
-    assert!((6400 / AUDIT_WINDOW..6400 / AUDIT_WINDOW * 4).contains(&windows), "{windows}");
+    assert!(
+        (6400 / AUDIT_WINDOW..6400 / AUDIT_WINDOW * 4).contains(&windows),
+        "{windows}"
+    );
 }
 
 #[test]
@@ -209,8 +219,14 @@ fn fifty_zones_and_two_thousand_rules_are_no_burden() {
     for code in [2, 10, 10, 10] {
         desk.tap(code);
     }
-    assert!(desk.place_of("you are asked: rule-1999 (line 1999): hours 08:00-18:00").is_some());
-    assert!(desk.scene.accessible_tree().nodes.len() < 80, "one rule is left");
+    assert!(
+        desk.place_of("you are asked: rule-1999 (line 1999): hours 08:00-18:00")
+            .is_some()
+    );
+    assert!(
+        desk.scene.accessible_tree().nodes.len() < 80,
+        "one rule is left"
+    );
 }
 
 #[test]
@@ -224,13 +240,19 @@ fn nothing_is_painted_and_nothing_wakes_when_nothing_changes() {
             desk.now = Duration::from_secs(second);
             desk.settle();
         }
-        assert!(!desk.scene.needs_render(OutputId(0)), "{page} changed by itself");
+        assert!(
+            !desk.scene.needs_render(OutputId(0)),
+            "{page} changed by itself"
+        );
         // What is told again is not news.
         desk.pages.set_zones(desk.zones.clone());
         desk.pages.set_usb(desk.usb.clone());
         desk.pages.set_policy(desk.policy.clone());
         desk.settle();
-        assert!(!desk.scene.needs_render(OutputId(0)), "{page} was painted for nothing");
+        assert!(
+            !desk.scene.needs_render(OutputId(0)),
+            "{page} was painted for nothing"
+        );
     }
 }
 
@@ -281,7 +303,8 @@ fn what_others_wrote_reaches_no_shaper_but_as_allowed_characters() {
         desk.open(page);
         let said = desk.said().concat();
         assert!(said.contains(atlas::REPLACEMENT), "{page} says it");
-        let is_known = |character: char| atlas::is_allowed(character) || character == atlas::REPLACEMENT;
+        let is_known =
+            |character: char| atlas::is_allowed(character) || character == atlas::REPLACEMENT;
         assert!(said.chars().all(is_known), "{page}: {said:?}");
         desk.tap(keys::ESCAPE);
     }

@@ -50,11 +50,7 @@ impl Scene {
 
     /// Lets that page be painted: `paint` gets its pixels (opaque ARGB8888, rows without padding), which are still those of the
     /// last call where `size` is the same, and says which of them it changed. Nothing is painted if no page of that size is wanted.
-    pub fn paint_page_picture(
-        &mut self,
-        size: Size,
-        paint: impl FnOnce(&mut [u32]) -> Vec<Rect>,
-    ) {
+    pub fn paint_page_picture(&mut self, size: Size, paint: impl FnOnce(&mut [u32]) -> Vec<Rect>) {
         if self.work_space().is_none_or(|space| space.size != size) {
             return;
         }
@@ -438,7 +434,9 @@ impl Scene {
         let undoes = work.holds_escape && code == keys::ESCAPE;
         if matches!(self.trusted.page(), Some(Page::Work(_))) && (undoes || code != keys::ESCAPE) {
             let input = keys::page_input(code, shift, self.settings.keyboard);
-            return input.into_iter().for_each(|input| self.trusted.work.hear(input));
+            return input
+                .into_iter()
+                .for_each(|input| self.trusted.work.hear(input));
         }
         let Some(key) = keys::page_key(code, shift, self.settings.keyboard) else {
             return;

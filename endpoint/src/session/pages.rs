@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_policy::{self as policy, Kind, Party, Persistence, Rule, Standing, Timestamp, Verdict};
+use bulkhead_policy::{
+    self as policy, Kind, Party, Persistence, Rule, Standing, Timestamp, Verdict,
+};
 use compositor::{Health, Label, PanelSigns, Settings, WorkPage, ZoneId};
 use trusted_pages::{
     Act, AuditFilter, AuditView, CellView, FlowVerdict, PartyView, PolicyView, Query, RuleView,
@@ -88,10 +90,8 @@ impl Session {
     }
 
     fn window(&self, filter: AuditFilter, skip: u64, count: usize) -> log::Window {
-        let zones: Vec<(String, ZoneId)> = self
-            .present()
-            .map(|zone| (zone.name(), zone.id))
-            .collect();
+        let zones: Vec<(String, ZoneId)> =
+            self.present().map(|zone| (zone.name(), zone.id)).collect();
         let named = |wanted| {
             let known = zones.iter().find(|(_, id)| *id == wanted);
             known.map_or_else(String::new, |(name, _)| name.clone())

@@ -112,13 +112,18 @@ fn a_zone_is_stopped_on_its_page_after_a_second_yes() {
     desk.until_ready("corp");
     open(&mut desk, "Zones");
     let shown = said(&desk.session);
-    assert!(shown.contains("running since") && shown.contains("Memory: "), "{shown}");
+    assert!(
+        shown.contains("running since") && shown.contains("Memory: "),
+        "{shown}"
+    );
     press(&mut desk, "Stop: corp");
     assert!(said(&desk.session).contains("may be lost"));
     press(&mut desk, "Stop!: corp");
     desk.until_status("corp", "off");
     // The page says so without anybody's asking.
-    desk.until("the page to say so", |session| said(session).contains("Start: corp"));
+    desk.until("the page to say so", |session| {
+        said(session).contains("Start: corp")
+    });
     press(&mut desk, "Start: corp");
     desk.until_ready("corp");
 }

@@ -70,7 +70,9 @@ impl Page<'_> {
                     }
                 });
             combo_info(&zones.response, words.zone, chosen);
-            let chosen = filter.kind.map_or(words.all_kinds, |kind| words.record_kind(kind));
+            let chosen = filter
+                .kind
+                .map_or(words.all_kinds, |kind| words.record_kind(kind));
             let kinds = ComboBox::from_id_salt("kind")
                 .selected_text(chosen)
                 .width(BOX)
@@ -141,23 +143,29 @@ impl Page<'_> {
             )
         };
         let mut chosen = None;
-        let seen = widgets::rows(ui, ("log", &spoken), ROW, count, |ui, row, place, response| {
-            let record = loaded(row);
-            let is_chosen = record.is_some() && state.chosen.as_ref() == record;
-            widgets::row_ground(ui, &tones, place, response, is_chosen);
-            match record {
-                Some(record) => self.row(ui, place, record),
-                None => {
-                    let mut left = place.left() + 10.0;
-                    let place = column(place, &mut left, 200.0);
-                    let font = look::regular(look::BODY);
-                    widgets::write(ui, place, words.reading, font, tones.muted);
+        let seen = widgets::rows(
+            ui,
+            ("log", &spoken),
+            ROW,
+            count,
+            |ui, row, place, response| {
+                let record = loaded(row);
+                let is_chosen = record.is_some() && state.chosen.as_ref() == record;
+                widgets::row_ground(ui, &tones, place, response, is_chosen);
+                match record {
+                    Some(record) => self.row(ui, place, record),
+                    None => {
+                        let mut left = place.left() + 10.0;
+                        let place = column(place, &mut left, 200.0);
+                        let font = look::regular(look::BODY);
+                        widgets::write(ui, place, words.reading, font, tones.muted);
+                    }
                 }
-            }
-            if response.clicked() {
-                chosen = record.cloned();
-            }
-        });
+                if response.clicked() {
+                    chosen = record.cloned();
+                }
+            },
+        );
         state.chosen = chosen.or(state.chosen.take());
         let is_here = |row: usize| loaded(row).is_some();
         if !seen.clone().all(is_here) && !state.waits {
@@ -203,7 +211,11 @@ impl Page<'_> {
         name.set_left(zone.left() + 23.0);
         let strong = look::bold(look::BODY);
         widgets::write(ui, name, record.zone.as_str(), strong.clone(), tones.text);
-        let word = if record.alarming { strong } else { plain.clone() };
+        let word = if record.alarming {
+            strong
+        } else {
+            plain.clone()
+        };
         widgets::write(ui, what, record.what.as_str(), word, ink);
         widgets::write(ui, text, record.text.as_str(), plain, tones.text);
     }
@@ -229,6 +241,7 @@ impl Page<'_> {
         egui::ScrollArea::vertical()
             .id_salt("all of it")
             .auto_shrink(false)
+            .animated(false)
             .show(ui, |ui| {
                 ui.label(record.text.as_str());
             });

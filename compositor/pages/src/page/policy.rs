@@ -94,6 +94,7 @@ impl Page<'_> {
             ScrollArea::vertical()
                 .id_salt("why")
                 .auto_shrink(false)
+                .animated(false)
                 .show(ui, |ui| {
                     if state.lists {
                         self.whole_rule(ui, state.rule);
@@ -117,7 +118,9 @@ impl Page<'_> {
         let before = state.kind;
         ui.label(RichText::new(self.words.kind).color(self.tones.muted));
         let shown = chosen.map_or("", |kind| kind.as_str());
-        let combo = ComboBox::from_id_salt("kind").selected_text(shown).width(150.0);
+        let combo = ComboBox::from_id_salt("kind")
+            .selected_text(shown)
+            .width(150.0);
         let inner = combo.show_ui(ui, |ui| {
             for (number, kind) in (0..).zip(&policy.kinds) {
                 ui.selectable_value(&mut state.kind, number, kind.as_str());
@@ -138,7 +141,10 @@ impl Page<'_> {
         let parties = &self.views.policy.parties;
         ui.horizontal_wrapped(|ui| self.legend(ui));
         ui.add_space(2.0);
-        #[allow(clippy::cast_precision_loss, reason = "a policy has at most 2^16 zones")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a policy has at most 2^16 zones"
+        )]
         let count = parties.len() as f32;
         let room = ui.available_size() - Vec2::new(NAMES + 12.0, HEAD + 12.0);
         let share = (room / count).min(LARGE);
@@ -147,6 +153,7 @@ impl Page<'_> {
         ScrollArea::both()
             .id_salt(("matrix", state.kind))
             .auto_shrink(false)
+            .animated(false)
             .show_viewport(ui, |ui, viewport| {
                 let whole = Vec2::new(NAMES, HEAD) + side * count;
                 let origin = ui.min_rect().min;
@@ -187,16 +194,12 @@ impl Page<'_> {
                 painter.rect_filled(strip, CornerRadius::ZERO, tones.surface);
                 for row in rows {
                     let y = corner(row, 0).y;
-                    let place = Rect::from_min_size(
-                        Pos2::new(left, y),
-                        Vec2::new(NAMES - 8.0, side.y),
-                    );
+                    let place =
+                        Rect::from_min_size(Pos2::new(left, y), Vec2::new(NAMES - 8.0, side.y));
                     self.head(ui, row, place, true);
                 }
-                let strip = Rect::from_min_max(
-                    Pos2::new(left, top),
-                    Pos2::new(seen.right(), top + HEAD),
-                );
+                let strip =
+                    Rect::from_min_max(Pos2::new(left, top), Pos2::new(seen.right(), top + HEAD));
                 ui.painter()
                     .rect_filled(strip, CornerRadius::ZERO, tones.surface);
                 for column in columns {
@@ -233,7 +236,10 @@ impl Page<'_> {
             widgets::write(ui, room, party.name.as_str(), font, self.tones.text);
             return;
         }
-        let at = Pos2::new(place.center().x - 10.0, place.top() + if named { 4.0 } else { 16.0 });
+        let at = Pos2::new(
+            place.center().x - 10.0,
+            place.top() + if named { 4.0 } else { 16.0 },
+        );
         let badge = Rect::from_min_size(at, badge);
         self.party_mark(ui, badge, zone);
         if named {
@@ -264,7 +270,11 @@ impl Page<'_> {
         // What lies beneath the names is not to be clicked.
         let seen = place.intersect(inner);
         let id = ui.scope_id().with((state.kind, from, to));
-        let response = ui.interact(if seen.is_positive() { seen } else { place }, id, Sense::click());
+        let response = ui.interact(
+            if seen.is_positive() { seen } else { place },
+            id,
+            Sense::click(),
+        );
         let spoken = self.spoken(state.kind, from, to);
         let chosen = state.cell == Some((from, to));
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &spoken));
@@ -288,7 +298,8 @@ impl Page<'_> {
             .rect_filled(place, radius, look::colour(ground));
         let marks = marks(view);
         if roomy {
-            let upper = Rect::from_min_max(place.min, Pos2::new(place.right(), place.center().y + 3.0));
+            let upper =
+                Rect::from_min_max(place.min, Pos2::new(place.right(), place.center().y + 3.0));
             let lower = Rect::from_min_max(Pos2::new(place.left(), place.center().y), place.max);
             let font = look::bold(look::BODY + 2.0);
             widgets::write_centred(ui, upper, &format!("{sign}{marks}"), font, ink);

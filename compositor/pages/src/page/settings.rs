@@ -20,21 +20,27 @@ impl Page<'_> {
         let sizes = [(words.text_normal, false), (words.text_large, true)];
         let sizes = sizes.map(|(word, large_text)| (word, Settings { large_text, ..now }));
         // Each language and layout by its own name: a person who set the wrong one finds back.
-        let languages = [("English", Language::English), ("Deutsch", Language::German)];
+        let languages = [
+            ("English", Language::English),
+            ("Deutsch", Language::German),
+        ];
         let languages = languages.map(|(word, language)| (word, Settings { language, ..now }));
         let layouts = [
             ("English", KeyboardLayout::English),
             ("Deutsch", KeyboardLayout::German),
         ];
         let layouts = layouts.map(|(word, keyboard)| (word, Settings { keyboard, ..now }));
-        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            self.choices(ui, (words.theme, words.theme_why), &themes);
-            self.choices(ui, (words.text_size, words.text_why), &sizes);
-            self.choices(ui, (words.language, words.language_why), &languages);
-            self.choices(ui, (words.keyboard, words.keyboard_why), &layouts);
-            ui.add_space(4.0);
-            widgets::small(ui, &self.tones, words.settings_kept);
-        });
+        egui::ScrollArea::vertical()
+            .auto_shrink(false)
+            .animated(false)
+            .show(ui, |ui| {
+                self.choices(ui, (words.theme, words.theme_why), &themes);
+                self.choices(ui, (words.text_size, words.text_why), &sizes);
+                self.choices(ui, (words.language, words.language_why), &languages);
+                self.choices(ui, (words.keyboard, words.keyboard_why), &layouts);
+                ui.add_space(4.0);
+                widgets::small(ui, &self.tones, words.settings_kept);
+            });
     }
 
     /// A row of settings of which one is in force.

@@ -16,14 +16,17 @@ impl Page<'_> {
             let (words, tones) = (self.words, self.tones);
             return widgets::nothing(ui, &tones, words.no_devices, words.plug_in);
         }
-        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            for device in &views.usb.devices {
-                let tones = self.tones;
-                ui.push_id(device.id.0, |ui| {
-                    widgets::card(ui, &tones, |ui| self.device(ui, device));
-                });
-            }
-        });
+        egui::ScrollArea::vertical()
+            .auto_shrink(false)
+            .animated(false)
+            .show(ui, |ui| {
+                for device in &views.usb.devices {
+                    let tones = self.tones;
+                    ui.push_id(device.id.0, |ui| {
+                        widgets::card(ui, &tones, |ui| self.device(ui, device));
+                    });
+                }
+            });
     }
 
     fn device(&mut self, ui: &mut Ui, device: &UsbDeviceView) {
@@ -59,7 +62,11 @@ impl Page<'_> {
             }
             None => widgets::muted(ui, &tones, words.held_by_nobody),
         }
-        if device.zones.iter().all(|zone| zone.verdict == FlowVerdict::Deny) {
+        if device
+            .zones
+            .iter()
+            .all(|zone| zone.verdict == FlowVerdict::Deny)
+        {
             widgets::muted(ui, &tones, words.no_zone_may);
         }
         ui.add_space(2.0);

@@ -20,22 +20,20 @@ impl Page<'_> {
         if ground.zones.is_empty() {
             return widgets::nothing(ui, &self.tones, self.words.no_zones, "");
         }
-        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            for zone in &ground.zones {
-                let tones = self.tones;
-                ui.push_id(zone.identity.id.0, |ui| {
-                    widgets::card(ui, &tones, |ui| self.zone_card(ui, zone, confirm));
-                });
-            }
-        });
+        egui::ScrollArea::vertical()
+            .auto_shrink(false)
+            .animated(false)
+            .show(ui, |ui| {
+                for zone in &ground.zones {
+                    let tones = self.tones;
+                    ui.push_id(zone.identity.id.0, |ui| {
+                        widgets::card(ui, &tones, |ui| self.zone_card(ui, zone, confirm));
+                    });
+                }
+            });
     }
 
-    fn zone_card(
-        &mut self,
-        ui: &mut Ui,
-        zone: &Zone,
-        confirm: &mut Option<(ZoneId, ZoneCommand)>,
-    ) {
+    fn zone_card(&mut self, ui: &mut Ui, zone: &Zone, confirm: &mut Option<(ZoneId, ZoneCommand)>) {
         let (words, tones) = (self.words, self.tones);
         let id = zone.identity.id;
         let asked = confirm.filter(|(asked, _)| *asked == id);
@@ -147,12 +145,7 @@ impl Page<'_> {
     }
 
     /// The buttons of a zone, the last one first: they stand at the right end.
-    fn commands(
-        &mut self,
-        ui: &mut Ui,
-        zone: &Zone,
-        confirm: &mut Option<(ZoneId, ZoneCommand)>,
-    ) {
+    fn commands(&mut self, ui: &mut Ui, zone: &Zone, confirm: &mut Option<(ZoneId, ZoneCommand)>) {
         let id = zone.identity.id;
         let name = &zone.identity.name;
         let commands: &[ZoneCommand] = match zone.state {

@@ -202,10 +202,18 @@ fn zones_view() -> ZonesView {
         outdated: label(outdated),
     };
     let zones = [
-        (OPEN, facts("1024 MiB", "desktop, thrown away at the end", "09:12", "")),
+        (
+            OPEN,
+            facts("1024 MiB", "desktop, thrown away at the end", "09:12", ""),
+        ),
         (
             CORP,
-            facts("2048 MiB", "office, home is kept", "08:55", "New memory from the next start on."),
+            facts(
+                "2048 MiB",
+                "office, home is kept",
+                "08:55",
+                "New memory from the next start on.",
+            ),
         ),
         (BANK, facts("512 MiB", "desktop, home is kept", "", "")),
         (LAB, facts("512 MiB", "lab, thrown away at the end", "", "")),
@@ -217,7 +225,12 @@ fn zones_view() -> ZonesView {
 
 /// Five parties and a few flows between them, one of each sort.
 fn policy_view() -> PolicyView {
-    let zones = [("open", OPEN), ("corp", CORP), ("banking", BANK), ("lab", LAB)];
+    let zones = [
+        ("open", OPEN),
+        ("corp", CORP),
+        ("banking", BANK),
+        ("lab", LAB),
+    ];
     let party = |(name, zone)| PartyView {
         name: label(name),
         zone: Some(zone),
@@ -231,7 +244,10 @@ fn policy_view() -> PolicyView {
             FlowVerdict::Ask,
             "text-to-corp (line 48): max-bytes 64 KiB; hours 08:00-18:00; content text",
         ),
-        (FlowVerdict::Allow, "corp-to-lab (line 55): content images, text"),
+        (
+            FlowVerdict::Allow,
+            "corp-to-lab (line 55): content images, text",
+        ),
         (FlowVerdict::Allow, "keys-to-corp (line 70): usb class=hid"),
         (FlowVerdict::Ask, "sticks-to-open (line 74): usb class=08"),
     ];
@@ -255,7 +271,15 @@ fn policy_view() -> PolicyView {
         };
         cells.insert((0, from, to), cell);
     }
-    let kinds = ["clipboard", "file", "url", "usb", "audio", "network", "screenshot"];
+    let kinds = [
+        "clipboard",
+        "file",
+        "url",
+        "usb",
+        "audio",
+        "network",
+        "screenshot",
+    ];
     PolicyView {
         facts: vec![
             label("office.toml, version 12: signed, from the store /etc/bulkhead/policy"),
@@ -312,21 +336,54 @@ fn audit_view() -> AuditView {
             "url to corp: \u{202e}\u{1b}[31mhttps://ex\u{200b}ample\u{7}, deny",
             true,
         ),
-        ("09:31:40", Zone, "running", LAB, "lab", "machine of 512 MiB, 1 hart", false),
-        ("09:31:38", Zone, "starting", LAB, "lab", "image lab, opened in 0.2 s", false),
+        (
+            "09:31:40",
+            Zone,
+            "running",
+            LAB,
+            "lab",
+            "machine of 512 MiB, 1 hart",
+            false,
+        ),
+        (
+            "09:31:38",
+            Zone,
+            "starting",
+            LAB,
+            "lab",
+            "image lab, opened in 0.2 s",
+            false,
+        ),
         ("09:20:11", Session, "unlocked", ZoneId(0), "", "", false),
-        ("09:12:00", Policy, "policy", ZoneId(0), "", "at-work version 12 taken by the running desktop", false),
-        ("09:11:58", Log, "opened", ZoneId(0), "", "it was closed in order before", false),
+        (
+            "09:12:00",
+            Policy,
+            "policy",
+            ZoneId(0),
+            "",
+            "at-work version 12 taken by the running desktop",
+            false,
+        ),
+        (
+            "09:11:58",
+            Log,
+            "opened",
+            ZoneId(0),
+            "",
+            "it was closed in order before",
+            false,
+        ),
     ];
-    let record = |(time, kind, what, id, zone, text, alarming): (&str, _, _, _, _, _, _)| RecordView {
-        time: label(&format!("2026-11-22 {time}")),
-        kind,
-        what: label(what),
-        zone: label(zone),
-        id: Some(id).filter(|id: &ZoneId| id.0 > 0),
-        text: label(text),
-        alarming,
-    };
+    let record =
+        |(time, kind, what, id, zone, text, alarming): (&str, _, _, _, _, _, _)| RecordView {
+            time: label(&format!("2026-11-22 {time}")),
+            kind,
+            what: label(what),
+            zone: label(zone),
+            id: Some(id).filter(|id: &ZoneId| id.0 > 0),
+            text: label(text),
+            alarming,
+        };
     AuditView {
         trouble: Label::default(),
         matching: 8,
@@ -341,13 +398,14 @@ fn usb_view() -> UsbView {
         verdict,
         why: label(why),
     };
-    let device = |id, name, facts, held_by, zones: [(ZoneId, FlowVerdict, &str); 4]| UsbDeviceView {
-        id: UsbDeviceId(id),
-        name: label(name),
-        facts: label(facts),
-        held_by,
-        zones: zones.map(zone).to_vec(),
-    };
+    let device =
+        |id, name, facts, held_by, zones: [(ZoneId, FlowVerdict, &str); 4]| UsbDeviceView {
+            id: UsbDeviceId(id),
+            name: label(name),
+            facts: label(facts),
+            held_by,
+            zones: zones.map(zone).to_vec(),
+        };
     let (deny, ask, allow) = (FlowVerdict::Deny, FlowVerdict::Ask, FlowVerdict::Allow);
     let no = "no rule allows it";
     UsbView {

@@ -127,7 +127,9 @@ fn a_picture_is_shown_within_its_sheet_alone_and_goes_with_the_page() {
     assert_eq!(count(&mut scene), area);
     // What changes in it is all that is painted.
     let before = scene.statistics().painted;
-    scene.paint_page_picture(space.size, |_| vec![Rect::new(5, 5, 10, 10), Rect::new(-50, 0, 40, 9)]);
+    scene.paint_page_picture(space.size, |_| {
+        vec![Rect::new(5, 5, 10, 10), Rect::new(-50, 0, 40, 9)]
+    });
     let mut pixels = vec![0; 800 * 600];
     let mut target = Target {
         pixels: &mut pixels,

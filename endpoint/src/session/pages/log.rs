@@ -264,7 +264,11 @@ mod tests {
         assert_eq!(corp.matching, 500);
         assert!(corp.records.iter().all(|row| row.id == Some(ZoneId(7))));
         let kind = Some(RecordKind::Log);
-        let log = read(&place.path().join("audit"), &Window { kind, ..window }, true);
+        let log = read(
+            &place.path().join("audit"),
+            &Window { kind, ..window },
+            true,
+        );
         assert_eq!(log.matching, 0, "records of the log itself concern no zone");
     }
 
