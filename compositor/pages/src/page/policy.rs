@@ -322,6 +322,7 @@ impl Page<'_> {
     fn legend(&mut self, ui: &mut Ui) {
         let words = self.words;
         ui.spacing_mut().item_spacing.x = 6.0;
+        ui.spacing_mut().interact_size.y = 18.0;
         for verdict in [FlowVerdict::Allow, FlowVerdict::Ask, FlowVerdict::Deny] {
             let (place, _) = ui.allocate_exact_size(Vec2::splat(18.0), Sense::hover());
             widgets::verdict_sign(ui, place, verdict);
