@@ -2,8 +2,8 @@
 
 use compositor::accesskit::Role;
 use egui::{
-    ComboBox, CornerRadius, Panel, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, Vec2,
-    WidgetInfo,
+    ComboBox, CornerRadius, EventFilter, Id, Key, Panel, Pos2, Rect, RichText, ScrollArea, Sense,
+    Stroke, Ui, Vec2, WidgetInfo,
 };
 
 use super::Page;
@@ -26,6 +26,8 @@ pub(super) struct State {
     lists: bool,
     kind: u16,
     cell: Option<(u16, u16)>,
+    /// The cell that keys go to.
+    focus: Option<(usize, usize)>,
     rule: Option<usize>,
     filter: String,
 }
@@ -165,15 +167,16 @@ impl Page<'_> {
                     reason = "places in the matrix; a negative one becomes zero"
                 )]
                 let at = |points: f32, side: f32| (points / side) as usize;
-                // One beyond each end, for the keyboard.
-                let rows = at(viewport.top(), side.y).saturating_sub(1)
-                    ..(at(viewport.bottom() - HEAD, side.y) + 2).min(parties.len());
-                let columns = at(viewport.left(), side.x).saturating_sub(1)
-                    ..(at(viewport.right() - NAMES, side.x) + 2).min(parties.len());
+                // Two beyond each end, for the keyboard: one of them may be empty.
+                let rows = at(viewport.top(), side.y).saturating_sub(2)
+                    ..(at(viewport.bottom() - HEAD, side.y) + 3).min(parties.len());
+                let columns = at(viewport.left(), side.x).saturating_sub(2)
+                    ..(at(viewport.right() - NAMES, side.x) + 3).min(parties.len());
                 #[allow(clippy::cast_precision_loss, reason = "fewer than 2^16")]
                 let corner = |row: usize, column: usize| {
                     cells + Vec2::new(side.x * column as f32, side.y * row as f32)
                 };
+                self.step(ui, state);
                 let seen = ui.clip_rect();
                 let (left, top) = (seen.left().max(origin.x), seen.top().max(origin.y));
                 let mut inner = seen;
@@ -269,7 +272,7 @@ impl Page<'_> {
         };
         // What lies beneath the names is not to be clicked.
         let seen = place.intersect(inner);
-        let id = ui.scope_id().with((state.kind, from, to));
+        let id = cell_id(ui, state.kind, (row, column));
         let response = ui.interact(
             if seen.is_positive() { seen } else { place },
             id,
@@ -282,9 +285,19 @@ impl Page<'_> {
             state.cell = Some((from, to));
             response.request_focus();
         }
-        if response.gained_focus() {
+        if response.has_focus() && state.focus != Some((row, column)) {
+            state.focus = Some((row, column));
             let margin = Vec2::new(NAMES, HEAD);
             ui.scroll_to_rect(Rect::from_min_max(place.min - margin, place.max), None);
+        }
+        if response.has_focus() {
+            // Arrows move within the matrix, also to what is not seen yet; Tab leaves it.
+            let filter = EventFilter {
+                horizontal_arrows: true,
+                vertical_arrows: true,
+                ..EventFilter::default()
+            };
+            ui.memory_mut(|memory| memory.set_focus_lock_filter(id, filter));
         }
         let (ground, sign) = look::verdict(view.best);
         let ground = if response.hovered() {
@@ -315,6 +328,49 @@ impl Page<'_> {
             let outside = egui::StrokeKind::Outside;
             ui.painter()
                 .rect_stroke(place.shrink(1.0), radius, stroke, outside);
+        }
+    }
+
+    /// Moves from the cell that keys go to, to the next one in the direction of an arrow.
+    fn step(&mut self, ui: &Ui, state: &State) {
+        let Some((row, column)) = state.focus else {
+            return;
+        };
+        let is_known = |(row, column): (usize, usize)| {
+            let key = |party: usize| u16::try_from(party).unwrap_or(u16::MAX);
+            let cell = (state.kind, key(row), key(column));
+            self.views.policy.cells.contains_key(&cell)
+        };
+        let here = cell_id(ui, state.kind, (row, column));
+        if !ui.memory(|memory| memory.has_focus(here)) {
+            return;
+        }
+        let last = self.views.policy.parties.len();
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let next = if pressed(Key::ArrowDown) {
+            (row + 1..last)
+                .map(|row| (row, column))
+                .find(|cell| is_known(*cell))
+        } else if pressed(Key::ArrowUp) {
+            (0..row)
+                .rev()
+                .map(|row| (row, column))
+                .find(|cell| is_known(*cell))
+        } else if pressed(Key::ArrowRight) {
+            (column + 1..last)
+                .map(|column| (row, column))
+                .find(|cell| is_known(*cell))
+        } else if pressed(Key::ArrowLeft) {
+            (0..column)
+                .rev()
+                .map(|column| (row, column))
+                .find(|cell| is_known(*cell))
+        } else {
+            None
+        };
+        if let Some(next) = next {
+            let next = cell_id(ui, state.kind, next);
+            ui.memory_mut(|memory| memory.request_focus(next));
         }
     }
 
@@ -468,6 +524,10 @@ impl Page<'_> {
         ui.label(RichText::new(said).font(look::bold(look::BODY)));
         rule_lines(ui, rule);
     }
+}
+
+fn cell_id(ui: &Ui, kind: u16, cell: (usize, usize)) -> Id {
+    ui.scope_id().with((kind, cell))
 }
 
 /// A rule's sign, and all of its words.
