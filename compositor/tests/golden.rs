@@ -13,7 +13,6 @@ use compositor::*;
 const OPEN: ZoneId = ZoneId(1);
 const CORP: ZoneId = ZoneId(2);
 const BANK: ZoneId = ZoneId(3);
-const LAB: ZoneId = ZoneId(4);
 
 struct Desk {
     scene: Scene,

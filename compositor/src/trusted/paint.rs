@@ -163,7 +163,7 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
         ((signed(work.height()) - header - footer - metrics.px(24)) / row_height(metrics)).max(1);
     let columns = if rows > fits { 2 } else { 1 };
     let in_column = in_column(rows, columns);
-    let width = (metrics.px(640) * columns)
+    let width = (metrics.px(720) * columns)
         .min(signed(work.width()) - metrics.px(16))
         .max(1);
     let height = (header + in_column * row_height(metrics) + footer).min(signed(work.height()));
