@@ -124,7 +124,6 @@ impl Session {
         }
         if changed {
             self.show_status();
-            self.show_devices();
         }
     }
 
