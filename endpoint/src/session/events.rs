@@ -259,6 +259,7 @@ impl Session {
                 }
             }
             Port::Agent => self.agent_data(index, bytes.as_slice(), now),
+            Port::Outbox => self.offer_data(index, bytes.as_slice(), now),
         }
         if let Some(process) = self
             .zones

@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     target("compositor", compositor::fuzzing::fuzz_scene, 4096),
     target("cpu", zone_translate::fuzzing::fuzz_cpu, 4096),
     target("link", zone_link::fuzzing::fuzz_decode, 21_000),
+    target("outbox", spice_agent::fuzzing::fuzz_outbox, 4096),
     target("pages", zone_translate::fuzzing::fuzz_pages, 8192),
     target("policy-audit", bulkhead_policy::fuzzing::audit_lines, 4096),
     target(
