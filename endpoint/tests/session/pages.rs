@@ -220,7 +220,7 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         door: None,
     });
     let mut usb = usb.unwrap();
-    usb.simulate(composite.as_ref(), None, std::time::Instant::now())
+    usb.simulate(composite.as_ref(), None, Instant::now())
         .unwrap();
     desk.session.add_devices(usb).unwrap();
     desk.until_ready("corp");
