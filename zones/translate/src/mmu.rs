@@ -47,6 +47,8 @@ const FETCH_WAYS: usize = 128;
 const VIEWS: usize = 4;
 /// Address spaces that are kept.
 const SPACES: usize = 8;
+/// Pages that are remembered as code's: far more than a program runs between two flushes.
+const MOST_FETCHED: usize = 8192;
 /// Tag of an empty entry: no access compares equal to it, since bits 11..3 of a compared address are clear.
 const EMPTY: u64 = u64::MAX;
 
@@ -100,8 +102,8 @@ struct Space {
     fetch: Box<[[FetchEntry; FETCH_WAYS]; 2]>,
     /// Superpages of which a part is cached, as their address and level: a fence for one address in one drops all.
     superpages: HashSet<u64>,
-    /// Pages (hashed) that code was fetched from since the last full flush.
-    fetched: Box<[u64; 64]>,
+    /// Numbers of the pages that code was fetched from since the last full flush; with [`MOST_FETCHED`] of them, any may be.
+    fetched: HashSet<u64>,
     /// Names what code was found by virtual address in U-mode, and in S-mode if that is not shared.
     context: u64,
     /// S-mode fetched from a page that is not global, as all are without translation.
@@ -168,11 +170,6 @@ fn superpage(address: u64, level: u32) -> u64 {
     address >> (12 + 9 * level) << (12 + 9 * level) | u64::from(level)
 }
 
-fn bit(bits: &[u64], hash: u64) -> (usize, u64) {
-    let index = hash as usize % (bits.len() * 64);
-    (index / 64, 1 << (index % 64))
-}
-
 impl Space {
     fn new(satp: u64, context: u64) -> Self {
         Self {
@@ -185,7 +182,7 @@ impl Space {
                 .collect(),
             fetch: table(EMPTY_FETCH),
             superpages: HashSet::new(),
-            fetched: Box::new([0; 64]),
+            fetched: HashSet::new(),
             context,
             private: satp == 0,
             used: 0,
@@ -202,7 +199,7 @@ impl Space {
             row.fill(EMPTY_FETCH);
         }
         self.superpages.clear();
-        self.fetched.fill(0);
+        self.fetched.clear();
         self.context = context;
         self.private = self.satp == 0;
     }
@@ -229,8 +226,7 @@ impl Space {
                 row[way % FETCH_WAYS] = EMPTY_FETCH;
             }
         }
-        let (word, mask) = bit(&self.fetched[..], address / PAGE_SIZE);
-        self.fetched[word] & mask != 0
+        self.fetched.len() >= MOST_FETCHED || self.fetched.contains(&(address / PAGE_SIZE))
     }
 
     fn remember_superpage(&mut self, leaf: &Leaf, address: u64) {
@@ -477,8 +473,9 @@ impl Mmu {
             page,
         };
         self.space.remember_superpage(&leaf, address);
-        let (word, mask) = bit(&self.space.fetched[..], address / PAGE_SIZE);
-        self.space.fetched[word] |= mask;
+        if self.space.fetched.len() < MOST_FETCHED {
+            self.space.fetched.insert(address / PAGE_SIZE);
+        }
         Ok((leaf.physical, page))
     }
 

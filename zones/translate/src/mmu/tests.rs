@@ -409,6 +409,24 @@ fn a_fence_for_another_part_of_a_gigapage_drops_all_of_it() {
     assert!(world.fetch(0x4000_4000, true).is_err());
 }
 
+#[test]
+fn a_fence_where_no_code_was_fetched_leaves_all_code_found() {
+    let mut world = World::new(MODE_SV39);
+    world.map(0x20_0000, BASE + 0x40_0000, 0, ALL);
+    world.fetch(0x20_0000, true).unwrap();
+    let contexts = [true, false].map(|supervisor| world.mmu.context(supervisor));
+    // Pages that are neighbours in every table of few entries.
+    for distance in [12, 18, 24, 28, 30] {
+        world.mmu.flush_page(0x20_0000 + (1 << distance), None);
+    }
+    assert_eq!(
+        contexts,
+        [true, false].map(|supervisor| world.mmu.context(supervisor))
+    );
+    world.mmu.flush_page(0x20_0000, None);
+    assert_ne!(contexts[0], world.mmu.context(true));
+}
+
 /// The walk as the manual writes it, without any cache.
 fn plain_walk(world: &World, address: u64, access: Access, view: View) -> Result<u64, ()> {
     let unused = 64 - (12 + 9 * world.levels);
