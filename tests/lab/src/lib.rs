@@ -66,8 +66,9 @@ impl Machine {
             .arg("-initrd")
             .arg(&initramfs)
             .arg("-append")
+            // On a busy machine the emulated timer fails the kernel's check, which would end it.
             .arg(format!(
-                "console=ttyS0 quiet panic=-1 rdinit=/init {}",
+                "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init {}",
                 boot.command_line
             ))
             .args(boot.arguments)

@@ -11,6 +11,7 @@ mod peers;
 mod redirect;
 mod remote;
 mod scenarios;
+mod uhid;
 
 use std::fs;
 
@@ -46,6 +47,7 @@ fn play() -> Result<()> {
         "peers" => peers::peers(),
         "source" => remote::source(),
         "server" => remote::server(),
+        "uhid" => uhid::uhid(),
         other => bail!("there is no scenario {other:?}"),
     }
 }

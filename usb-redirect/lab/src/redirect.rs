@@ -31,9 +31,10 @@ impl Redirection {
         carry(other, link, silent.clone());
         let session = std::thread::spawn(move || {
             let front = Box::new(StreamFront::new(device.description().clone()));
-            // The tests type faster than people do.
+            // The tests type faster than people do, and press every key.
             let mut grant = Grant::default();
             grant.typing_rate = None;
+            grant.power_keys = true;
             endpoint::serve(&*device, front, &ours, &grant, &control, &|notice| {
                 println!("LAB notice {notice:?}");
             })
