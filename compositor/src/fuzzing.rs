@@ -17,9 +17,8 @@ use std::time::Duration;
 use crate::*;
 
 mod op;
-mod views;
 
-use op::Op;
+use op::{Op, extreme_rect};
 
 const SIZE: Size = Size {
     width: 300,
@@ -267,10 +266,10 @@ impl World {
                 let _ = scene.ask(request, self.now);
             }
             Op::Views(seed) => {
-                scene.set_policy_view(views::policy(seed));
-                scene.set_audit_view(views::audit(seed));
-                scene.set_usb_view(views::usb(seed));
-                scene.set_signs(views::signs(seed));
+                // Pages are turned and left because of what a person did on them.
+                self.person = true;
+                scene.set_signs(signs(seed));
+                paint_page(scene, seed);
             }
             Op::Withdraw(number) => scene.withdraw(PromptId(number)),
             Op::Lock => scene.lock(),
@@ -338,14 +337,8 @@ impl World {
                             && size.width <= MAXIMUM_SIDE
                     );
                 }
-                Action::Query(Query::Audit { filter, count, .. }) => {
-                    assert!(self.person && count <= AUDIT_WINDOW && filter.chars().count() <= 64);
-                }
                 Action::Chord(_)
                 | Action::Command(..)
-                | Action::Query(_)
-                | Action::Usb(..)
-                | Action::SettingsChanged(_)
                 | Action::Answered(..)
                 | Action::UnlockAttempt(_) => {
                     assert!(self.person, "a command without a person's act");
@@ -693,6 +686,59 @@ impl World {
             own(picture, Owner::Thumbnail(zone));
         }
         owners
+    }
+}
+
+/// What the panel says, in words as hostile as their writers can make them.
+fn signs([a, b, c, d]: [u8; 4]) -> PanelSigns {
+    let health = |seed: u8| [Health::Absent, Health::Good, Health::Warned][usize::from(seed % 3)];
+    PanelSigns {
+        clock: (a & 1 == 0).then(|| Label::new("\u{202e}9:41\u{1b} \u{301}", usize::from(b % 9))),
+        layout: b & 1 == 0,
+        policy: health(a),
+        audit: health(b),
+        usb: health(c),
+        network: health(d),
+    }
+}
+
+/// Whoever paints pages gives a picture of this size or that, changes what it likes, and says anything about it.
+fn paint_page(scene: &mut Scene, [a, b, c, d]: [u8; 4]) {
+    let input = scene.take_page_input();
+    assert!(input.len() <= 256);
+    let Some(space) = scene.work_space() else {
+        assert_eq!(input, [], "a page that is not up hears something");
+        return;
+    };
+    for input in input {
+        if let PageInput::Pointer(Some(at)) = input {
+            assert!(Rect::of_size(space.size).contains(at));
+        }
+    }
+    let size = if a % 4 == 0 {
+        Size::new(u32::from(b), u32::from(c))
+    } else {
+        space.size
+    };
+    scene.paint_page_picture(size, |pixels| {
+        pixels.fill(u32::from_le_bytes([a, b, c, 0xff]));
+        vec![Rect::of_size(size), extreme_rect([a, b, c, d])]
+    });
+    let mut node = accesskit::Node::new(accesskit::Role::Button);
+    node.add_action(accesskit::Action::Focus);
+    node.set_label("a control of the page");
+    let id = accesskit::NodeId(PAGE_NODES | u64::from(d));
+    let tree = PageTree {
+        nodes: vec![(id, node)],
+        top: vec![id],
+        focus: (a & 1 == 0).then_some(id),
+    };
+    scene.set_page_tree(tree, b & 1 == 0);
+    match c % 16 {
+        0 => scene.turn_to(WorkPage::ALL[usize::from(d % 5)]),
+        1 => scene.leave_page(),
+        2 => scene.leave_page_for(ZoneId(u32::from(d % 5))),
+        _ => {}
     }
 }
 

@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use crate::canvas::Canvas;
 use crate::colour::Colour;
-use crate::geometry::{Rect, index, signed};
+use crate::geometry::{Rect, Size, index, signed};
+use crate::trusted::work::WorkPage;
+use crate::zone::ZoneIdentity;
 
 /// Third channel of a zone's frame: the outline that its icon stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -596,7 +598,7 @@ impl Masks {
         if side < 1 || !canvas.touches(&rect) {
             return;
         }
-        let square = crate::geometry::Size::new(side.unsigned_abs(), side.unsigned_abs());
+        let square = Size::new(side.unsigned_abs(), side.unsigned_abs());
         let at = rect.centred(square).origin();
         let mask = self
             .kept
@@ -631,6 +633,67 @@ impl Masks {
             ink,
         );
     }
+}
+
+/// One of the endpoint's own marks, for pages that are painted elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// The endpoint itself.
+    Bulwark,
+    /// Something to look at.
+    Warning,
+    /// A page.
+    Page(WorkPage),
+}
+
+/// A zone's shape with its icon in it: `side` times `side` pixels of premultiplied ARGB8888, at most 512 a side.
+pub fn badge_image(identity: &ZoneIdentity, side: u32) -> Vec<u32> {
+    let fill = identity.colour;
+    translucent(side, |canvas, masks, place| {
+        let marks = (identity.shape, identity.icon);
+        masks.draw_badge(canvas, place, marks, fill, fill.ink());
+    })
+}
+
+/// A mark in a colour: `side` times `side` pixels of premultiplied ARGB8888, at most 512 a side.
+pub fn mark_image(mark: Mark, side: u32, colour: Colour) -> Vec<u32> {
+    let sign = match mark {
+        Mark::Bulwark => Sign::Bulwark,
+        Mark::Warning => Sign::Warning,
+        Mark::Page(WorkPage::Zones) => Sign::Restore,
+        Mark::Page(WorkPage::Policy) => Sign::Policy,
+        Mark::Page(WorkPage::Audit) => Sign::Audit,
+        Mark::Page(WorkPage::Usb) => Sign::Usb,
+        Mark::Page(WorkPage::Settings) => Sign::Icon(Icon::Gear),
+    };
+    translucent(side, |canvas, masks, place| {
+        masks.draw(canvas, place, sign, colour);
+    })
+}
+
+/// What is drawn on nothing: drawn on black it has its premultiplied colour, and what white adds to that shines through.
+fn translucent(side: u32, draw: impl Fn(&mut Canvas<'_>, &mut Masks, Rect)) -> Vec<u32> {
+    let size = Size::new(side.min(512), side.min(512));
+    let place = Rect::of_size(size);
+    let stride = index(signed(size.width));
+    let mut masks = Masks::default();
+    let mut on = |ground: Colour| {
+        let mut pixels = vec![ground.pixel(); stride * stride];
+        draw(
+            &mut Canvas::new(&mut pixels, size, stride),
+            &mut masks,
+            place,
+        );
+        pixels
+    };
+    let (black, white) = (on(Colour::BLACK), on(Colour::WHITE));
+    let pairs = black.iter().zip(&white);
+    pairs
+        .map(|(black, white)| {
+            let through = (white >> 8 & 0xff).saturating_sub(black >> 8 & 0xff);
+            (255 - through) << 24 | black & 0x00ff_ffff
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use zeroize::Zeroizing;
 
 use crate::chords::Chord;
 use crate::geometry::{Point, Size};
-use crate::scene::Settings;
-use crate::trusted::views::{Query, UsbCommand, UsbDeviceId};
 use crate::trusted::{Answer, PromptId};
 use crate::zone::ZoneId;
 
@@ -139,12 +137,6 @@ pub enum Action {
     Command(ZoneId, ZoneCommand),
     /// A person answered a question.
     Answered(PromptId, Answer),
-    /// A page of the trusted UI needs this.
-    Query(Query),
-    /// A person asked this of a USB device.
-    Usb(UsbDeviceId, UsbCommand),
-    /// A person changed how the trusted UI looks; the scene looks so already.
-    SettingsChanged(Settings),
     /// A person typed this to unlock the screen: verify it, then call `unlock` or `refuse_unlock`.
     UnlockAttempt(Passphrase),
 }

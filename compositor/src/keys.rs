@@ -1,6 +1,7 @@
 //! Keys by their evdev codes: which of them zones may be sent, and what they mean to a page of the trusted UI.
 
 use crate::layout::KeyboardLayout;
+use crate::trusted::work::{NamedKey, PageInput};
 use crate::trusted::{PageKey, Step};
 
 /// Left Super.
@@ -39,6 +40,11 @@ pub const DOWN: u16 = 108;
 pub const PAGE_UP: u16 = 104;
 /// Page down.
 pub const PAGE_DOWN: u16 = 109;
+/// Home.
+pub const HOME: u16 = 102;
+/// End.
+pub const END: u16 = 107;
+const DELETE: u16 = 111;
 pub(crate) const BACKSPACE: u16 = 14;
 const KEYPAD_ENTER: u16 = 96;
 pub(crate) const BACKQUOTE: u16 = 41;
@@ -79,10 +85,29 @@ pub(crate) fn page_key(code: u16, shift: bool, layout: KeyboardLayout) -> Option
         LEFT => PageKey::Step(Step::Previous),
         UP => PageKey::Step(Step::Up),
         DOWN => PageKey::Step(Step::Down),
-        PAGE_UP => PageKey::Turn(-1),
-        PAGE_DOWN => PageKey::Turn(1),
         _ => PageKey::Character(layout.character(code, shift)?),
     })
+}
+
+/// What a key means to a page that a person works with.
+pub(crate) fn page_input(code: u16, shift: bool, layout: KeyboardLayout) -> Option<PageInput> {
+    let key = match code {
+        ENTER | KEYPAD_ENTER => NamedKey::Enter,
+        ESCAPE => NamedKey::Escape,
+        BACKSPACE => NamedKey::Backspace,
+        DELETE => NamedKey::Delete,
+        TAB => NamedKey::Tab,
+        LEFT => NamedKey::Left,
+        RIGHT => NamedKey::Right,
+        UP => NamedKey::Up,
+        DOWN => NamedKey::Down,
+        HOME => NamedKey::Home,
+        END => NamedKey::End,
+        PAGE_UP => NamedKey::PageUp,
+        PAGE_DOWN => NamedKey::PageDown,
+        _ => return layout.character(code, shift).map(PageInput::Text),
+    };
+    Some(PageInput::Key { key, shift })
 }
 
 /// The key that makes chords; never sent to any zone.

@@ -67,7 +67,7 @@ pub use colour::{Colour, UnknownColour, ZONE_PALETTE};
 pub use cursor::{BadCursor, CursorImage, MAXIMUM_CURSOR_SIDE, ZoneCursor};
 pub use frame::{Edges, Part};
 pub use geometry::{LIMIT, MAXIMUM_SIDE, Point, Rect, Region, Scale, Size};
-pub use icons::{Icon, Shape, UnknownName};
+pub use icons::{Icon, Mark, Shape, UnknownName, badge_image, mark_image};
 pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneInput};
 pub use keys::HostKey;
 pub use layout::KeyboardLayout;
@@ -76,7 +76,8 @@ pub use scene::{
     SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
-pub use theme::Theme;
-pub use trusted::views::*;
+pub use theme::{Palette, Theme};
+pub use trusted::views::{Health, PanelSigns};
+pub use trusted::work::{NamedKey, PAGE_NODES, PageInput, PageTree, WorkPage, WorkSpace};
 pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

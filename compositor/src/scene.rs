@@ -22,6 +22,7 @@ use crate::panel::{self, Item, PanelZone, StatusLine};
 use crate::text::Label;
 use crate::theme::{Metrics, Theme};
 use crate::trusted::views::PanelSigns;
+use crate::trusted::work::WorkPage;
 use crate::trusted::{Language, Page, TrustedUi};
 use crate::zone::{Generation, ZoneId, ZoneIdentity, ZonePixels, ZoneState};
 
@@ -232,6 +233,11 @@ impl Scene {
         }
     }
 
+    /// What was set last.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// Changes which keys are chords. One for secure attention is always kept.
     pub fn set_chords(&mut self, chords: Chords) {
         self.chords = chords.completed();
@@ -286,9 +292,9 @@ impl Scene {
         let places = self.status_line().places(inner, &metrics);
         let item = places.into_iter().find(|(_, place)| place.contains(at));
         match item?.0 {
-            Item::Sign(Sign::Policy, _) => Some(Page::Policy),
-            Item::Sign(Sign::Audit, _) => Some(Page::Audit),
-            Item::Sign(Sign::Usb, _) => Some(Page::Usb),
+            Item::Sign(Sign::Policy, _) => Some(Page::Work(WorkPage::Policy)),
+            Item::Sign(Sign::Audit, _) => Some(Page::Work(WorkPage::Audit)),
+            Item::Sign(Sign::Usb, _) => Some(Page::Work(WorkPage::Usb)),
             _ => None,
         }
     }

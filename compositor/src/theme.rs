@@ -17,30 +17,34 @@ pub enum Theme {
 
 /// The colours of a theme.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Palette {
+pub struct Palette {
     /// Behind all windows.
-    pub(crate) desktop: Colour,
+    pub desktop: Colour,
     /// Panel, prompts.
-    pub(crate) surface: Colour,
+    pub surface: Colour,
     /// A control on a surface.
-    pub(crate) raised: Colour,
+    pub raised: Colour,
     /// Lines between parts.
-    pub(crate) line: Colour,
-    pub(crate) text: Colour,
-    pub(crate) muted: Colour,
+    pub line: Colour,
+    /// Words.
+    pub text: Colour,
+    /// Words of lesser weight.
+    pub muted: Colour,
     /// A title bar without focus.
-    pub(crate) title: Colour,
+    pub title: Colour,
     /// Where a zone has drawn nothing.
-    pub(crate) void: Colour,
-    pub(crate) void_text: Colour,
+    pub void: Colour,
+    /// Words there.
+    pub void_text: Colour,
     /// How much of a text's colour a lesser text has, out of 255.
-    pub(crate) soft: u8,
+    pub soft: u8,
     /// Something to look at.
-    pub(crate) warning: Colour,
+    pub warning: Colour,
 }
 
 impl Theme {
-    pub(crate) fn palette(self) -> Palette {
+    /// Its colours.
+    pub fn palette(self) -> Palette {
         match self {
             Theme::Dark => Palette {
                 desktop: Colour::rgb(0x15, 0x18, 0x1d),

@@ -6,8 +6,8 @@
 //! - a question is answered only by a press that came after a while (a second, by default) without any other (an in-flight Enter, a
 //!   stream of keys or a foretold click answers nothing), and its default is No.
 //!
-//! The pages are drawn from the glyph atlas like frames and panel: no toolkit, no font parser. (Measured: egui would bring
-//! sixty packages, a font parser and a text shaper among them, into the one process that must not be fooled.)
+//! All of these are drawn from the glyph atlas like frames and panel: no toolkit, no font parser. The pages a person works
+//! with ([`WorkPage`]) are pictures that come from elsewhere, within a sheet that is drawn here.
 
 use std::time::Duration;
 
@@ -19,23 +19,20 @@ use crate::text::Label;
 use crate::zone::ZoneId;
 
 pub(crate) mod accessible;
-pub(crate) mod pages;
 pub(crate) mod paint;
 mod prompt;
 pub(crate) mod views;
 pub(crate) mod words;
+pub(crate) mod work;
 
 pub use prompt::{Answer, Grant, PromptId, PromptRefused, PromptRequest};
 pub use words::Language;
 
-use crate::input::Action;
-use pages::{PageControl, Pages, Piece};
 use prompt::{Prompt, Prompts};
+use work::{Work, WorkPage};
 
 /// The longest passphrase, in characters.
 const PASSPHRASE_LIMIT: usize = 256;
-/// So many rows the keys for whole pages move a table.
-const PANNED: i32 = 5;
 
 /// What a control of a page does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +41,6 @@ pub(crate) enum Control {
     Show(ZoneId),
     Command(ZoneId, ZoneCommand),
     Open(Page),
-    Page(PageControl),
     Lock,
     Close,
     Unlock,
@@ -57,14 +53,8 @@ pub(crate) enum Page {
     Attention,
     /// Every zone's window, made small, to choose one.
     Overview,
-    /// What may flow where, and why.
-    Policy,
-    /// What happened.
-    Audit,
-    /// Which zone has which device.
-    Usb,
-    /// How the trusted UI looks.
-    Settings,
+    /// One that a person works with.
+    Work(WorkPage),
     Prompt,
     Lock,
 }
@@ -79,8 +69,6 @@ pub(crate) struct Layout {
     pub(crate) columns: i32,
     /// Where a zone's own pixels are shown, made small.
     pub(crate) thumbnails: Vec<(Rect, ZoneId)>,
-    /// What else is seen, where a page is painted from its layout.
-    pub(crate) pieces: Vec<Piece>,
 }
 
 impl Layout {
@@ -97,11 +85,6 @@ impl Layout {
                 .thumbnails
                 .into_iter()
                 .map(|(place, zone)| (place.moved_by(x, y), zone))
-                .collect(),
-            pieces: self
-                .pieces
-                .into_iter()
-                .map(|piece| piece.moved_by(x, y))
                 .collect(),
         }
     }
@@ -152,8 +135,8 @@ struct Lock {
 #[derive(Default)]
 pub(crate) struct TrustedUi {
     pub(crate) phrase: Option<Label>,
-    pub(crate) pages: Pages,
-    /// The page a person opened: attention screen or overview.
+    pub(crate) work: Work,
+    /// The page a person opened: attention screen, overview or one to work with.
     opened: Option<Page>,
     prompts: Prompts,
     lock: Option<Lock>,
@@ -174,7 +157,6 @@ pub(crate) struct TrustedUi {
 pub(crate) enum Outcome {
     Nothing,
     Activated(Control),
-    Asked(Action),
 }
 
 impl TrustedUi {
@@ -212,12 +194,14 @@ impl TrustedUi {
     /// Opens one of the pages that a person may open, with a control selected or none (a number that no control has).
     pub(crate) fn open(&mut self, page: Page, selected: usize) {
         self.opened = Some(page);
+        self.work.begin();
         self.selected = selected;
         self.pressed = None;
     }
 
     pub(crate) fn close(&mut self, now: Duration) {
         self.opened = None;
+        self.work.begin();
         self.begin_page(now);
     }
 
@@ -253,6 +237,7 @@ impl TrustedUi {
     pub(crate) fn lock(&mut self) {
         self.lock.get_or_insert_default();
         self.opened = None;
+        self.work.begin();
         self.pressed = None;
         self.selected = 0;
     }
@@ -354,16 +339,6 @@ impl TrustedUi {
                 Outcome::Activated(Control::Answer(Answer::No))
             }
             (Some(_), PageKey::Escape) => Outcome::Activated(Control::Close),
-            (Some(_), PageKey::Character(character)) if self.is_in_filter(layout) => {
-                Outcome::Asked(self.pages.type_into_filter(Some(character)))
-            }
-            (Some(_), PageKey::Backspace) if self.is_in_filter(layout) => {
-                Outcome::Asked(self.pages.type_into_filter(None))
-            }
-            (Some(page), PageKey::Turn(pages)) => self
-                .pages
-                .scroll(page, pages * PANNED, 0)
-                .map_or(Outcome::Nothing, Outcome::Asked),
             (_, PageKey::Enter | PageKey::Character(' ')) => self.activate_selected(layout),
             (_, PageKey::Step(step)) => {
                 self.move_selection(layout, step);
@@ -371,12 +346,6 @@ impl TrustedUi {
             }
             _ => Outcome::Nothing,
         }
-    }
-
-    /// Whether what is typed goes into the filter.
-    fn is_in_filter(&self, layout: &Layout) -> bool {
-        let selected = layout.controls.get(self.selected);
-        selected.is_some_and(|(_, control)| *control == Control::Page(PageControl::Filter))
     }
 
     fn type_at_lock(&mut self, key: PageKey) {
@@ -443,7 +412,5 @@ pub(crate) enum PageKey {
     Escape,
     Backspace,
     Step(Step),
-    /// Whole pages further down.
-    Turn(i32),
     Character(char),
 }

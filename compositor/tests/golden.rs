@@ -13,7 +13,6 @@ use compositor::*;
 const OPEN: ZoneId = ZoneId(1);
 const CORP: ZoneId = ZoneId(2);
 const BANK: ZoneId = ZoneId(3);
-const LAB: ZoneId = ZoneId(4);
 
 struct Desk {
     scene: Scene,
@@ -539,220 +538,22 @@ fn lock_screen() {
     );
 }
 
-fn label(text: &str) -> Label {
-    Label::new(text, 160)
-}
-
-/// Five parties and a few flows between them, one of each sort.
-fn policy_view() -> PolicyView {
-    let zones = [("open", OPEN), ("corp", CORP), ("bank", BANK), ("lab", LAB)];
-    let party = |(name, zone)| PartyView {
-        name: label(name),
-        zone: Some(zone),
-    };
-    let rules = [
-        (
-            FlowVerdict::Deny,
-            "bank-is-closed (line 41): nothing leaves, whatever else allows it",
-        ),
-        (
-            FlowVerdict::Ask,
-            "text-to-corp (line 48): text of at most 64 KiB, in working hours",
-        ),
-        (FlowVerdict::Allow, "corp-to-lab (line 55): images and text"),
-    ];
-    let mut cells = std::collections::BTreeMap::new();
-    for (from, to) in (0..5u16).flat_map(|from| (0..5).map(move |to| (from, to))) {
-        if from == to {
-            continue;
-        }
-        let (best, rules): (_, &[u16]) = match (from, to) {
-            (0, 1) => (FlowVerdict::Ask, &[0, 1]),
-            (1, 3) | (3, 1) => (FlowVerdict::Allow, &[2]),
-            (1, 0) => (FlowVerdict::Allow, &[0, 2]),
-            (2, _) => (FlowVerdict::Deny, &[0]),
-            _ => (FlowVerdict::Deny, &[]),
-        };
-        let cell = CellView {
-            best,
-            conditional: (from, to) == (0, 1),
-            redirects: (from, to) == (1, 0),
-            rules: rules.into(),
-        };
-        cells.insert((0, from, to), cell);
-    }
-    PolicyView {
-        facts: vec![
-            label("office.toml, version 12, signed by security@example"),
-            label("sha256:4fd1c6a10b... at work since 09:12"),
-        ],
-        parties: zones
-            .map(party)
-            .into_iter()
-            .chain([PartyView {
-                name: label("host"),
-                zone: None,
-            }])
-            .collect(),
-        kinds: [
-            "clipboard",
-            "file",
-            "url",
-            "launch",
-            "usb",
-            "audio",
-            "camera",
-            "network",
-            "screenshot",
-            "snapshot",
-            "service",
-        ]
-        .map(label)
-        .to_vec(),
-        rules: rules
-            .map(|(verdict, words)| RuleView {
-                verdict,
-                words: label(words),
-            })
-            .to_vec(),
-        cells,
-    }
-}
-
-fn audit_view() -> AuditView {
-    let records = [
-        (
-            "09:41:12",
-            "flow",
-            "corp",
-            "clipboard to lab: text, 240 bytes, allowed by corp-to-lab",
-            false,
-        ),
-        (
-            "09:40:03",
-            "killed",
-            "open",
-            "it broke the zone link's protocol: a frame of 2^32 rectangles",
-            true,
-        ),
-        // As hostile as a zone can make it.
-        (
-            "09:39:58",
-            "flow",
-            "open",
-            "url to corp: \u{202e}\u{1b}[31mhttps://ex\u{200b}ample\u{7}",
-            true,
-        ),
-        (
-            "09:12:00",
-            "policy",
-            "",
-            "office.toml version 12 at work",
-            false,
-        ),
-    ];
-    AuditView {
-        health: label("The log is whole: 412 records, checkpoint signed at 09:40"),
-        matching: 412,
-        skipped: 0,
-        records: records
-            .map(|(time, what, zone, text, alarming)| RecordView {
-                time: label(&format!("2026-11-22 {time}")),
-                what: label(what),
-                zone: label(zone),
-                text: label(text),
-                alarming,
-            })
-            .to_vec(),
-    }
-}
-
-fn usb_view() -> UsbView {
-    let device = |id, name, facts, held_by, rule, may_go_to: &[ZoneId]| UsbDeviceView {
-        id: UsbDeviceId(id),
-        name: label(name),
-        facts: label(facts),
-        held_by,
-        rule: label(rule),
-        may_go_to: may_go_to.to_vec(),
-    };
-    UsbView {
-        remark: None,
-        devices: vec![
-            device(
-                1,
-                "Security Key",
-                "1050:0407, FIDO and keyboard",
-                Some(CORP),
-                "keys-to-corp (line 70)",
-                &[CORP, BANK],
-            ),
-            device(
-                2,
-                "Mass Stor\u{202e}age",
-                "0781:5567, storage",
-                None,
-                "sticks-to-open (line 74): asks first",
-                &[OPEN, LAB],
-            ),
-            device(
-                3,
-                "Unknown",
-                "dead:beef, vendor's own",
-                None,
-                "no rule: no zone may have it",
-                &[],
-            ),
-        ],
-    }
-}
-
-/// Opens a page by its tab, and shows it.
-fn page(mut desk: Desk, tab: &str, presses: &[&str], name: &str) {
-    desk.scene
-        .set_secret_phrase("Sieben gelbe Drachen über Łódź");
-    desk.scene.set_policy_view(policy_view());
-    desk.scene.set_audit_view(audit_view());
-    desk.scene.set_usb_view(usb_view());
-    desk.scene.set_signs(PanelSigns {
-        clock: Some(label("09:41")),
-        layout: true,
-        policy: Health::Good,
-        audit: Health::Good,
-        usb: Health::Warned,
-        network: Health::Good,
-    });
-    desk.chord(keys::SPACE);
-    for control in [&tab].into_iter().chain(presses) {
-        let at = desk.place_of(control);
-        desk.click(at.x, at.y);
-    }
-    desk.check(name);
-}
-
+/// The sheet of a page that a person works with, and a picture that somebody painted of it.
 #[test]
-fn working_pages() {
-    let desk = |width, height, scale, settings| four_zones(width, height, scale, settings);
-    let dark = || desk(1280, 800, 1.0, Settings::default());
-    let light = || desk(1280, 800, 1.0, german());
-    let contrast = || desk(1280, 800, 1.0, high_contrast());
-    let double = || desk(2000, 1400, 2.0, Settings::default());
-    let chosen = "clipboard: open \u{2192} corp: you are asked, under conditions";
-    let gewaehlt = "clipboard: open \u{2192} corp: Sie werden gefragt, unter Bedingungen";
-    page(dark(), "Policy", &[chosen], "policy-dark");
-    page(light(), "Regeln", &[gewaehlt], "policy-light-german");
-    page(contrast(), "Policy", &[chosen], "policy-contrast-large");
-    page(double(), "Policy", &[], "policy-200");
-    page(dark(), "Log", &[], "audit-dark");
-    page(light(), "Protokoll", &[], "audit-light-german");
-    page(contrast(), "Log", &[], "audit-contrast-large");
-    page(double(), "Log", &[], "audit-200");
-    page(dark(), "USB", &[], "usb-dark");
-    page(light(), "USB", &[], "usb-light-german");
-    page(contrast(), "USB", &[], "usb-contrast-large");
-    page(double(), "USB", &[], "usb-200");
-    page(dark(), "Settings", &[], "settings-dark");
-    page(light(), "Einstellungen", &[], "settings-light-german");
-    page(contrast(), "Settings", &[], "settings-contrast-large");
-    page(double(), "Settings", &["Colours: Light"], "settings-200");
+fn sheet_of_a_page() {
+    let mut desk = four_zones(1280, 800, 1.25, Settings::default());
+    desk.chord(keys::SPACE);
+    let at = desk.place_of("Settings");
+    desk.click(at.x, at.y);
+    let space = desk.scene.work_space().unwrap();
+    assert_eq!(space.page, WorkPage::Settings);
+    let Size { width, height } = space.size;
+    desk.scene.paint_page_picture(space.size, |pixels| {
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        for (pixel, (x, y)) in pixels.iter_mut().zip(places) {
+            *pixel = 0xff00_0000 | (x / 16 * 3 % 256) << 16 | (y / 16 * 5 % 256) << 8;
+        }
+        vec![Rect::of_size(space.size)]
+    });
+    desk.check("sheet");
 }

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::audit::AuditError;
 use bulkhead_policy::{Engine, Policy, Standing, Timestamp, WhenFull};
 use compositor::{InputEvent, OutputId, Rect, Scale, Scene, Settings, Size, Target, ZoneId};
+use trusted_pages::Pages;
 use zone_jail::Layers;
 
 use crate::audit::{Audit, Event as Record};
@@ -168,6 +169,7 @@ pub struct Session {
     /// Words for the panel, and until when they stand there.
     notice: Option<(String, Instant)>,
     lock: Lock,
+    pages: Pages,
     reading: pages::Reading,
     /// The key whose way is measured.
     meter: Option<meter::Meter>,
@@ -235,6 +237,7 @@ impl Session {
             seen: clock::timestamp(),
             notice: None,
             lock: Lock::new(now),
+            pages: Pages::default(),
             reading: pages::Reading::default(),
             meter: None,
             clock_due: None,
@@ -324,10 +327,11 @@ impl Session {
     #[must_use]
     pub fn next_step(&self) -> Option<Instant> {
         let zones = self.zones.iter().filter_map(Zone::deadline);
-        let scene = self
-            .scene
-            .next_wake()
-            .and_then(|due| self.began.checked_add(due));
+        let scene = [self.scene.next_wake(), self.pages.next_wake()];
+        let scene = scene
+            .into_iter()
+            .flatten()
+            .filter_map(|due| self.began.checked_add(due));
         let others = [
             self.sync_due,
             self.standing_due,
@@ -502,6 +506,7 @@ impl Session {
             .take_actions()
             .into_iter()
             .for_each(|action| self.perform(action, now));
+        self.turn_page(now);
         self.finish_shutdown();
     }
 

@@ -184,7 +184,7 @@ fn key(byte: u8) -> u16 {
     KEYS[usize::from(byte) % KEYS.len()]
 }
 
-fn extreme_rect([a, b, c, d]: [u8; 4]) -> Rect {
+pub(super) fn extreme_rect([a, b, c, d]: [u8; 4]) -> Rect {
     let coordinate = |byte: u8| match byte {
         0 => i32::MIN,
         1 => i32::MAX,

@@ -6,7 +6,7 @@ use super::{OutputId, Scene};
 use crate::canvas::Canvas;
 use crate::chords::Chord;
 use crate::frame;
-use crate::geometry::{Point, Rect};
+use crate::geometry::{Point, Rect, Size};
 use crate::icons::Masks;
 use crate::input::{Action, Passphrase};
 use crate::keys;
@@ -14,9 +14,8 @@ use crate::panel;
 use crate::text::Label;
 use crate::theme::Metrics;
 use crate::trusted::accessible;
-use crate::trusted::pages::{self, PageControl};
 use crate::trusted::paint::{self, PageLook};
-use crate::trusted::views::{AuditView, PolicyView, UsbView};
+use crate::trusted::work::{PageInput, PageTree, WorkPage, WorkSpace};
 use crate::trusted::{
     Answer, Control, Layout, Outcome, Page, PromptId, PromptRefused, PromptRequest,
 };
@@ -29,29 +28,79 @@ impl Scene {
         self.damage_page();
     }
 
-    /// What the policy page shows from now on.
-    pub fn set_policy_view(&mut self, view: PolicyView) {
-        self.trusted.pages.set_policy(view);
-        self.damage_if_up(Page::Policy);
+    /// The page that a person works with, if one is up: what is wanted of it.
+    pub fn work_space(&self) -> Option<WorkSpace> {
+        let Some(Page::Work(page)) = self.trusted.page() else {
+            return None;
+        };
+        let id = self.page_output()?;
+        let output = self.outputs.iter().find(|output| output.id == id)?;
+        Some(WorkSpace {
+            page,
+            visit: self.trusted.work.visit,
+            size: self.picture_place(id)?.size(),
+            scale: output.scale,
+        })
     }
 
-    /// What the audit page shows from now on.
-    pub fn set_audit_view(&mut self, view: AuditView) {
-        self.trusted.pages.set_audit(view);
-        self.damage_if_up(Page::Audit);
+    /// What that page is to hear since the last call.
+    pub fn take_page_input(&mut self) -> Vec<PageInput> {
+        self.trusted.work.take_input()
     }
 
-    /// What the USB page shows from now on.
-    pub fn set_usb_view(&mut self, view: UsbView) {
-        self.trusted.pages.set_usb(view);
-        self.damage_if_up(Page::Usb);
-    }
-
-    fn damage_if_up(&mut self, page: Page) {
-        if self.trusted.page() == Some(page) {
-            self.damage_page();
-            self.refresh_pointer();
+    /// Lets that page be painted: `paint` gets its pixels (opaque ARGB8888, rows without padding), which are still those of the
+    /// last call where `size` is the same, and says which of them it changed. Nothing is painted if no page of that size is wanted.
+    pub fn paint_page_picture(&mut self, size: Size, paint: impl FnOnce(&mut [u32]) -> Vec<Rect>) {
+        if self.work_space().is_none_or(|space| space.size != size) {
+            return;
         }
+        let is_new = self.trusted.work.size != size;
+        let changed = paint(self.trusted.work.canvas(size));
+        if is_new {
+            return self.damage_page();
+        }
+        let place = self.page_output().and_then(|id| self.picture_place(id));
+        let Some(place) = place else { return };
+        for rect in changed {
+            let rect = rect.moved_by(place.left(), place.top());
+            self.damage_rect(rect.intersection(&place));
+        }
+    }
+
+    /// What is on that page, for screen readers, and whether Escape undoes something on it before it leaves the page.
+    pub fn set_page_tree(&mut self, tree: PageTree, holds_escape: bool) {
+        if self.work_space().is_some() {
+            self.trusted.work.tree = tree;
+            self.trusted.work.holds_escape = holds_escape;
+        }
+    }
+
+    /// A person chose another page on the page that is up.
+    pub fn turn_to(&mut self, page: WorkPage) {
+        if self.work_space().is_some() {
+            self.open_page(Page::Work(page));
+        }
+    }
+
+    /// A person left the page that is up.
+    pub fn leave_page(&mut self) {
+        if self.work_space().is_some() {
+            self.conclude(Outcome::Activated(Control::Close));
+        }
+    }
+
+    /// A person asked on the page that is up to see a zone's window.
+    pub fn leave_page_for(&mut self, zone: ZoneId) {
+        if self.work_space().is_some() {
+            self.conclude(Outcome::Activated(Control::Show(zone)));
+        }
+    }
+
+    /// Where the picture of the page that is up lies on an output.
+    fn picture_place(&self, id: OutputId) -> Option<Rect> {
+        let output = self.outputs.iter().find(|output| output.id == id)?;
+        let sheet = self.page_area(id);
+        Some(paint::work_picture(sheet, &output.metrics(&self.settings)))
     }
 
     /// Puts a question to the person. [`Action::Answered`] brings the answer.
@@ -145,13 +194,10 @@ impl Scene {
         self.open_page(Page::Attention);
     }
 
-    /// Opens a page with nothing selected, and asks for what it needs.
+    /// Opens a page with nothing selected.
     pub(super) fn open_page(&mut self, page: Page) {
         let before = self.shown_page();
         self.trusted.open(page, usize::MAX);
-        if let Some(query) = self.trusted.pages.query(page) {
-            self.actions.push(Action::Query(query));
-        }
         self.page_changed(before);
     }
 
@@ -268,17 +314,13 @@ impl Scene {
             }
             Page::Overview => paint::overview_layout(output.work(&self.settings), &metrics, &look),
             Page::Prompt => paint::prompt_layout(output.work(&self.settings), &metrics, &look),
-            Page::Policy | Page::Audit | Page::Usb | Page::Settings => {
-                pages::layout(output.work(&self.settings), page, &metrics, &look)
-            }
+            Page::Work(_) => paint::work_layout(output.work(&self.settings), &metrics),
         })
     }
 
     fn page_look<'a>(&'a self, zones: &'a [panel::PanelZone<'a>]) -> PageLook<'a> {
         PageLook {
             ui: &self.trusted,
-            pages: &self.trusted.pages,
-            settings: &self.settings,
             zones,
             palette: self.settings.theme.palette(),
             words: self.settings.language.words(),
@@ -379,13 +421,23 @@ impl Scene {
                 );
             }
         }
-        if let Some((page, layout)) = page.zip(shown.and_then(|output| self.page_layout(output))) {
-            tree.page(page, &layout, &look);
+        let shown = shown.and_then(|id| self.outputs.iter().find(|output| output.id == id));
+        let layout = shown.and_then(|output| self.page_layout(output.id));
+        if let Some(((page, layout), output)) = page.zip(layout).zip(shown) {
+            tree.page(page, &layout, &output.metrics(&self.settings), &look);
         }
         tree.finish(first.map_or(Rect::EMPTY, |output| output.area))
     }
 
     pub(super) fn page_key(&mut self, code: u16, shift: bool) {
+        let work = &mut self.trusted.work;
+        let undoes = work.holds_escape && code == keys::ESCAPE;
+        if matches!(self.trusted.page(), Some(Page::Work(_))) && (undoes || code != keys::ESCAPE) {
+            let input = keys::page_input(code, shift, self.settings.keyboard);
+            return input
+                .into_iter()
+                .for_each(|input| self.trusted.work.hear(input));
+        }
         let Some(key) = keys::page_key(code, shift, self.settings.keyboard) else {
             return;
         };
@@ -395,51 +447,61 @@ impl Scene {
     }
 
     pub(super) fn page_press(&mut self, button: u16, at: Point) {
-        if button == keys::BUTTON_LEFT {
-            let layout = self.active_layout(Some(at));
-            self.trusted.press(&layout, at, self.now);
-            self.damage_page();
+        if button != keys::BUTTON_LEFT {
+            return;
         }
+        if self.work_space().is_some() {
+            self.page_pointer();
+            return self.trusted.work.hear(PageInput::Button { pressed: true });
+        }
+        let layout = self.active_layout(Some(at));
+        self.trusted.press(&layout, at, self.now);
+        self.damage_page();
     }
 
     pub(super) fn page_release(&mut self, button: u16) {
         let Some(at) = self.pointer().filter(|_| button == keys::BUTTON_LEFT) else {
             return;
         };
+        if self.work_space().is_some() {
+            return self.trusted.work.hear(PageInput::Button { pressed: false });
+        }
         let layout = self.active_layout(Some(at));
         let outcome = self.trusted.release(&layout, at);
         self.conclude(outcome);
     }
 
-    /// The wheel turns what is on a page, by whole notches.
-    pub(super) fn page_wheel(&mut self, vertical: i32, horizontal: i32) {
-        let Some(page) = self.trusted.page() else {
+    /// Tells a page that a person works with where the pointer is.
+    pub(super) fn page_pointer(&mut self) {
+        if self.work_space().is_none() {
             return;
-        };
-        let notches = |turn: i32| (turn / 120).clamp(-8, 8);
-        let action = self
-            .trusted
-            .pages
-            .scroll(page, -notches(vertical), notches(horizontal));
-        self.conclude(action.map_or(Outcome::Nothing, Outcome::Asked));
+        }
+        let at = self.pointer();
+        let place = self.page_output().and_then(|id| self.picture_place(id));
+        let within = at.zip(place).filter(|(at, place)| place.contains(*at));
+        let local = within.map(|(at, place)| Point {
+            x: at.x - place.left(),
+            y: at.y - place.top(),
+        });
+        self.trusted.work.hear(PageInput::Pointer(local));
+    }
+
+    /// The wheel turns what is on a page.
+    pub(super) fn page_wheel(&mut self, vertical: i32, horizontal: i32) {
+        let bound = |turn: i32| turn.clamp(-960, 960);
+        if self.work_space().is_some() {
+            self.trusted.work.hear(PageInput::Wheel {
+                vertical: bound(vertical),
+                horizontal: bound(horizontal),
+            });
+        }
     }
 
     fn conclude(&mut self, outcome: Outcome) {
         let before = self.shown_page();
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Asked(action) => self.actions.push(action),
             Outcome::Activated(Control::Open(page)) => self.open_page(page),
-            Outcome::Activated(Control::Page(PageControl::Choose(choice))) => {
-                let mut settings = self.settings;
-                choice.make(&mut settings);
-                self.set_settings(settings);
-                self.actions.push(Action::SettingsChanged(settings));
-            }
-            Outcome::Activated(Control::Page(control)) => {
-                let action = self.trusted.pages.activate(control);
-                self.actions.extend(action);
-            }
             Outcome::Activated(Control::Answer(answer)) => self.answer(answer),
             Outcome::Activated(Control::Close) => self.trusted.close(self.now),
             Outcome::Activated(Control::Command(zone, command)) => {

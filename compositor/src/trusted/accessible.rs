@@ -6,12 +6,12 @@
 
 use accesskit::{Action, Node, NodeId, Role, Toggled, TreeId, TreeInfo, TreeUpdate};
 
-use super::pages::{PageControl, Piece};
 use super::paint::{self, PageLook};
-use super::{Control, Layout, Page, pages};
+use super::{Control, Layout, Page};
 use crate::geometry::Rect;
 use crate::icons::Sign;
 use crate::panel::{Item, PanelZone};
+use crate::theme::Metrics;
 use crate::trusted::views::Health;
 use crate::zone::{ZoneId, ZoneState};
 
@@ -117,7 +117,13 @@ impl Growing {
     }
 
     /// The page that is up.
-    pub(crate) fn page(&mut self, page: Page, layout: &Layout, look: &PageLook<'_>) {
+    pub(crate) fn page(
+        &mut self,
+        page: Page,
+        layout: &Layout,
+        metrics: &Metrics,
+        look: &PageLook<'_>,
+    ) {
         let mut parts: Vec<(NodeId, Node)> = (PAGE_PARTS..)
             .map(NodeId)
             .zip(texts(page, layout, look))
@@ -143,6 +149,26 @@ impl Growing {
             }
             parts.push((id, node));
         }
+        let picture = paint::work_picture(layout.area, metrics);
+        let work = &look.ui.work;
+        let pictured = matches!(page, Page::Work(_)) && work.size == picture.size();
+        let mut others = Vec::new();
+        if pictured {
+            let (x, y) = (f64::from(picture.left()), f64::from(picture.top()));
+            for (id, node) in &work.tree.nodes {
+                let mut node = node.clone();
+                if let Some(bounds) = node.bounds() {
+                    node.set_bounds(bounds + accesskit::Vec2::new(x, y));
+                }
+                if work.tree.top.contains(id) {
+                    parts.push((*id, node));
+                } else {
+                    others.push((*id, node));
+                }
+            }
+            self.focus = work.tree.focus.unwrap_or(PAGE);
+        }
+        self.nodes.extend(others);
         let role = if page == Page::Prompt {
             Role::AlertDialog
         } else {
@@ -191,21 +217,7 @@ fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
             let (_, refused, _) = look.ui.lock_entry(look.now);
             said.extend(refused.then(|| words.refused.to_owned()));
         }
-        Page::Policy | Page::Audit | Page::Usb | Page::Settings => {
-            return layout
-                .pieces
-                .iter()
-                .filter_map(|piece| match piece {
-                    Piece::Words { place, words, .. } => Some(text(Role::Label, *place, words)),
-                    Piece::Badge { place, zone } => {
-                        let mut badge = node(Role::Image, *place);
-                        badge.set_label(zone.map_or("Bulkhead", |zone| look.full_name(zone)));
-                        Some(badge)
-                    }
-                    Piece::Ground { .. } => None,
-                })
-                .collect();
-        }
+        Page::Work(_) => said.push(look.phrase()),
     }
     said.iter()
         .map(|words| text(Role::Label, layout.area, words))
@@ -213,25 +225,11 @@ fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
 }
 
 fn control_node(place: Rect, control: Control, look: &PageLook<'_>) -> Node {
-    let chosen = look.is_chosen(control);
-    let mut node = match control {
-        Control::Page(PageControl::Filter) => {
-            let mut field = focusable(Role::TextInput, place);
-            field.set_value(&*look.label(control));
-            field
-        }
-        Control::Page(PageControl::Kind(_) | PageControl::Choose(_)) => {
-            let mut choice = focusable(Role::RadioButton, place);
-            choice.set_toggled(Toggled::from(chosen));
-            choice
-        }
-        Control::Open(_) => {
-            let mut tab = focusable(Role::Tab, place);
-            tab.set_selected(chosen);
-            tab
-        }
-        _ => focusable(Role::Button, place),
+    let role = match control {
+        Control::Open(_) => Role::Link,
+        _ => Role::Button,
     };
+    let mut node = focusable(role, place);
     node.set_label(spoken(control, look));
     node
 }
@@ -239,7 +237,6 @@ fn control_node(place: Rect, control: Control, look: &PageLook<'_>) -> Node {
 /// What a control is to somebody who does not see where it stands.
 fn spoken(control: Control, look: &PageLook<'_>) -> String {
     match control {
-        Control::Page(control) => pages::spoken(control, look),
         Control::Show(zone) | Control::Command(zone, _) => {
             format!("{}: {}", look.label(control), look.full_name(zone))
         }

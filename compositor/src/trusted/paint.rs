@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::pages::{self, PageControl, Pages, Piece, Tone};
+use super::work::{self, WorkPage};
 use super::{Answer, Control, Grant, Layout, Page, TrustedUi};
 use crate::canvas::Canvas;
 use crate::colour::Colour;
@@ -11,7 +11,6 @@ use crate::geometry::{Point, Rect, Size, signed};
 use crate::icons::{Masks, Sign};
 use crate::input::ZoneCommand;
 use crate::panel::PanelZone;
-use crate::scene::Settings;
 use crate::text::{self, Style};
 use crate::theme::{Metrics, Palette};
 use crate::trusted::words::Words;
@@ -20,8 +19,6 @@ use crate::zone::{ZoneId, ZoneState};
 /// What pages are laid out and painted from.
 pub(crate) struct PageLook<'a> {
     pub(crate) ui: &'a TrustedUi,
-    pub(crate) pages: &'a Pages,
-    pub(crate) settings: &'a Settings,
     pub(crate) zones: &'a [PanelZone<'a>],
     pub(crate) palette: Palette,
     pub(crate) words: &'static Words,
@@ -34,9 +31,12 @@ impl PageLook<'_> {
         self.zones.iter().find(|zone| zone.identity.id == id)
     }
 
-    pub(crate) fn zone_name(&self, id: ZoneId) -> &str {
-        self.zone(id)
-            .map_or("", |zone| zone.identity.short_name.as_str())
+    /// The line with the phrase that no zone knows.
+    pub(crate) fn phrase(&self) -> String {
+        match &self.ui.phrase {
+            Some(phrase) => format!("{}: {phrase}", self.words.phrase_is),
+            None => format!("{}: {}", self.words.phrase_is, self.words.no_phrase),
+        }
     }
 
     /// A zone's whole name.
@@ -47,30 +47,21 @@ impl PageLook<'_> {
     /// What a page is called.
     pub(crate) fn title(&self, page: Page) -> &'static str {
         match page {
-            Page::Attention => self.words.zones,
+            Page::Attention => self.words.attention,
             Page::Overview => self.words.overview,
-            Page::Policy => self.words.policy,
-            Page::Audit => self.words.audit,
-            Page::Usb => self.words.usb,
-            Page::Settings => self.words.settings,
+            Page::Work(WorkPage::Zones) => self.words.zones,
+            Page::Work(WorkPage::Policy) => self.words.policy,
+            Page::Work(WorkPage::Audit) => self.words.audit,
+            Page::Work(WorkPage::Usb) => self.words.usb,
+            Page::Work(WorkPage::Settings) => self.words.settings,
             Page::Prompt => self.words.question,
             Page::Lock => self.words.locked,
-        }
-    }
-
-    /// Whether a control stands for what is shown or in force.
-    pub(crate) fn is_chosen(&self, control: Control) -> bool {
-        match control {
-            Control::Open(page) => self.ui.page() == Some(page),
-            Control::Page(control) => pages::is_chosen(control, self),
-            _ => false,
         }
     }
 
     pub(crate) fn label(&self, control: Control) -> Cow<'static, str> {
         Cow::Borrowed(match control {
             Control::Open(page) => self.title(page),
-            Control::Page(control) => return Cow::Owned(pages::label(control, self)),
             Control::Answer(Answer::No) => self.words.no,
             Control::Answer(Answer::Allow(Grant::Once)) => self.words.allow_once,
             Control::Answer(Answer::Allow(Grant::Session)) => self.words.allow_session,
@@ -172,7 +163,7 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
         ((signed(work.height()) - header - footer - metrics.px(24)) / row_height(metrics)).max(1);
     let columns = if rows > fits { 2 } else { 1 };
     let in_column = in_column(rows, columns);
-    let width = (metrics.px(640) * columns)
+    let width = (metrics.px(720) * columns)
         .min(signed(work.width()) - metrics.px(16))
         .max(1);
     let height = (header + in_column * row_height(metrics) + footer).min(signed(work.height()));
@@ -205,10 +196,11 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
         &mut layout,
         foot(&area, metrics),
         &[
-            Control::Open(Page::Policy),
-            Control::Open(Page::Audit),
-            Control::Open(Page::Usb),
-            Control::Open(Page::Settings),
+            Control::Open(Page::Work(WorkPage::Zones)),
+            Control::Open(Page::Work(WorkPage::Policy)),
+            Control::Open(Page::Work(WorkPage::Audit)),
+            Control::Open(Page::Work(WorkPage::Usb)),
+            Control::Open(Page::Work(WorkPage::Settings)),
             Control::Lock,
             Control::Close,
         ],
@@ -358,6 +350,25 @@ fn answers(look: &PageLook<'_>) -> Vec<Control> {
     controls
 }
 
+/// The sheet of a page that a person works with.
+pub(crate) fn work_layout(work: Rect, metrics: &Metrics) -> Layout {
+    let width = metrics.px(1120).min(signed(work.width()) - metrics.px(16));
+    let height = metrics.px(860).min(signed(work.height()) - metrics.px(16));
+    let area = work.centred(Size {
+        width: width.max(1).unsigned_abs(),
+        height: height.max(1).unsigned_abs(),
+    });
+    Layout {
+        area,
+        ..Layout::default()
+    }
+}
+
+/// Where the picture of such a page goes.
+pub(crate) fn work_picture(sheet: Rect, metrics: &Metrics) -> Rect {
+    work::picture_area(sheet, metrics.px(2), metrics.small * 5 / 2)
+}
+
 /// The whole output.
 pub(crate) fn lock_layout(output: Rect, metrics: &Metrics, look: &PageLook<'_>) -> Layout {
     let field = lock_field(&output, metrics);
@@ -403,16 +414,12 @@ pub(crate) fn paint(
         Some(Page::Overview) => return brush.overview(layout),
         Some(Page::Prompt) => brush.prompt(layout),
         Some(Page::Lock) => brush.lock(layout),
-        Some(Page::Policy | Page::Audit | Page::Usb | Page::Settings) => brush.pieces(layout),
+        Some(Page::Work(_)) => return brush.work(layout),
         None => {}
     }
     let active = look.ui.is_armed(look.now);
     for (number, (place, control)) in layout.controls.iter().enumerate() {
-        match control {
-            Control::Page(PageControl::Filter) => brush.filter(number, *place),
-            Control::Page(control @ PageControl::Cell(..)) => brush.cell(number, *place, *control),
-            _ => brush.button(number, *place, *control, active),
-        }
+        brush.button(number, *place, *control, active);
     }
 }
 
@@ -437,13 +444,9 @@ struct Brush<'a, 'b> {
 impl Brush<'_, '_> {
     fn button(&mut self, number: usize, place: Rect, control: Control, active: bool) {
         let words = &self.look.label(control);
-        let chosen = self.look.is_chosen(control);
         let palette = &self.look.palette;
         let selected = self.look.ui.selected() == number;
-        // What is shown or in force stands out by a swap of ink and ground, which no theme loses.
-        let (ink, ground) = if chosen {
-            (palette.surface, palette.text)
-        } else if self.look.hovered == Some(number) && active {
+        let (ink, ground) = if self.look.hovered == Some(number) && active {
             (palette.text, palette.raised.mixed(palette.text, 30))
         } else {
             (palette.text, palette.raised)
@@ -474,124 +477,31 @@ impl Brush<'_, '_> {
         );
     }
 
-    /// The rim around a control that has no button's: thick where it is selected.
-    fn rim(&mut self, number: usize, place: Rect) {
-        let palette = &self.look.palette;
-        let selected = self.look.ui.selected() == number;
-        let thick = self.metrics.px(if selected { 2 } else { 1 });
-        let ink = if selected { palette.text } else { palette.line };
-        self.canvas.fill_ring(place, place.inset(thick), ink);
-    }
-
-    /// The field for the filter: what is typed, and where the next character goes.
-    fn filter(&mut self, number: usize, place: Rect) {
+    /// A sheet with the picture that somebody painted of the page, and with the phrase that only the endpoint knows.
+    fn work(&mut self, layout: &Layout) {
         let (metrics, palette) = (self.metrics, &self.look.palette);
-        self.canvas.fill(place, palette.raised);
-        self.rim(number, place);
-        let typed = self.look.label(Control::Page(PageControl::Filter));
-        let left = place.left() + metrics.px(8);
-        let room = signed(place.width()) - metrics.px(20);
-        let (words, ink) = if typed.is_empty() {
-            (self.look.words.filter, palette.muted)
-        } else {
-            (&*typed, palette.text)
-        };
-        let style = Style::regular(metrics.body, ink);
-        let width = text::draw_centred_on(self.canvas, left, place.centre().y, words, style, room);
-        if self.look.ui.selected() == number {
-            let at = left + if typed.is_empty() { 0 } else { width };
-            let caret = Rect::from_edges(
-                at + metrics.px(1),
-                place.top() + metrics.px(6),
-                at + metrics.px(3),
-                place.bottom() - metrics.px(6),
-            );
-            self.canvas.fill(caret, palette.text);
-        }
-    }
-
-    /// A cell of the flow matrix, in its verdict's colour and with its sign.
-    fn cell(&mut self, number: usize, place: Rect, control: PageControl) {
-        let palette = &self.look.palette;
-        let verdict = pages::verdict(control, self.look);
-        let (colour, _) = verdict.map_or((palette.raised, ""), pages::verdict_look);
-        let ground = if self.look.hovered == Some(number) {
-            colour.mixed(palette.text, 60)
-        } else {
-            colour
-        };
-        self.canvas.fill(place, ground);
-        let chosen = pages::is_chosen(control, self.look);
-        if chosen || self.look.ui.selected() == number {
-            let thick = self.metrics.px(if chosen { 3 } else { 2 });
-            self.canvas
-                .fill_ring(place, place.inset(thick), palette.text);
-        }
-        let words = self.look.label(Control::Page(control));
-        let style = Style::bold(self.metrics.body, ground.ink());
-        let room = signed(place.width());
-        // A small cell has room for the verdict alone.
-        let words = if style.width(&words) > room {
-            words.get(..words.ceil_char_boundary(1)).unwrap_or("")
-        } else {
-            &*words
-        };
-        let left = place.centre().x - style.width(words).min(room) / 2;
-        text::draw_centred_on(self.canvas, left, place.centre().y, words, style, room);
-    }
-
-    /// A page that is painted from its layout.
-    fn pieces(&mut self, layout: &Layout) {
-        let palette = self.look.palette;
         self.sheet(layout.area);
-        let colour = |tone| match tone {
-            Tone::Text => palette.text,
-            Tone::Muted => palette.muted,
-            Tone::Warning => palette.warning,
-            Tone::Line => palette.surface.mixed(palette.muted, 60),
-            Tone::Raised => palette.raised,
-        };
-        for piece in &layout.pieces {
-            match piece {
-                Piece::Ground { place, tone } => self.canvas.fill(*place, colour(*tone)),
-                Piece::Words {
-                    place,
-                    words,
-                    weight,
-                    tone,
-                    size,
-                } => {
-                    let style = Style {
-                        weight: *weight,
-                        size: *size,
-                        colour: colour(*tone),
-                    };
-                    text::draw_centred_on(
-                        self.canvas,
-                        place.left(),
-                        place.centre().y,
-                        words,
-                        style,
-                        signed(place.width()),
-                    );
-                }
-                Piece::Badge { place, zone: None } => {
-                    self.masks
-                        .draw(self.canvas, *place, Sign::Bulwark, palette.text);
-                }
-                Piece::Badge {
-                    place,
-                    zone: Some(zone),
-                } => {
-                    if let Some(zone) = self.look.zone(*zone) {
-                        let marks = (zone.identity.shape, zone.identity.icon);
-                        let fill = zone.identity.colour;
-                        self.masks
-                            .draw_badge(self.canvas, *place, marks, fill, fill.ink());
-                    }
-                }
-            }
+        let place = work_picture(layout.area, metrics);
+        let work = &self.look.ui.work;
+        if work.size == place.size() {
+            self.canvas
+                .blend_image(place.origin(), work.size, &work.pixels);
         }
+        let foot = Rect::from_edges(
+            place.left(),
+            place.bottom(),
+            place.right(),
+            layout.area.bottom() - metrics.px(2),
+        );
+        let line = foot.inset_edges(0, 0, 0, signed(foot.height()) - metrics.px(1));
+        let soft = palette.surface.mixed(palette.muted, 60);
+        self.canvas.fill(line, soft);
+        let style = Style::regular(metrics.small, palette.muted);
+        let left = foot.left() + metrics.px(14);
+        let room = foot.right() - metrics.px(14) - left;
+        let middle = foot.centre().y;
+        let phrase = self.look.phrase();
+        text::draw_centred_on(self.canvas, left, middle, &phrase, style, room);
     }
 
     /// The ground of a page: framed in the endpoint's own pattern, which has no zone's colour.

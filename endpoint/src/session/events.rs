@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use compositor::{Action, Chord, ZoneCommand, ZoneCursor};
+use compositor::{Action, Chord, ZoneCommand, ZoneCursor, ZoneId};
 use zone_link::{Damage, Event, Hello, Port, PortBytes, StreamId, ToZone, ZoneState};
 
 use super::process::Next;
@@ -259,6 +259,7 @@ impl Session {
                 }
             }
             Port::Agent => self.agent_data(index, bytes.as_slice(), now),
+            Port::Outbox => self.offer_data(index, bytes.as_slice(), now),
         }
         if let Some(process) = self
             .zones
@@ -334,16 +335,7 @@ impl Session {
                 let offered = process.want_size(screen::surface_size(size));
                 self.after_offer(index, offered);
             }
-            Action::Command(id, command) => {
-                let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
-                    return;
-                };
-                match command {
-                    ZoneCommand::Start => self.prepare(index),
-                    ZoneCommand::Stop => self.stop(index, now),
-                    ZoneCommand::Restart => self.restart(index, now),
-                }
-            }
+            Action::Command(id, command) => self.command(id, command, now),
             Action::FocusChanged(id) => self.focus_changed(id, now),
             Action::Chord(chord) => match chord {
                 Chord::Transfer => self.transfer(now),
@@ -353,15 +345,24 @@ impl Session {
                 // The scene has opened the page already, or does all of it itself.
                 _ => {}
             },
-            Action::Query(query) => self.query(query),
-            Action::Usb(device, command) => self.usb_asked(device, command, now),
-            Action::SettingsChanged(settings) => self.settings_changed(settings, now),
             Action::Answered(prompt, answer) => {
                 if !self.device_answered(prompt, answer, now) {
                     self.answered(prompt, answer, now);
                 }
             }
             Action::UnlockAttempt(passphrase) => self.try_unlock(passphrase, now),
+        }
+    }
+
+    /// A person asked this of a zone.
+    pub(super) fn command(&mut self, id: ZoneId, command: ZoneCommand, now: Instant) {
+        let Some(index) = self.zones.iter().position(|zone| zone.id == id) else {
+            return;
+        };
+        match command {
+            ZoneCommand::Start => self.prepare(index),
+            ZoneCommand::Stop => self.stop(index, now),
+            ZoneCommand::Restart => self.restart(index, now),
         }
     }
 

@@ -12,6 +12,7 @@ use super::screen;
 use super::watch::{Source, ring};
 use super::{Finished, Prepared, Session, Status, UnknownZone, launch};
 use crate::audit::Event as Record;
+use crate::clock;
 
 /// How long a zone process may live after it closed its link.
 const LINGER: Duration = Duration::from_secs(5);
@@ -403,6 +404,11 @@ impl Session {
             status.word(),
             status.reason().unwrap_or_default().to_owned(),
         );
+        zone.since = match status {
+            Status::Running => Some(clock::timestamp()),
+            Status::Stopping => zone.since,
+            _ => None,
+        };
         zone.status = status;
         let shown = match &zone.status {
             Status::Off => Shown::Off,

@@ -1,7 +1,7 @@
 //! What the pages of the trusted UI show, from the policy, the audit log and the devices; and what a person does on them.
 //!
-//! The compositor asks with a [`Query`] when a page comes up and gets plain data back. The log is read on a thread of its own,
-//! in windows: a person who looks into a large one makes nothing wait.
+//! The pages ask with a [`Query`] when one comes up and get plain data back. The log is read on a thread of its own, in
+//! windows: a person who looks into a large one makes nothing wait.
 
 mod log;
 
@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_policy::{self as policy, Kind, Party, Rule, Standing, Verdict};
-use compositor::{
-    AuditView, CellView, FlowVerdict, Health, Label, PanelSigns, PartyView, PolicyView, Query,
-    RuleView, Settings, UsbCommand, UsbDeviceId, UsbDeviceView, UsbView,
+use bulkhead_policy::{
+    self as policy, Kind, Party, Persistence, Rule, Standing, Timestamp, Verdict,
 };
-
+use compositor::{Health, Label, PanelSigns, Settings, WorkPage, ZoneId};
+use trusted_pages::{
+    Act, AuditFilter, AuditView, CellView, FlowVerdict, PartyView, PolicyView, Query, RuleView,
+    UsbCommand, UsbDeviceId, UsbDeviceView, UsbView, UsbZoneView, ZoneFacts, ZonesView,
+};
 use usb_redirect::identity::{Circumstances, Judge, Judgement};
 
 use super::watch::ring;
@@ -37,23 +39,95 @@ pub(super) struct Reading {
 pub(super) struct Found(AuditView);
 
 impl Session {
+    /// Brings the page that is up in line with everything else, and does what a person asked for there.
+    pub(super) fn turn_page(&mut self, now: Instant) {
+        // A page that gets what it asked for may ask for more, but not for ever.
+        for _ in 0..4 {
+            match self.scene.work_space().map(|space| space.page) {
+                Some(WorkPage::Zones) => self.pages.set_zones(self.zones_view()),
+                Some(WorkPage::Usb) => self.pages.set_usb(self.usb_view()),
+                _ => {}
+            }
+            let since = self.since(now);
+            let acts = self.pages.turn(&mut self.scene, since);
+            let actions = self.scene.take_actions();
+            if acts.is_empty() && actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.perform(action, now);
+            }
+            for act in acts {
+                match act {
+                    Act::Query(query) => self.query(query),
+                    Act::Command(zone, command) => self.command(zone, command, now),
+                    Act::Usb(device, command) => self.usb_asked(device, command, now),
+                    Act::SettingsChanged(settings) => self.settings_changed(settings, now),
+                    Act::Lock => self.lock_by_user(now),
+                }
+            }
+        }
+    }
+
     /// A page needs this.
-    pub(super) fn query(&mut self, query: Query) {
+    fn query(&mut self, query: Query) {
         match query {
             Query::Policy => {
                 let view = self.policy_view();
-                self.scene.set_policy_view(view);
+                self.pages.set_policy(view);
             }
             Query::Audit {
                 filter,
                 skip,
                 count,
-            } => self.read_log(log::Window {
-                filter,
-                skip,
-                count,
-            }),
-            Query::Usb => self.show_devices(),
+            } => {
+                let window = self.window(filter, skip, count);
+                self.read_log(window);
+            }
+            // These are told all the time while their page is up.
+            Query::Zones | Query::Usb => {}
+        }
+    }
+
+    fn window(&self, filter: AuditFilter, skip: u64, count: usize) -> log::Window {
+        let zones: Vec<(String, ZoneId)> =
+            self.present().map(|zone| (zone.name(), zone.id)).collect();
+        let named = |wanted| {
+            let known = zones.iter().find(|(_, id)| *id == wanted);
+            known.map_or_else(String::new, |(name, _)| name.clone())
+        };
+        log::Window {
+            words: filter.words,
+            zone: filter.zone.map(named),
+            kind: filter.kind,
+            skip,
+            count,
+            zones,
+        }
+    }
+
+    fn zones_view(&self) -> ZonesView {
+        let facts = |zone: &super::Zone| {
+            let policy = &zone.policy;
+            let home = if policy.persistence != Persistence::Disposable {
+                "its home is kept"
+            } else {
+                "nothing is kept"
+            };
+            let outdated = if zone.outdated.is_empty() {
+                String::new()
+            } else {
+                format!("New from its next start on: {}", zone.outdated.join(", "))
+            };
+            ZoneFacts {
+                memory: Label::new(&format!("{} MiB", policy.memory_mib), 24),
+                image: Label::new(&format!("{}, {home}", policy.image), 80),
+                since: zone.since.map(clock_face).unwrap_or_default(),
+                outdated: Label::new(&outdated, 160),
+            }
+        };
+        ZonesView {
+            zones: self.present().map(|zone| (zone.id, facts(zone))).collect(),
         }
     }
 
@@ -77,13 +151,6 @@ impl Session {
                 }
             }
         }
-        self.show_devices();
-    }
-
-    /// Brings the USB page up to date, if devices have changed.
-    pub(super) fn show_devices(&mut self) {
-        let view = self.usb_view();
-        self.scene.set_usb_view(view);
     }
 
     fn usb_view(&self) -> UsbView {
@@ -107,20 +174,23 @@ impl Session {
     }
 
     fn device_view(&self, device: DeviceView<'_>, judge: &PolicyJudge<'_>) -> UsbDeviceView {
-        let mut reasons: Vec<String> = Vec::new();
-        let mut may_go_to = Vec::new();
-        if let Some(identity) = device.identity() {
-            for zone in self.zones() {
-                let (judgement, reason) =
-                    judge.judge(zone.name(), identity, Circumstances::default());
-                if judgement != Judgement::Deny {
-                    may_go_to.push(zone.id());
-                    if !reasons.contains(&reason) {
-                        reasons.push(reason);
+        let judged = device.identity().map(|identity| {
+            self.present()
+                .map(|zone| {
+                    let name = zone.policy.name.as_str();
+                    let (judgement, why) = judge.judge(name, identity, Circumstances::default());
+                    UsbZoneView {
+                        zone: zone.id,
+                        verdict: match judgement {
+                            Judgement::Allow(_) => FlowVerdict::Allow,
+                            Judgement::Ask => FlowVerdict::Ask,
+                            Judgement::Deny => FlowVerdict::Deny,
+                        },
+                        why: Label::new(&why, 120),
                     }
-                }
-            }
-        }
+                })
+                .collect()
+        });
         let facts = match device.identity() {
             Some(identity) => {
                 let (vendor, product, _) = identity.numbers;
@@ -138,11 +208,6 @@ impl Session {
             }
             None => format!("port {}, nothing that a zone can have", device.port()),
         };
-        let rule = if reasons.is_empty() {
-            "no zone may have it".to_owned()
-        } else {
-            reasons.join("; ")
-        };
         let held_by = device.zone().and_then(|name| {
             let zone = self.zones().find(|zone| *name == *zone.name());
             zone.map(|zone| zone.id())
@@ -152,8 +217,7 @@ impl Session {
             name: Label::new(device.title(), 80),
             facts: Label::new(&facts, 120),
             held_by,
-            rule: Label::new(&rule, 120),
-            may_go_to,
+            zones: judged.unwrap_or_default(),
         }
     }
 
@@ -177,8 +241,8 @@ impl Session {
             .spawn(read);
         match thread {
             Ok(_) => self.reading.under_way = true,
-            Err(error) => self.scene.set_audit_view(AuditView {
-                health: Label::new(&format!("The log cannot be read: {error}"), 160),
+            Err(error) => self.pages.set_audit(AuditView {
+                trouble: Label::new(&format!("The log cannot be read: {error}"), 160),
                 ..AuditView::default()
             }),
         }
@@ -188,7 +252,7 @@ impl Session {
         self.reading.under_way = false;
         match self.reading.next.take() {
             Some(next) => self.read_log(next),
-            None => self.scene.set_audit_view(view),
+            None => self.pages.set_audit(view),
         }
     }
 
@@ -203,7 +267,7 @@ impl Session {
         };
         let in_force = self.standing == Standing::InForce && self.policy_trouble.is_none();
         let signs = PanelSigns {
-            clock: self.options.clock.then(|| self.time_of_day()),
+            clock: self.options.clock.then(|| clock_face(clock::timestamp())),
             layout: true,
             policy: warned(in_force),
             audit: warned(self.records_work),
@@ -218,13 +282,6 @@ impl Session {
             },
         };
         self.scene.set_signs(signs);
-    }
-
-    fn time_of_day(&self) -> Label {
-        let at = clock::timestamp();
-        let local = at.0 + i64::from(clock::moment(at).utc_offset) * 60;
-        let minutes = local.div_euclid(60).rem_euclid(24 * 60);
-        Label::new(&format!("{:02}:{:02}", minutes / 60, minutes % 60), 8)
     }
 
     /// Moves the panel's clock on. It wakes the endpoint once a minute, and only where it is shown.
@@ -272,6 +329,7 @@ impl Session {
         }
         PolicyView {
             facts: self.policy_facts(),
+            trouble: Label::new(&self.policy_trouble_words(), 240),
             parties: parties
                 .iter()
                 .map(|party| PartyView {
@@ -308,20 +366,28 @@ impl Session {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let standing = super::policy::standing_words(self.standing);
-        let trouble = self.policy_trouble.as_deref().unwrap_or_default();
-        let facts = [
-            format!("{version}: {source}"),
-            format!("sha256:{hash}"),
-            standing,
-            trouble.to_owned(),
-        ];
-        facts
-            .iter()
-            .filter(|fact| !fact.is_empty())
-            .map(|fact| Label::new(fact, 160))
-            .collect()
+        let facts = [format!("{version}: {source}"), format!("sha256:{hash}")];
+        facts.iter().map(|fact| Label::new(fact, 160)).collect()
     }
+
+    /// What is wrong with the policy: that it is not in force, and why the last one was not taken.
+    fn policy_trouble_words(&self) -> String {
+        let standing = super::policy::standing_words(self.standing);
+        let trouble = self.policy_trouble.iter().cloned();
+        let wrong: Vec<String> = [standing]
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .chain(trouble)
+            .collect();
+        wrong.join("; ")
+    }
+}
+
+/// The time of day, as the panel says it.
+fn clock_face(at: Timestamp) -> Label {
+    let local = at.0 + i64::from(clock::moment(at).utc_offset) * 60;
+    let minutes = local.div_euclid(60).rem_euclid(24 * 60);
+    Label::new(&format!("{:02}:{:02}", minutes / 60, minutes % 60), 8)
 }
 
 fn verdict(verdict: Verdict) -> FlowVerdict {

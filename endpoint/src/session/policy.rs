@@ -125,7 +125,7 @@ impl Session {
         self.keep_devices(now);
         // Its page may be up.
         let view = self.policy_view();
-        self.scene.set_policy_view(view);
+        self.pages.set_policy(view);
         let words = match &self.policy().header {
             Some(header) => format!("policy version {} is at work", header.version),
             None => "the changed policy is at work".to_owned(),

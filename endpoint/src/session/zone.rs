@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bulkhead_policy as policy;
+use bulkhead_policy::{self as policy, Timestamp};
 use compositor::ZoneId;
 
 use spice_agent::Agent;
@@ -89,6 +89,8 @@ pub(super) struct Zone {
     /// Refusals that were not.
     pub(super) unrecorded: u64,
     pub(super) console: Console,
+    /// The time of day at which its machine began to run.
+    pub(super) since: Option<Timestamp>,
     /// When it last changed a pixel.
     pub(super) drew: Option<Instant>,
     /// The policy has no such zone any more. Its place stays: other zones are known by theirs.
@@ -114,6 +116,7 @@ impl Zone {
             refusals: Budget::new(REFUSALS, RESTART_WINDOW, REFUSALS, Instant::now()),
             unrecorded: 0,
             console: Console::default(),
+            since: None,
             drew: None,
             withdrawn: false,
             weakened: None,

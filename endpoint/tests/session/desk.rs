@@ -194,6 +194,14 @@ impl Desk {
         }
     }
 
+    /// The same desktop started anew: only what is in its state directory is left.
+    pub(crate) fn started_anew(self) -> Self {
+        let Self { session, state, .. } = self;
+        drop(session);
+        let source = PolicySource::File(state.path().join("policy.toml"));
+        Self::begin(state, source, &Setting::default())
+    }
+
     /// Writes another policy, as an administrator does.
     pub(crate) fn write_policy(&mut self, text: &str) {
         std::fs::write(self.state.path().join("policy.toml"), text).unwrap();

@@ -6,6 +6,7 @@ mod attacks;
 mod clips;
 mod command_line;
 mod desk;
+mod files;
 mod frames;
 mod honest;
 mod kms;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         attacks::TESTS,
         live_policy::TESTS,
         clips::TESTS,
+        files::TESTS,
         locking::TESTS,
         pages::TESTS,
         players::TESTS,

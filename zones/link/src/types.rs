@@ -274,11 +274,14 @@ pub enum Port {
     State = 1,
     /// 2: `com.redhat.spice.0`, the stock agent's port.
     Agent = 2,
+    /// 3: `org.bulkhead.outbox`, on which the guest's session offers files.
+    Outbox = 3,
 }
 
 impl Port {
     /// All ports in the order of their numbers.
-    pub const ALL: [Self; limits::PORTS as usize] = [Self::Console, Self::State, Self::Agent];
+    pub const ALL: [Self; limits::PORTS as usize] =
+        [Self::Console, Self::State, Self::Agent, Self::Outbox];
 
     /// The port's number on the console device.
     #[must_use]
@@ -299,6 +302,7 @@ impl Port {
             Self::Console => None,
             Self::State => Some("org.bulkhead.state"),
             Self::Agent => Some("com.redhat.spice.0"),
+            Self::Outbox => Some("org.bulkhead.outbox"),
         }
     }
 

@@ -56,6 +56,7 @@ impl Scene {
         };
         self.input.pointer = Some(at);
         if self.trusted.page().is_some() {
+            self.page_pointer();
             return self.refresh_pointer();
         }
         match self.input.grab {

@@ -3,6 +3,7 @@
 use super::trusted::{at, chord, question, tap};
 use super::*;
 use crate::trusted::views::*;
+use crate::trusted::work::*;
 
 const OPEN: ZoneId = A;
 const CORP: ZoneId = B;
@@ -52,92 +53,122 @@ fn said(scene: &Scene) -> Vec<String> {
     texts.flatten().map(str::to_owned).collect()
 }
 
-#[test]
-fn pages_ask_for_what_they_show_and_hand_acts_on() {
-    let mut scene = desk();
-    focus(&mut scene, CORP);
-    chord(&mut scene, keys::SPACE, false);
-    let now = Duration::ZERO;
-    assert_eq!(
-        press(&mut scene, "Policy", now),
-        [Action::Query(Query::Policy)]
-    );
-    assert_eq!(press(&mut scene, "USB", now), [Action::Query(Query::Usb)]);
-    scene.set_usb_view(UsbView {
-        remark: None,
-        devices: vec![UsbDeviceView {
-            id: UsbDeviceId(7),
-            name: Label::new("Key", 40),
-            facts: Label::default(),
-            held_by: Some(CORP),
-            rule: Label::default(),
-            may_go_to: vec![CORP, OPEN],
-        }],
-    });
-    let device = UsbDeviceId(7);
-    assert_eq!(
-        press(&mut scene, "Key \u{2192} open", now),
-        [Action::Usb(device, UsbCommand::Attach(OPEN))]
-    );
-    assert_eq!(
-        press(&mut scene, "Take back: Key", now),
-        [Action::Usb(device, UsbCommand::Detach)]
-    );
-    press(&mut scene, "Settings", now);
-    let changed = press(&mut scene, "Language: Deutsch", now);
-    let german = Settings {
-        language: Language::German,
-        ..Settings::default()
-    };
-    assert_eq!(changed, [Action::SettingsChanged(german)]);
-    assert!(said(&scene).contains(&"Einstellungen".to_owned()));
-    // Back to the desktop: the zone that had the keyboard has it again, and heard nothing meanwhile.
-    let closed = tap(&mut scene, keys::ESCAPE, now);
-    assert_eq!(scene.focus(), Some(CORP));
-    assert!(closed.contains(&to(CORP, ZoneInput::Focus(true))));
+/// Opens a page on the attention screen; what is wanted of it.
+fn open(scene: &mut Scene, page: &str) -> WorkSpace {
+    chord(scene, keys::SPACE, false);
+    assert_eq!(press(scene, page, Duration::ZERO), []);
+    scene.work_space().unwrap()
 }
 
 #[test]
-fn the_audit_page_filters_as_one_types_and_turns_its_pages() {
+fn a_page_hears_keys_and_pointer_and_a_zone_hears_nothing() {
     let mut scene = desk();
-    chord(&mut scene, keys::SPACE, false);
+    focus(&mut scene, CORP);
+    let space = open(&mut scene, "Settings");
+    assert_eq!(space.page, WorkPage::Settings);
+    assert_eq!(scene.take_page_input(), []);
+    point(&mut scene, Point::new(1, 1));
     let now = Duration::ZERO;
-    let query = |filter: &str, skip| {
-        Action::Query(Query::Audit {
-            filter: filter.to_owned(),
-            skip,
-            count: 40,
-        })
-    };
-    assert_eq!(press(&mut scene, "Log", now), [query("", 0)]);
-    scene.set_audit_view(AuditView {
-        matching: 100,
-        ..AuditView::default()
-    });
-    assert_eq!(press(&mut scene, "Older", now), [query("", 40)]);
-    assert_eq!(tap(&mut scene, keys::PAGE_DOWN, now), [query("", 40)]);
-    scene.set_audit_view(AuditView {
-        matching: 100,
-        skipped: 80,
-        ..AuditView::default()
-    });
-    assert_eq!(
-        press(&mut scene, "Older", now),
-        [query("", 99)],
-        "never past the last"
-    );
-    assert_eq!(press(&mut scene, "Newer", now), [query("", 40)]);
-    press(&mut scene, "Filter: words that records contain", now);
-    // "usb", a mistake, and a space, which types and presses nothing.
-    for (code, filter) in [
-        (22, "u"),
-        (31, "us"),
-        (48, "usb"),
-        (57, "usb "),
-        (14, "usb"),
-    ] {
-        assert_eq!(tap(&mut scene, code, now), [query(filter, 0)]);
+    for (code, shift) in [(30, false), (keys::TAB, true), (keys::DOWN, false)] {
+        let held = shift.then_some(keys::LEFT_SHIFT);
+        for (code, movement) in held
+            .iter()
+            .map(|code| (*code, Pressed))
+            .chain([(code, Pressed), (code, Repeated), (code, Released)])
+            .chain(held.iter().map(|code| (*code, Released)))
+        {
+            assert_eq!(scene.handle(InputEvent::Key { code, movement }, now), []);
+        }
     }
+    let key = |key, shift| PageInput::Key { key, shift };
+    let heard = scene.take_page_input();
+    let expected = [
+        PageInput::Pointer(None),
+        PageInput::Text('a'),
+        key(NamedKey::Tab, true),
+        key(NamedKey::Down, false),
+    ];
+    assert_eq!(heard, expected, "each press once, no repeat");
+    // Back to the desktop: the zone that had the keyboard has it again.
+    let closed = tap(&mut scene, keys::ESCAPE, now);
+    assert!(closed.contains(&to(CORP, ZoneInput::Focus(true))));
+    assert_eq!(scene.work_space(), None);
+}
+
+#[test]
+fn a_picture_is_shown_within_its_sheet_alone_and_goes_with_the_page() {
+    let mut scene = desk();
+    let space = open(&mut scene, "USB");
+    scene.handle(InputEvent::PointerLeft, Duration::ZERO);
+    let red = 0xffff_0000;
+    let paint = |scene: &mut Scene, size: Size| {
+        scene.paint_page_picture(size, |pixels| {
+            pixels.fill(red);
+            vec![Rect::of_size(size)]
+        });
+    };
+    let count = |scene: &mut Scene| {
+        let mut pixels = vec![0; 800 * 600];
+        scene.damage_all();
+        let (size, stride) = (SIZE, usize::try_from(SIZE.width).unwrap());
+        let mut target = Target {
+            pixels: &mut pixels,
+            size,
+            stride,
+            age: 0,
+        };
+        scene.render(OutputId(0), &mut target);
+        pixels.iter().filter(|pixel| **pixel == red).count()
+    };
+    paint(&mut scene, Size::new(10, 10));
+    assert_eq!(count(&mut scene), 0, "a picture that nobody wants");
+    paint(&mut scene, space.size);
+    let area = usize::try_from(space.size.width * space.size.height).unwrap();
+    assert_eq!(count(&mut scene), area);
+    // What changes in it is all that is painted.
+    let before = scene.statistics().painted;
+    scene.paint_page_picture(space.size, |_| {
+        vec![Rect::new(5, 5, 10, 10), Rect::new(-50, 0, 40, 9)]
+    });
+    let mut pixels = vec![0; 800 * 600];
+    let mut target = Target {
+        pixels: &mut pixels,
+        size: SIZE,
+        stride: 800,
+        age: 1,
+    };
+    scene.render(OutputId(0), &mut target);
+    assert_eq!(scene.statistics().painted - before, 100);
+    let next = {
+        scene.turn_to(WorkPage::Zones);
+        scene.work_space().unwrap()
+    };
+    assert_ne!(next.visit, space.visit);
+    assert_eq!(count(&mut scene), 0, "another page's picture");
+    scene.leave_page();
+    paint(&mut scene, space.size);
+    assert_eq!(count(&mut scene), 0);
+}
+
+#[test]
+fn escape_leaves_a_page_unless_it_undoes_something_there_and_attention_always_comes() {
+    let mut scene = desk();
+    open(&mut scene, "Policy");
+    scene.set_page_tree(PageTree::default(), true);
+    tap(&mut scene, keys::ESCAPE, Duration::ZERO);
+    let escape = PageInput::Key {
+        key: NamedKey::Escape,
+        shift: false,
+    };
+    assert_eq!(scene.take_page_input(), [escape]);
+    assert!(scene.work_space().is_some());
+    // The attention key takes the page away, whatever it claims.
+    chord(&mut scene, keys::SPACE, false);
+    assert_eq!(scene.work_space(), None);
+    assert!(said(&scene).contains(&"Trusted screen".to_owned()));
+    open(&mut scene, "Policy");
+    tap(&mut scene, keys::ESCAPE, Duration::ZERO);
+    assert!(!scene.is_trusted_up(), "a new page claims nothing");
 }
 
 #[test]
@@ -165,11 +196,8 @@ fn signs_in_the_panel_lead_to_their_pages_and_a_lock_hides_them() {
     let inside = |from: f64| format!("{:.0}", from + 4.0).parse().unwrap();
     point(&mut scene, Point::new(inside(log.x0), inside(log.y0)));
     let opened = button(&mut scene, true);
-    assert!(
-        opened
-            .iter()
-            .any(|action| matches!(action, Action::Query(Query::Audit { .. })))
-    );
+    assert!(opened.contains(&Action::FocusChanged(None)));
+    assert_eq!(scene.work_space().unwrap().page, WorkPage::Audit);
     assert_eq!(scene.focus(), None, "the keyboard is the page's");
     scene.lock();
     let locked = said(&scene).concat();

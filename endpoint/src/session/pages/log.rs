@@ -7,7 +7,8 @@ use std::path::Path;
 
 use bulkhead_policy::audit::{Event, FlowRecord, Record};
 use bulkhead_policy::{Directory, Disk};
-use compositor::{AUDIT_WINDOW, AuditView, Label, RecordView};
+use compositor::{Label, ZoneId};
+use trusted_pages::{AUDIT_WINDOW, AuditView, RecordKind, RecordView};
 
 /// The most that is read for one window: the newest part of a larger log.
 const MOST_BYTES: usize = 64 << 20;
@@ -16,11 +17,17 @@ const MOST_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window {
     /// Words that all of them contain, in any case.
-    pub(super) filter: String,
+    pub(super) words: String,
+    /// The name of the zone that they concern.
+    pub(super) zone: Option<String>,
+    /// What they are about.
+    pub(super) kind: Option<RecordKind>,
     /// So many newer ones are left out.
     pub(super) skip: u64,
     /// So many are wanted.
     pub(super) count: usize,
+    /// The zones that there are, by their names in records.
+    pub(super) zones: Vec<(String, ZoneId)>,
 }
 
 /// Reads a window. `works`: records can be written.
@@ -30,7 +37,7 @@ pub(super) fn read(directory: &Path, window: &Window, works: bool) -> AuditView 
         ..AuditView::default()
     };
     let mut damaged = 0u64;
-    let health = match scan(directory, window, &mut view, &mut damaged) {
+    let trouble = match scan(directory, window, &mut view, &mut damaged) {
         Err(error) => format!("The log cannot be read: {error}"),
         Ok(_) if damaged > 0 => {
             format!("{damaged} lines are no records: run `bulkhead audit verify`")
@@ -39,7 +46,7 @@ pub(super) fn read(directory: &Path, window: &Window, works: bool) -> AuditView 
         Ok(false) => "Older records are not searched here: run `bulkhead audit show`".to_owned(),
         Ok(true) => String::new(),
     };
-    view.health = Label::new(&health, 160);
+    view.trouble = Label::new(&trouble, 160);
     view
 }
 
@@ -59,7 +66,7 @@ fn scan(
     // Their numbers have leading zeros.
     segments.sort_unstable_by(|a, b| b.cmp(a));
     let words: Vec<String> = window
-        .filter
+        .words
         .split_whitespace()
         .map(str::to_lowercase)
         .collect();
@@ -76,10 +83,15 @@ fn scan(
                 *damaged = damaged.saturating_add(1);
                 continue;
             };
-            let row = row(&record);
-            if !matches(&row, &words) {
+            let mut row = row(&record);
+            let concerns = |zone: &String| row.zone.as_str() == zone;
+            let fits = window.kind.is_none_or(|kind| row.kind == kind)
+                && window.zone.as_ref().is_none_or(concerns);
+            if !fits || !matches(&row, &words) {
                 continue;
             }
+            let known = window.zones.iter().find(|(name, _)| concerns(name));
+            row.id = known.map(|(_, id)| *id);
             let place = view.matching;
             view.matching = place.saturating_add(1);
             let wanted = window.count.min(AUDIT_WINDOW);
@@ -102,6 +114,13 @@ fn matches(row: &RecordView, words: &[String]) -> bool {
 fn row(record: &Record) -> RecordView {
     let alarms = ["killed", "failed", "panicked", "refused", "jail-weakened"];
     let acted = |act: &str| alarms.iter().any(|alarm| act.contains(alarm));
+    let kind = match &record.event {
+        Event::Flow(_) => RecordKind::Flow,
+        Event::Policy { .. } => RecordKind::Policy,
+        Event::Zone { .. } => RecordKind::Zone,
+        Event::Session { .. } => RecordKind::Session,
+        _ => RecordKind::Log,
+    };
     let (what, zone, text, alarming) = match &record.event {
         Event::Flow(flow) => (
             "flow",
@@ -150,9 +169,11 @@ fn row(record: &Record) -> RecordView {
     };
     RecordView {
         time: Label::new(record.time.replace('T', " ").trim_end_matches('Z'), 24),
+        kind,
         what: Label::new(what, 24),
         zone: Label::new(zone, 40),
-        text: Label::new(&text, 200),
+        id: None,
+        text: Label::new(&text, 480),
         alarming,
     }
 }
@@ -197,9 +218,10 @@ mod tests {
 
     fn look(place: &Path, filter: &str, skip: u64, count: usize) -> AuditView {
         let window = Window {
-            filter: filter.to_owned(),
+            words: filter.to_owned(),
             skip,
             count,
+            ..Window::default()
         };
         read(&place.join("audit"), &window, true)
     }
@@ -231,6 +253,23 @@ mod tests {
             AUDIT_WINDOW
         );
         assert_eq!(look(place.path(), "nobody", 0, 40).matching, 0);
+        let window = Window {
+            zone: Some("corp".to_owned()),
+            kind: Some(RecordKind::Zone),
+            count: 4,
+            zones: vec![("corp".to_owned(), ZoneId(7))],
+            ..Window::default()
+        };
+        let corp = read(&place.path().join("audit"), &window, true);
+        assert_eq!(corp.matching, 500);
+        assert!(corp.records.iter().all(|row| row.id == Some(ZoneId(7))));
+        let kind = Some(RecordKind::Log);
+        let log = read(
+            &place.path().join("audit"),
+            &Window { kind, ..window },
+            true,
+        );
+        assert_eq!(log.matching, 0, "records of the log itself concern no zone");
     }
 
     #[test]
@@ -245,11 +284,11 @@ mod tests {
         let view = look(place.path(), "invoice", 0, 40);
         let row = &view.records[0];
         assert!(row.alarming && !row.text.as_str().contains(['\u{1b}', '\u{202e}', '\n']));
-        assert!(view.health.as_str().starts_with("1 lines are no records"));
+        assert!(view.trouble.as_str().starts_with("1 lines are no records"));
         let nowhere = read(Path::new("/nonexistent"), &Window::default(), true);
         assert!(
             nowhere
-                .health
+                .trouble
                 .as_str()
                 .starts_with("The log cannot be read")
         );
