@@ -1,5 +1,6 @@
 //! The libraries that a window needs and loads when it opens: which of them are missing, before anything fails for want of them.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What the loader found when it last looked through the system, as ld.so(8) keeps it.
@@ -54,9 +55,10 @@ pub fn check() -> Result<(), MissingLibraries> {
     }
 }
 
-/// The cache has every library's name as a string that a zero byte closes.
+/// The cache has every library's path as a string that a zero byte closes; its name is the end of it.
 fn missing(wanted: &[Library], cache: &[u8]) -> Result<(), MissingLibraries> {
-    let known: std::collections::HashSet<&[u8]> = cache.split(|byte| *byte == 0).collect();
+    let name = |path: &'_ [u8]| path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+    let known: HashSet<Vec<u8>> = cache.split(|byte| *byte == 0).filter_map(name).collect();
     let is_missing = |(file, _): &&Library| !known.contains(file.as_bytes());
     let missing: Vec<Library> = wanted.iter().filter(is_missing).copied().collect();
     match missing.is_empty() {
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn missing_libraries_are_named_with_what_to_install() {
-        let cache = b"glibc-ld.so.cache1.1\0libX11.so.6\0/lib/libX11.so.6\0libX11-xcb.so.1\0libxkbcommon.so.0\0libXi.so.6.1\0";
+        let cache = b"glibc-ld.so.cache1.1\0/lib/libX11.so.6\0libX11-xcb.so.1\0/usr/lib/libxkbcommon.so.0\0/lib/libXi.so.6.1\0";
         let error = missing(X11, cache).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -161,7 +161,7 @@ impl Fake {
                 if pressed {
                     self.paint_square();
                     match code {
-                        KEY_SLEEP => sleep_for_a_moment(),
+                        KEY_SLEEP => send_machine_to_sleep(),
                         KEY_C => self.copy(),
                         KEY_F => self.offer_file(),
                         KEY_V => self.tell(AGENT_REQUEST, &[0, 0, 0, 0, 1, 0, 0, 0]),
@@ -559,11 +559,9 @@ impl Fake {
     }
 }
 
-/// Has the machine sleep for three seconds, as closing a lid does.
-fn sleep_for_a_moment() {
-    let waker = "/sys/class/rtc/rtc0/wakealarm";
-    let slept =
-        std::fs::write(waker, "+3").and_then(|()| std::fs::write("/sys/power/state", "freeze"));
+/// Has the machine sleep, as closing a lid does.
+fn send_machine_to_sleep() {
+    let slept = std::fs::write("/sys/power/state", "mem");
     eprintln!("sleep: {slept:?}");
 }
 
