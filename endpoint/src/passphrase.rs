@@ -1,10 +1,11 @@
 //! The passphrase of the lock screen: kept as an Argon2id hash that costs 64 MiB and a good part of a second to try (RFC 9106's second
-//! choice of parameters), in a file of the state directory that only its owner reads.
+//! choice of parameters), in a file of the state directory that only its owner reads. Beside it is how often a wrong one was given in
+//! a row, so that starting the desktop anew wins no attempts.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argon2::password_hash::{Error as HashError, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -13,13 +14,25 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 pub const SHORTEST: usize = 4;
 /// KiB of memory, passes over it, and lanes.
 const COST: (u32, u32, u32) = (64 << 10, 3, 1);
-/// A hash with its parameters has about 100 bytes.
+/// A hash with its parameters has about 100 bytes, a count at most 10.
 const FILE_MOST: u64 = 4096;
 
 /// Where the hash is kept.
 #[derive(Clone, Debug)]
 pub struct PassphraseFile {
     path: PathBuf,
+}
+
+/// What came of trying a passphrase.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tried {
+    /// It is the right one.
+    Right,
+    /// It is not.
+    Wrong {
+        /// The wrong ones since the last right one, this one among them.
+        in_a_row: u32,
+    },
 }
 
 /// A passphrase that could not be set or tried.
@@ -80,24 +93,42 @@ impl PassphraseFile {
         let hash = hasher()?
             .hash_password(passphrase.as_bytes(), &salt)
             .map_err(PassphraseError::Hash)?;
-        write_private(&self.path, &format!("{hash}\n")).map_err(|source| self.failed(source))
+        write_private(&self.path, &format!("{hash}\n")).map_err(|source| self.failed(source))?;
+        self.forget_wrong()
     }
 
-    /// Whether it is this one. Takes a good part of a second.
+    /// Tries a passphrase. Takes a good part of a second.
     ///
     /// # Errors
-    /// None is set, or the file cannot be used.
-    pub fn verify(&self, passphrase: &str) -> Result<bool, PassphraseError> {
-        let mut text = String::new();
-        fs::File::open(&self.path)
-            .and_then(|file| file.take(FILE_MOST).read_to_string(&mut text))
-            .map_err(|source| self.failed(source))?;
+    /// None is set, or a file cannot be used.
+    pub fn attempt(&self, passphrase: &str) -> Result<Tried, PassphraseError> {
+        let text = read_short(&self.path).map_err(|source| self.failed(source))?;
         let damaged = |_| PassphraseError::Damaged(self.path.clone());
         let hash = PasswordHash::new(text.trim_end()).map_err(damaged)?;
+        // Counted before it is tried: cutting the power meanwhile wins nothing. On a full disk the right one still counts, and a wrong
+        // one costs most.
+        let mut in_a_row = self.wrong_in_a_row().saturating_add(1);
+        if write_private(&self.count(), &format!("{in_a_row}\n")).is_err() {
+            in_a_row = u32::MAX;
+        }
         match hasher()?.verify_password(passphrase.as_bytes(), &hash) {
-            Ok(()) => Ok(true),
-            Err(HashError::Password) => Ok(false),
+            Ok(()) => {
+                // A count that cannot be removed costs time after the next start, and no more.
+                let _ = self.forget_wrong();
+                Ok(Tried::Right)
+            }
+            Err(HashError::Password) => Ok(Tried::Wrong { in_a_row }),
             Err(error) => Err(damaged(error)),
+        }
+    }
+
+    /// The wrong ones since the last right one. A count that cannot be read is the highest: what is in doubt costs most.
+    #[must_use]
+    pub fn wrong_in_a_row(&self) -> u32 {
+        match read_short(&self.count()) {
+            Ok(text) => text.trim_end().parse().unwrap_or(u32::MAX),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(_) => u32::MAX,
         }
     }
 
@@ -107,9 +138,20 @@ impl PassphraseFile {
     /// The file cannot be removed.
     pub fn remove(&self) -> Result<bool, PassphraseError> {
         match fs::remove_file(&self.path) {
-            Ok(()) => Ok(true),
+            Ok(()) => self.forget_wrong().map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn count(&self) -> PathBuf {
+        self.path.with_extension("wrong")
+    }
+
+    fn forget_wrong(&self) -> Result<(), PassphraseError> {
+        match fs::remove_file(self.count()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
         }
     }
 
@@ -128,8 +170,16 @@ fn hasher() -> Result<Argon2<'static>, PassphraseError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
+fn read_short(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(FILE_MOST)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Writes a file that only its owner reads; it is the old one or the new one, whole, whatever happens meanwhile.
-pub(crate) fn write_private(path: &std::path::Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let mut file = OpenOptions::new()
@@ -154,7 +204,7 @@ mod tests {
         let file = PassphraseFile::new(place.path().join("passphrase"));
         assert!(!file.is_set());
         assert!(matches!(
-            file.verify("any"),
+            file.attempt("any"),
             Err(PassphraseError::File { .. })
         ));
         assert!(matches!(file.set("123"), Err(PassphraseError::TooShort)));
@@ -165,9 +215,10 @@ mod tests {
         file.set("grün 1234").unwrap();
         let metadata = fs::metadata(place.path().join("passphrase")).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-        assert!(file.verify("grün 1234").unwrap());
-        for wrong in ["grün 1235", "", "grün 1234 "] {
-            assert!(!file.verify(wrong).unwrap(), "{wrong:?}");
+        assert_eq!(file.attempt("grün 1234").unwrap(), Tried::Right);
+        for (in_a_row, wrong) in (1..).zip(["grün 1235", "", "grün 1234 "]) {
+            let tried = file.attempt(wrong).unwrap();
+            assert_eq!(tried, Tried::Wrong { in_a_row }, "{wrong:?}");
         }
         let before = fs::read_to_string(place.path().join("passphrase")).unwrap();
         assert!(
@@ -180,6 +231,30 @@ mod tests {
     }
 
     #[test]
+    fn wrong_ones_are_counted_until_a_right_one() {
+        let place = tempfile::tempdir().unwrap();
+        let file = PassphraseFile::new(place.path().join("passphrase"));
+        file.set("right one").unwrap();
+        assert_eq!(file.wrong_in_a_row(), 0);
+        for in_a_row in 1..=2 {
+            // Each by another start of the desktop.
+            let file = PassphraseFile::new(place.path().join("passphrase"));
+            assert_eq!(
+                file.attempt("wrong one").unwrap(),
+                Tried::Wrong { in_a_row }
+            );
+            assert_eq!(file.wrong_in_a_row(), in_a_row);
+        }
+        assert_eq!(file.attempt("right one").unwrap(), Tried::Right);
+        assert_eq!(file.wrong_in_a_row(), 0);
+
+        fs::write(place.path().join("passphrase.wrong"), "many").unwrap();
+        assert_eq!(file.wrong_in_a_row(), u32::MAX);
+        file.set("another one").unwrap();
+        assert_eq!(file.wrong_in_a_row(), 0);
+    }
+
+    #[test]
     fn a_damaged_file_unlocks_nothing() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("passphrase");
@@ -187,7 +262,7 @@ mod tests {
         for damage in ["", "hunter2", "$argon2id$v=19$m=8,t=1,p=1$", "$5$abc$def"] {
             fs::write(&path, damage).unwrap();
             assert!(file.is_set());
-            let error = file.verify(damage).unwrap_err();
+            let error = file.attempt(damage).unwrap_err();
             assert!(
                 matches!(error, PassphraseError::Damaged(_)),
                 "{damage:?}: {error}"

@@ -6,7 +6,10 @@
 pub mod headless;
 #[cfg(feature = "kms")]
 pub mod kms;
+#[cfg(feature = "window")]
+pub mod libraries;
 pub mod picture;
+pub mod rhythm;
 mod signals;
 #[cfg(feature = "window")]
 pub mod window;
@@ -33,6 +36,10 @@ pub enum ShowError {
     /// There is nothing to show a window on.
     #[error("no window can be opened; is there a display? Run with --headless where there is none")]
     NoDisplay(#[source] Box<dyn std::error::Error>),
+    /// What a window system's clients need is not installed.
+    #[cfg(feature = "window")]
+    #[error(transparent)]
+    Libraries(#[from] libraries::MissingLibraries),
     /// The screen cannot be had, or was lost.
     #[cfg(feature = "kms")]
     #[error(transparent)]

@@ -32,6 +32,7 @@
 //! | `wheel N` | turns the wheel by N notches, up or (negative) down |
 //! | `sleep SECONDS` | waits |
 //! | `latency ZONE COUNT` | types so many keys, prints how long they took until the changed pixels were shown, and where the time went |
+//! | `latency ZONE COUNT busy` | the same while the pointer moves 60 times a second, for a zone that runs [`load::ANSWERS`] |
 //! | `screenshot FILE` | saves a picture of the desktop |
 //! | `start ZONE`, `power ZONE`, `kill ZONE` | starts a zone, presses its power button, kills its process |
 //! | `quit` | shuts all zones down and ends |
@@ -40,6 +41,7 @@
 
 pub mod keyboard;
 mod latency;
+pub mod load;
 mod parse;
 mod player;
 
@@ -108,6 +110,8 @@ enum Command {
     Latency {
         zone: String,
         count: usize,
+        /// Whether the zones and the pointer have more to do meanwhile.
+        busy: bool,
     },
     Screenshot(PathBuf),
     Start(String),

@@ -1,8 +1,8 @@
 //! USB devices of the running desktop: which there are, which zone has one, and by whose word.
 //!
 //! [`Usb`] decides nothing by itself: the policy says of each device and zone allow, ask or deny, and what it denies is never opened. Whatever
-//! talks to a device is a jailed `usb-redirect` process of its own; this reads the kernel's list of devices, and lines of text. It owns no loop and
-//! no prompt: it is told what there is ([`Around`]) and answers what is to be done ([`Act`]).
+//! talks to a device, or parses what it says of itself, is a jailed `usb-redirect` process of its own; this reads the names in the kernel's list of
+//! devices, and lines of text. It owns no loop and no prompt: it is told what there is ([`Around`]) and answers what is to be done ([`Act`]).
 //!
 //! - A device that is there when the desktop starts stays with the endpoint until a person attaches it, for it may be the only keyboard.
 //! - One that is plugged in later goes to the focused zone if that may have it, or to the only one that may; a person is asked
@@ -15,6 +15,7 @@ mod ending;
 mod giving;
 mod holder;
 mod judge;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -29,12 +30,12 @@ use bulkhead_policy::{Decision, Engine, Moment, Permit, Prompt, Request, ZoneNam
 use bus::Bus;
 use door::Door;
 use holder::{Holder, Source};
+use reading::Reading;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use usb_redirect::device::DescriptionFile;
 use usb_redirect::identity::{Hash, Identity};
-use usb_redirect::plugged::{self, Plugged};
+use usb_redirect::plugged::{self, Digest, Place};
 
 pub use door::{Order, Reply, ask};
 pub use judge::PolicyJudge;
@@ -43,7 +44,7 @@ pub use judge::PolicyJudge;
 pub const GUEST_PORT: u32 = 3240;
 /// After news the kernel gets so long to read the device and bind its drivers.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How often the list is read again for a device whose drivers are late.
+/// How often a device is read again whose drivers are late.
 const LATE_DRIVERS: u8 = 6;
 /// How long a process may take to give a device back.
 const LETTING_GO: Duration = Duration::from_millis(500);
@@ -55,7 +56,8 @@ const TRIES: u8 = 15;
 /// How soon a question that could not be asked is asked again, and how often.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 const ASKED: u8 = 10;
-/// How often rules that depend on the time are looked at while a device is in a zone.
+/// Rules that depend on the time are looked at when the next of them changes, and at least so often: the clock may be set, or have stood while
+/// the machine slept.
 const RECHECK: Duration = Duration::from_secs(60);
 /// Notices of one device that are recorded: it or its zone must not fill the log.
 const NOTICES: u8 = 8;
@@ -65,6 +67,7 @@ const PORTS: usize = 256;
 const BUS: u64 = 0;
 const DOOR: u64 = 1;
 const FIRST_DEVICE: u64 = 16;
+const FIRST_READING: u64 = 1 << 40;
 
 /// A device, for as long as it is plugged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,6 +136,8 @@ pub enum Act {
     Record(Record),
     /// Words for the panel.
     Tell(String),
+    /// What is plugged in is not what it was.
+    Changed,
 }
 
 /// A device, to be looked at.
@@ -191,6 +196,11 @@ struct Device {
     not_before: Option<Instant>,
     asked: u8,
     state: State,
+    /// What it is, is being found out.
+    reading: Option<Reading>,
+    /// When it is read again, because its drivers are late, and how often it was.
+    read_again: Option<Instant>,
+    reads: u8,
 }
 
 #[derive(Debug)]
@@ -296,7 +306,6 @@ pub struct Usb {
     /// What was last at each port.
     ports: BTreeMap<String, Hash>,
     rescan: Option<Instant>,
-    late: u8,
     recheck: Option<Instant>,
     generation: u64,
     acts: Vec<Act>,
@@ -326,12 +335,11 @@ impl Usb {
             last_question: 0,
             ports: BTreeMap::new(),
             rescan: None,
-            late: 0,
             recheck: None,
             generation: 0,
             acts: Vec::new(),
         };
-        usb.scan(false);
+        usb.scan(false, Instant::now());
         Ok(usb)
     }
 
@@ -347,7 +355,18 @@ impl Usb {
                 State::Waiting => device.not_before,
                 _ => None,
             });
-        devices.chain(self.rescan).chain(self.recheck).min()
+        let readings = self
+            .devices
+            .values()
+            .filter_map(|device| match &device.reading {
+                Some(reading) => Some(reading.until()),
+                None => device.read_again,
+            });
+        devices
+            .chain(readings)
+            .chain(self.rescan)
+            .chain(self.recheck)
+            .min()
     }
 
     /// The devices that are plugged in.
@@ -364,11 +383,12 @@ impl Usb {
             match token {
                 BUS => {
                     if self.bus.has_changed() {
-                        self.late = 0;
                         self.rescan = Some(now + SETTLE);
                     }
                 }
                 DOOR => self.serve_door(around, now),
+                // Looked at below.
+                FIRST_READING.. => {}
                 token => {
                     let number = token.saturating_sub(FIRST_DEVICE);
                     if let Ok(number) = u32::try_from(number) {
@@ -379,11 +399,9 @@ impl Usb {
         }
         if self.rescan.take_if(|due| *due <= now).is_some() {
             self.bus.watch_folders();
-            if self.scan(true) && self.late < LATE_DRIVERS {
-                self.late = self.late.saturating_add(1);
-                self.rescan = Some(now + SETTLE);
-            }
+            self.scan(true, now);
         }
+        self.take_digests(now);
         let generation = around.engine.generation();
         if std::mem::replace(&mut self.generation, generation) != generation {
             self.forget_verdicts();
@@ -394,12 +412,15 @@ impl Usb {
         }
         self.follow_zones(around, now);
         self.keep_deadlines(around, now);
-        if !around.is_locked {
+        // A dock's devices are asked about together, so all that came are read first.
+        let reads = |device: &Device| device.reading.is_some();
+        if !around.is_locked && !self.devices.values().any(reads) {
             self.consider(around, now);
         }
         let any_held = |device: &Device| matches!(device.state, State::Held(_));
         if self.recheck.is_none() && self.devices.values().any(any_held) {
-            self.recheck = Some(now + RECHECK);
+            let edge = judge::next_edge(around.engine.policy(), around.moment);
+            self.recheck = edge.map(|edge| now + edge.min(RECHECK));
         }
         std::mem::take(&mut self.acts)
     }
@@ -462,42 +483,21 @@ impl Usb {
     ///
     /// # Errors
     /// With the sentence to show.
-    pub fn simulate(&mut self, descriptors: &Path, script: Option<&Path>) -> Reply {
+    pub fn simulate(&mut self, descriptors: &Path, script: Option<&Path>, now: Instant) -> Reply {
         let absolute = |path: &Path| {
             std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
         };
         let descriptors = absolute(descriptors)?;
         let script = script.map(absolute).transpose()?;
-        let told = |what: &dyn std::fmt::Display| format!("{}: {what}", descriptors.display());
-        let text = std::fs::read_to_string(&descriptors).map_err(|error| told(&error))?;
-        let description = DescriptionFile::parse(&text).and_then(|file| file.describe());
-        let mut description = description.map_err(|error| told(&error))?;
         let id = self.next_device();
         // The kernel counts buses from 1.
-        description.port = format!("0-{}", id.0);
-        let identity = Identity::new(&description);
-        let title = description.title();
-        let reply = format!("{title} is plugged in at {}", description.port);
-        self.devices.insert(
-            id,
-            Device {
-                source: Source::Simulated {
-                    descriptors,
-                    script,
-                },
-                port: description.port,
-                numbers: identity.numbers,
-                title,
-                identity: Some(identity),
-                is_hub: false,
-                changed: false,
-                automatic: true,
-                home: None,
-                not_before: None,
-                asked: 0,
-                state: State::Waiting,
-            },
-        );
+        let port = format!("0-{}", id.0);
+        let reply = format!("it is plugged in at {port}");
+        let source = Source::Simulated {
+            descriptors,
+            script,
+        };
+        self.add(id, source, port, true, now);
         Ok(reply)
     }
 
@@ -577,23 +577,22 @@ impl Usb {
         DeviceId(self.last_device)
     }
 
-    /// Reads the kernel's list. True when a device's drivers are late.
-    fn scan(&mut self, automatic: bool) -> bool {
-        let list = match plugged::list(&self.places.devices) {
+    /// Reads the names in the kernel's list.
+    fn scan(&mut self, automatic: bool, now: Instant) {
+        let list = match plugged::places(&self.places.devices) {
             Ok(list) => list,
             Err(error) => {
                 tracing::warn!("USB devices cannot be listed: {error}");
-                return false;
+                return;
             }
         };
-        let mut late = false;
-        let is = |device: &Device, plugged: &Plugged| match &device.source {
-            Source::Node { node, port } => *node == plugged.node && *port == plugged.port,
+        let is = |device: &Device, place: &Place| match &device.source {
+            Source::Node { node, port, .. } => *node == place.node && *port == place.port,
             Source::Simulated { .. } => false,
         };
         let gone = |device: &Device| {
             matches!(device.source, Source::Node { .. })
-                && !list.iter().any(|plugged| is(device, plugged))
+                && !list.iter().any(|place| is(device, place))
         };
         let gone: Vec<DeviceId> = self
             .devices
@@ -602,52 +601,126 @@ impl Usb {
             .collect();
         for id in gone {
             self.drop_questions(id);
+            self.acts.push(Act::Changed);
             if let Some(device) = self.devices.remove(&id)
                 && let State::Held(held) = device.state
             {
                 self.tell_end(&held.zone, &device.title, "it was pulled out");
             }
         }
-        for plugged in list {
-            let identity = plugged.identity();
-            let known = self
-                .devices
-                .values_mut()
-                .find(|device| is(device, &plugged));
+        for place in list {
+            let known = self.devices.values_mut().find(|device| is(device, &place));
             if let Some(known) = known {
                 // Its drivers may have come since, and go while a process has it.
-                if known.identity.is_none() && identity.is_some() {
-                    known.changed = note_port(&mut self.ports, &plugged.port, identity.as_ref());
-                    known.identity = identity;
+                if known.identity.is_none() && known.reading.is_none() && !known.is_hub {
+                    known.read_again = Some(now);
+                    known.reads = 0;
                 }
-                late |= known.identity.is_none() && is_hid(&plugged);
                 continue;
             }
-            late |= identity.is_none() && is_hid(&plugged);
-            let changed = note_port(&mut self.ports, &plugged.port, identity.as_ref());
             let id = self.next_device();
-            self.devices.insert(
-                id,
-                Device {
-                    title: plugged.title(),
-                    is_hub: plugged.is_hub(),
-                    numbers: plugged.numbers,
-                    source: Source::Node {
-                        node: plugged.node,
-                        port: plugged.port.clone(),
-                    },
-                    port: plugged.port,
-                    identity,
-                    changed,
-                    automatic,
-                    home: None,
-                    not_before: None,
-                    asked: 0,
-                    state: State::Waiting,
-                },
-            );
+            let source = Source::Node {
+                node: place.node,
+                port: place.port.clone(),
+                folder: place.folder,
+            };
+            self.add(id, source, place.port, automatic, now);
         }
-        late
+    }
+
+    /// A device that nobody has read yet.
+    fn add(&mut self, id: DeviceId, source: Source, port: String, automatic: bool, now: Instant) {
+        let device = Device {
+            source,
+            title: format!("device at {port}"),
+            port,
+            numbers: (0, 0, 0),
+            identity: None,
+            is_hub: false,
+            changed: false,
+            automatic,
+            home: None,
+            not_before: None,
+            asked: 0,
+            state: State::Waiting,
+            reading: None,
+            read_again: None,
+            reads: 0,
+        };
+        self.devices.insert(id, device);
+        self.read(id, now);
+    }
+
+    /// Starts the process that reads a device.
+    fn read(&mut self, id: DeviceId, now: Instant) {
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
+        device.read_again = None;
+        let started = Reading::start(&self.places.program, device.source.says(), now);
+        let watched = started.and_then(|reading| {
+            let token = EventData::new_u64(FIRST_READING.saturating_add(id.0.into()));
+            epoll::add(&self.epoll, &reading, token, EventFlags::IN)?;
+            Ok(reading)
+        });
+        match watched {
+            Ok(reading) => device.reading = Some(reading),
+            Err(error) => {
+                let program = self.places.program.display();
+                tracing::warn!("{program} cannot be started: {error}");
+            }
+        }
+    }
+
+    /// Takes what was found out about devices.
+    fn take_digests(&mut self, now: Instant) {
+        let ids: Vec<DeviceId> = self.devices.keys().copied().collect();
+        for id in ids {
+            let Some(device) = self.devices.get_mut(&id) else {
+                continue;
+            };
+            if device.read_again.is_some_and(|due| due <= now) {
+                self.read(id, now);
+            } else if let Some(reading) = &mut device.reading
+                && let Some(result) = reading.result(&device.port, now)
+            {
+                device.reading = None;
+                self.described(id, result, now);
+            }
+        }
+    }
+
+    fn described(&mut self, id: DeviceId, result: Result<Digest, String>, now: Instant) {
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
+        self.acts.push(Act::Changed);
+        let digest = match result {
+            Ok(digest) => digest,
+            Err(why) => {
+                let told = format!("{} cannot be read: {why}", device.title);
+                tracing::warn!("{told}");
+                if matches!(device.source, Source::Simulated { .. }) {
+                    self.acts.push(Act::Tell(told));
+                }
+                return;
+            }
+        };
+        device.numbers = digest.numbers;
+        device.is_hub = digest.is_hub;
+        device.title = digest.title();
+        match digest.identity {
+            Ok(identity) => {
+                device.changed = note_port(&mut self.ports, &device.port, &identity);
+                device.identity = Some(identity);
+            }
+            // The kernel has not read everything yet.
+            Err(_) if digest.is_hid && device.reads < LATE_DRIVERS => {
+                device.reads = device.reads.saturating_add(1);
+                device.read_again = Some(now + SETTLE);
+            }
+            Err(_) => {}
+        }
     }
 
     fn serve_door(&mut self, around: &mut Around<'_>, now: Instant) {
@@ -672,7 +745,7 @@ impl Usb {
             Order::Simulate {
                 descriptors,
                 script,
-            } => self.simulate(&descriptors, script.as_deref()),
+            } => self.simulate(&descriptors, script.as_deref(), now),
         };
         door::answer(&stream, &reply);
     }
@@ -701,16 +774,8 @@ impl AsFd for Usb {
     }
 }
 
-/// Whether it is meant to be a HID device of which the kernel has not read everything yet.
-fn is_hid(plugged: &Plugged) -> bool {
-    plugged.interfaces.iter().any(|(_, class)| class.is_hid())
-}
-
 /// Remembers what is at a port. True when another device was there before.
-fn note_port(ports: &mut BTreeMap<String, Hash>, port: &str, identity: Option<&Identity>) -> bool {
-    let Some(identity) = identity else {
-        return false;
-    };
+fn note_port(ports: &mut BTreeMap<String, Hash>, port: &str, identity: &Identity) -> bool {
     let now = identity.fingerprint();
     if ports.len() >= PORTS && !ports.contains_key(port) {
         return true;

@@ -9,6 +9,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use guest_image::{FileName, Sha256, Store, cpio};
 use tempfile::TempDir;
 
 /// Rows of the panel, at least.
@@ -25,6 +26,58 @@ pub const IMAGE_STORE: &str = "BULKHEAD_IMAGE_STORE";
 const STATE: &str = "state";
 /// The guest image's name in the store.
 const IMAGE: &str = "debian-desktop";
+/// What an image's files are, in its directory.
+const MANIFEST: &str = "manifest.toml";
+/// The debugger that knows the guest's architecture.
+const GDB: &str = "gdb-multiarch";
+
+/// Puts an image into a store: the stock one with another first program, a script, and nothing in its root volume.
+///
+/// # Panics
+/// When the stock image is not there, or the host cannot write.
+pub fn image_with_init(name: &str, init: &str, store: &Path) {
+    let stock = Store::new(directory(IMAGE_STORE))
+        .find(IMAGE)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    // The kernel takes archives that follow each other, and what comes later replaces what was there.
+    let initramfs = fs::read(stock.path(FileName::Initramfs)).expect("the stock initramfs");
+    let mut archive = cpio::Writer::new(initramfs);
+    archive
+        .file("init", 0o755, init.as_bytes())
+        .expect("written");
+    let initramfs = archive.finish().expect("written");
+    let root = vec![0; 4096];
+    fs::copy(stock.path(FileName::Kernel), folder.path().join("kernel")).expect("the kernel");
+    fs::write(folder.path().join("initramfs"), &initramfs).expect("an initramfs");
+    fs::write(folder.path().join("root.squashfs"), &root).expect("a root volume");
+
+    let manifest = fs::read_to_string(stock.directory().join(MANIFEST)).expect("the manifest");
+    let mut file = None;
+    let mut lines = Vec::new();
+    for line in manifest.lines() {
+        let value = |bytes: &[u8]| match line.split_once(" = ") {
+            Some(("size", _)) => Some(format!("size = {}", bytes.len())),
+            Some(("sha256", _)) => Some(format!("sha256 = \"{}\"", Sha256::of(bytes))),
+            _ => None,
+        };
+        match line {
+            "name = \"initramfs\"" => file = Some(&initramfs),
+            "name = \"root.squashfs\"" => file = Some(&root),
+            "" => file = None,
+            _ => {}
+        }
+        let line = match file.and_then(|bytes| value(bytes)) {
+            Some(changed) => changed,
+            None => line.replace(&format!("name = {IMAGE:?}"), &format!("name = {name:?}")),
+        };
+        lines.push(line);
+    }
+    fs::write(folder.path().join(MANIFEST), lines.join("\n") + "\n").expect("a manifest");
+    Store::new(store)
+        .import(folder.path())
+        .unwrap_or_else(|error| panic!("{error}"));
+}
 
 /// A directory that `cargo xtask test` names.
 ///
@@ -45,6 +98,14 @@ pub struct Desktop {
     zones: Vec<String>,
     /// What may cross between them: the policy's rules.
     rules: String,
+    /// The image store, and each zone's image.
+    images: Option<(PathBuf, Vec<String>)>,
+    /// Whether what is in the zones' homes is kept.
+    persistent: bool,
+    /// Whether debuggers may look into them.
+    debugged: bool,
+    /// Whether what they write to their consoles is kept in files.
+    logged: bool,
 }
 
 impl Desktop {
@@ -58,6 +119,35 @@ impl Desktop {
             size,
             zones: zones.iter().map(ToString::to_string).collect(),
             rules: String::new(),
+            images: None,
+            persistent: false,
+            debugged: false,
+            logged: false,
+        }
+    }
+
+    /// The same with other images than the stock one, a zone each.
+    pub fn with_images(self, store: &Path, images: &[&str]) -> Self {
+        let images = images.iter().map(ToString::to_string).collect();
+        Self {
+            images: Some((store.to_owned(), images)),
+            ..self
+        }
+    }
+
+    /// The same with zones whose homes are kept.
+    pub fn persistent(self) -> Self {
+        Self {
+            persistent: true,
+            ..self
+        }
+    }
+
+    /// The same with zones that debuggers may look into.
+    pub fn debugged(self) -> Self {
+        Self {
+            debugged: true,
+            ..self
         }
     }
 
@@ -65,6 +155,14 @@ impl Desktop {
     pub fn with_rules(self, rules: &str) -> Self {
         Self {
             rules: rules.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same with what the guests write to their consoles in files, for [`Desktop::console_of`].
+    pub fn logged(self) -> Self {
+        Self {
+            logged: true,
             ..self
         }
     }
@@ -134,12 +232,41 @@ impl Desktop {
                 STATE,
             ])
             .arg("--image-store")
-            .arg(directory(IMAGE_STORE))
+            .arg(match &self.images {
+                Some((store, _)) => store.clone(),
+                None => directory(IMAGE_STORE),
+            })
             .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
+            .args(self.debugged.then_some("--debug-zones"))
+            .args(self.logged.then_some("--verbose"))
             .current_dir(self.directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
+            .expect("bulkhead starts")
+    }
+
+    /// Runs `bulkhead bench latency` for one of the zones with these words more, on a desktop of its own.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn latency(&self, zone: &str, words: &[&str]) -> Output {
+        self.replace_policy(1, &self.rules);
+        Command::new(directory(BIN_DIR).join("bulkhead"))
+            .args(["bench", "latency", "--json", "--zone", zone])
+            .args(words)
+            .args([
+                "--policy",
+                "policy.toml",
+                "--headless",
+                "--state-dir",
+                STATE,
+            ])
+            .arg("--image-store")
+            .arg(directory(IMAGE_STORE))
+            .args(["--size", &format!("{}x{}", self.size.0, self.size.1)])
+            .current_dir(self.directory.path())
+            .output()
             .expect("bulkhead starts")
     }
 
@@ -156,23 +283,76 @@ impl Desktop {
             .expect("bulkhead starts")
     }
 
+    /// Runs GDB's commands on a zone of the running desktop, by `bulkhead zone debug`; what GDB said.
+    ///
+    /// # Panics
+    /// When GDB cannot be started.
+    pub fn gdb(&self, zone: &str, commands: &[&str]) -> String {
+        let bulkhead = directory(BIN_DIR).join("bulkhead");
+        let connect = format!(
+            "target remote | {} zone debug {zone} --state-dir {STATE}",
+            bulkhead.display()
+        );
+        let mut gdb = Command::new(GDB);
+        gdb.args(["-nx", "-batch", "-ex", "set architecture riscv:rv64"])
+            .args(["-ex", "set remotetimeout 60", "-ex", &connect]);
+        for command in commands {
+            gdb.args(["-ex", command]);
+        }
+        let output = gdb
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| {
+                panic!("{GDB} cannot be started ({error}); Debian's package has the same name")
+            });
+        [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat()
+    }
+
+    /// What a zone's guest wrote to its console so far.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn console_of(&self, zone: &str) -> String {
+        let log = self.file(STATE).join(format!("{zone}.console.log"));
+        let bytes = fs::read(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// A file in the desktop's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     fn zone_tables(&self) -> String {
-        let zone = |(name, look): (&String, &Look)| {
+        let persistence = if self.persistent {
+            "persistent"
+        } else {
+            "disposable"
+        };
+        let zone = |(index, (name, look)): (usize, (&String, &Look))| {
             let Look {
                 colour: [red, green, blue],
                 shape,
                 icon,
             } = look;
+            let image = match &self.images {
+                Some((_, images)) => &images[index],
+                None => IMAGE,
+            };
             format!(
-                "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {IMAGE:?}\nautostart = true\n"
+                "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {image:?}\n\
+                 persistence = \"{persistence}\"\nautostart = true\n"
             )
         };
-        self.zones.iter().zip(&LOOKS).map(zone).collect()
+        self.zones
+            .iter()
+            .zip(&LOOKS)
+            .enumerate()
+            .map(zone)
+            .collect()
     }
 }
 

@@ -4,6 +4,8 @@ use e2e::Desktop;
 
 /// A command whose text on the screen differs from what it prints, so that an echo of the typing proves nothing.
 const COMMAND: &str = "type echo $((6*7))-from-$(hostname) | tee /dev/hvc0\nkey Return";
+/// The background of a zone's first terminal: `packaging/guest/root/etc/X11/Xresources`.
+const TERMINAL: [u8; 3] = [0x14, 0x18, 0x1d];
 
 #[test]
 fn what_happens_in_one_zone_stays_there() {
@@ -18,6 +20,18 @@ fn what_happens_in_one_zone_stays_there() {
     let [before, after, killed, survivor] =
         ["before.png", "after.png", "killed.png", "survivor.png"].map(|name| played.picture(name));
     let (open, corp) = (before.client_area(0), before.client_area(1));
+
+    // Each desktop holds a terminal of a useful size.
+    for zone in [open, corp] {
+        let terminal = zone
+            .pixels()
+            .filter(|(x, y)| before.pixel(*x, *y) == TERMINAL)
+            .count();
+        assert!(
+            terminal > zone.pixels().count() / 3,
+            "the terminal has {terminal} pixels"
+        );
+    }
 
     // The command and its output are to be seen in corp: some thirty characters and a new prompt.
     let drawn = before.differences(&after, corp);

@@ -1,4 +1,5 @@
-//! A USB device of the endpoint in a stock guest: what it sends arrives at the guest's own input layer, and the emergency chord takes it back.
+//! A USB device of the endpoint in a stock guest: what it sends arrives at the guest's own input layer, every X server takes it, and the emergency chord
+//! takes it back.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -24,12 +25,18 @@ fn script() -> String {
     script
 }
 
-/// Reads the mouse's events in the guest; prints what came, whether the X server has taken the mouse, and then that it is gone. The text that is waited for is not in what is typed.
+/// Reads the mouse's events in the guest; prints what came, whether the X server has taken the mouse, and then that it is gone. It outlives the X server.
+/// The text that is waited for is not in what is typed.
 const READER: &str = concat!(
-    r#"perl -e '$|=1;while(!$e){sleep 1;for(glob"/sys/class/input/event*"){open N,"$_/device/name";$e="/dev/input/$1""#,
+    r#"perl -e '$|=1;$SIG{HUP}="IGNORE";while(!$e){sleep 1;for(glob"/sys/class/input/event*"){open N,"$_/device/name";$e="/dev/input/$1""#,
     r#" if<N>=~/Whole/&&/(event.*)/}}sleep 1 until open F,$e;while(sysread F,$b,24){($s,$u,$t,$c,$v)=unpack"qqSSl",$b;"#,
     r#"$x+=$v,$n++ if$t==2&&$c==0;$k++ if$c==272;"#,
-    r#"if($c==273){open L,"/run/user/1000/xorg.log";$d=grep/driver .evdev. for .*Whole/,<L>;print"moved=$x clicks=$k server=$d reports=$n\n"}}print"pulled-"."out\n"' >/dev/hvc0"#
+    r#"if($c==273){open L,"/run/user/1000/xorg.log";$d=grep/driver .evdev. for .*Whole/,<L>;print"moved=$x clicks=$k server=$d reports=$n\n"}}print"pulled-"."out\n"' >/dev/hvc0 &"#
+);
+/// Ends the X server, and tells when the next one has taken the mouse.
+const RESTART: &str = concat!(
+    r#"perl -e '$|=1;$SIG{HUP}="IGNORE";$l="/run/user/1000/xorg.log";open P,"/tmp/.X0-lock";$p=<P>+0;unlink$l;kill 15,$p;for(1..60){sleep 1;"#,
+    r#"open L,$l or next;print("taken-"."again\n"),last if grep/driver .evdev. for .*Whole/,<L>}' >/dev/hvc0 &"#
 );
 
 #[test]
@@ -43,6 +50,7 @@ fn a_usb_mouse_of_the_endpoint_moves_in_a_stock_guest() {
             desk.play(&format!(
                 "wait-ready work\nfocus work\ntype {READER}\nkey Return\n\
                  wait-console work moved={REPORTS} clicks={clicks} server=1 timeout 120\n\
+                 type {RESTART}\nkey Return\nwait-console work taken-again timeout 60\n\
                  key super+shift+BackSpace\nwait-console work pulled-out timeout 30\nquit\n",
                 clicks = REPORTS / 50,
             ))

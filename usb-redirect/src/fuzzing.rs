@@ -8,6 +8,7 @@ use crate::descriptor::{Configuration, DeviceDescriptor, MAX_ENDPOINTS, MAX_INTE
 use crate::device::{Description, DescriptionFile};
 use crate::filter::{Grant, ReportFilter, RequestFilter, Verdict};
 use crate::front::{Front, Response};
+use crate::plugged::Digest;
 use crate::queue::{CAPACITY, ReportQueue};
 use crate::report::{Layout, MAX_FIELDS, MAX_REPORT_BYTES, ReportDescriptor, ReportKind};
 use crate::setup::{EndpointAddress, Setup};
@@ -38,6 +39,18 @@ pub fn fuzz_descriptors(data: &[u8]) {
     }
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = DescriptionFile::parse(text).map(DescriptionFile::describe);
+    }
+}
+
+/// The text of a digest: what is taken says the same when it is said again.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn fuzz_digest(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let text = text.trim_end_matches(|character: char| character != '\n');
+    if let Ok(digest) = Digest::parse(text, "1-1") {
+        assert_eq!(Digest::parse(&digest.to_string(), "1-1"), Ok(digest));
     }
 }
 

@@ -1,17 +1,21 @@
 //! What is plugged into this machine, as the kernel tells it in `/sys/bus/usb/devices`: no device is opened or asked anything.
 //!
-//! The kernel has read a device's descriptors once, when it was plugged in. They are hostile all the same and go through the same
-//! bounded parsers. A device that someone took from its drivers shows no report descriptors and counts as taken.
+//! The kernel has read a device's descriptors once, when it was plugged in. They are hostile all the same, and go three steps: [`places`] tells
+//! what there is without reading any of them, [`Shown`] is their bytes, unparsed, and [`Digest`] is what the parsers made of them, as text
+//! that another process can take. A device that someone took from its drivers shows no report descriptors and counts as taken.
+
+mod digest;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::descriptor::{ClassTriple, Configuration, Speed};
-use crate::device::{Description, DescriptionError, Names, clean_name};
-use crate::identity::Identity;
+use crate::descriptor::Speed;
+use crate::device::{Names, clean_name};
 use crate::report::MAX_DESCRIPTOR_BYTES;
+use crate::stream::MAX_REPORT_DESCRIPTORS;
+
+pub use digest::{Digest, MAX_DIGEST, NoDigest};
 
 /// Where the kernel tells of USB devices.
 pub const DEVICES: &str = "/sys/bus/usb/devices";
@@ -20,62 +24,47 @@ const MAX_DESCRIPTORS: u64 = 64 * 1024;
 /// The most devices that are listed: a USB bus has 127, a machine a handful of buses.
 const MAX_DEVICES: usize = 1024;
 
+/// Where something is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name, such as `1-1.4`.
+    pub port: String,
+    /// The device's file in `/dev/bus/usb`. A device that is plugged in again has another one.
+    pub node: PathBuf,
+    /// The folder in which the kernel tells of it.
+    pub folder: PathBuf,
+}
+
 /// A device that is plugged in.
 #[derive(Clone, Debug)]
 pub struct Plugged {
-    /// Its file in `/dev/bus/usb`. A device that is plugged in again has another one.
-    pub node: PathBuf,
-    /// Where it is plugged in, such as `1-1.4`.
-    pub port: String,
-    /// `idVendor`, `idProduct`, `bcdDevice`.
-    pub numbers: (u16, u16, u16),
-    /// What it calls itself.
-    pub names: Names,
-    /// Its interfaces in the first configuration.
-    pub interfaces: Vec<(u8, ClassTriple)>,
-    /// What it says of itself, or why that is refused.
-    pub description: Result<Arc<Description>, DescriptionError>,
+    /// Where.
+    pub place: Place,
+    /// What it says of itself.
+    pub digest: Digest,
 }
 
-impl Plugged {
-    /// What a policy is told of it; none for what is no HID device, or is refused.
-    #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
-        let description = self.description.as_ref().ok()?;
-        (!description.reports.is_empty()).then(|| Identity::new(description))
-    }
-
-    /// What a person would call it.
-    #[must_use]
-    pub fn title(&self) -> String {
-        let (vendor, product, _) = self.numbers;
-        self.names.title(vendor, product)
-    }
-
-    /// Whether it is a hub: others are plugged into it.
-    #[must_use]
-    pub fn is_hub(&self) -> bool {
-        self.interfaces.iter().any(|(_, class)| class.class == 9)
-    }
-}
-
-/// Lists what is plugged in, in the order of ports. Devices that go away meanwhile are left out.
+/// Lists where something is plugged in, in the order of ports. Devices that go away meanwhile are left out.
 ///
 /// # Errors
 /// When the kernel's folder cannot be read. A kernel without USB has none, and then nothing is plugged in.
-pub fn list(folder: &Path) -> std::io::Result<Vec<Plugged>> {
+pub fn places(folder: &Path) -> std::io::Result<Vec<Place>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut list: Vec<Plugged> = entries
+    let mut list: Vec<Place> = entries
         .flatten()
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+            let port = entry.file_name().into_string().ok()?;
             // `1-1:1.0` is an interface and `usb1` a root hub.
-            let is_device = name.starts_with(|first: char| first.is_ascii_digit());
-            (is_device && !name.contains(':')).then_some(())?;
-            look(&entry.path(), name)
+            let is_device = port.starts_with(|first: char| first.is_ascii_digit());
+            (is_device && !port.contains(':')).then_some(())?;
+            let folder = entry.path();
+            let number = |name: &str| text(&folder.join(name))?.parse::<u16>().ok();
+            let (bus, device) = (number("busnum")?, number("devnum")?);
+            let node = PathBuf::from(format!("/dev/bus/usb/{bus:03}/{device:03}"));
+            Some(Place { port, node, folder })
         })
         .take(MAX_DEVICES)
         .collect();
@@ -83,58 +72,71 @@ pub fn list(folder: &Path) -> std::io::Result<Vec<Plugged>> {
     Ok(list)
 }
 
-fn look(folder: &Path, port: String) -> Option<Plugged> {
-    let number = |name: &str| text(&folder.join(name))?.parse::<u16>().ok();
-    let bytes = bytes(&folder.join("descriptors"), MAX_DESCRIPTORS)?;
-    let (device, configuration) = split_descriptors(&bytes)?;
-    let word = |low: usize| {
-        let pair = device.get(low..low.saturating_add(2));
-        pair.and_then(|pair| pair.try_into().ok())
-            .map(u16::from_le_bytes)
+/// Lists what is plugged in and parses it here: for programs that may parse what devices say.
+///
+/// # Errors
+/// As [`places`].
+pub fn list(folder: &Path) -> std::io::Result<Vec<Plugged>> {
+    let look = |place: Place| {
+        let digest = Shown::read(&place.folder).ok()?.digest();
+        Some(Plugged { place, digest })
     };
-    let name = |file: &str| clean_name(&as_libusb(&text(&folder.join(file)).unwrap_or_default()));
-    let names = Names {
-        manufacturer: name("manufacturer"),
-        product: name("product"),
-        serial: name("serial"),
-    };
-    let speed = match text(&folder.join("speed"))?.as_str() {
-        "1.5" => Speed::Low,
-        "12" => Speed::Full,
-        "480" => Speed::High,
-        _ => Speed::Super,
-    };
-    let interfaces: Vec<(u8, ClassTriple)> = Configuration::parse(&configuration)
-        .map(|configuration| {
-            let settings = configuration.interfaces();
-            settings
-                .map(|setting| (setting.number, setting.class))
-                .collect()
+    Ok(places(folder)?.into_iter().filter_map(look).collect())
+}
+
+/// What the kernel shows of a device: bytes that nobody has looked at.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    port: String,
+    speed: Speed,
+    names: Names,
+    descriptors: Vec<u8>,
+    /// By interface number.
+    reports: Vec<(u8, Vec<u8>)>,
+}
+
+impl Shown {
+    /// Reads a device's folder ([`Place::folder`]).
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn read(folder: &Path) -> std::io::Result<Self> {
+        let port = folder.file_name().unwrap_or_default();
+        let port = port.to_string_lossy().into_owned();
+        let gone = || std::io::Error::from(ErrorKind::NotFound);
+        let name =
+            |file: &str| clean_name(&as_libusb(&text(&folder.join(file)).unwrap_or_default()));
+        // Interface 2 of its first configuration is in the folder `1-1.4:1.2`.
+        let interface = |name: &std::ffi::OsStr| {
+            let rest = name.to_str()?.strip_prefix(&port)?;
+            rest.strip_prefix(":1.")?.parse::<u8>().ok()
+        };
+        let mut reports: Vec<(u8, Vec<u8>)> = std::fs::read_dir(folder)?
+            .flatten()
+            .filter_map(|entry| {
+                let number = interface(&entry.file_name())?;
+                Some((number, report_descriptor(&entry.path())?))
+            })
+            .take(MAX_REPORT_DESCRIPTORS + 1)
+            .collect();
+        reports.sort_unstable();
+        Ok(Self {
+            speed: match text(&folder.join("speed")).ok_or_else(gone)?.as_str() {
+                "1.5" => Speed::Low,
+                "12" => Speed::Full,
+                "480" => Speed::High,
+                _ => Speed::Super,
+            },
+            names: Names {
+                manufacturer: name("manufacturer"),
+                product: name("product"),
+                serial: name("serial"),
+            },
+            descriptors: bytes(&folder.join("descriptors"), MAX_DESCRIPTORS).ok_or_else(gone)?,
+            reports,
+            port,
         })
-        .unwrap_or_default();
-    let reports: Vec<(u8, Vec<u8>)> = interfaces
-        .iter()
-        .filter(|(_, class)| class.is_hid())
-        .filter_map(|(number, _)| Some((*number, report_descriptor(folder, &port, *number)?)))
-        .collect();
-    let description = Description::new(speed, &device, &configuration, reports);
-    let description = description.map(|mut description| {
-        description.names = names.clone();
-        description.port.clone_from(&port);
-        Arc::new(description)
-    });
-    Some(Plugged {
-        node: PathBuf::from(format!(
-            "/dev/bus/usb/{:03}/{:03}",
-            number("busnum")?,
-            number("devnum")?
-        )),
-        port,
-        numbers: (word(8)?, word(10)?, word(12)?),
-        names,
-        interfaces,
-        description,
-    })
+    }
 }
 
 /// The device descriptor and the first configuration of what the kernel keeps.
@@ -149,8 +151,7 @@ pub fn split_descriptors(bytes: &[u8]) -> Option<([u8; 18], Vec<u8>)> {
 }
 
 /// The report descriptor that the kernel's HID driver has read: in the folder of the interface, in one named by bus and numbers.
-fn report_descriptor(device: &Path, port: &str, interface: u8) -> Option<Vec<u8>> {
-    let folder = device.join(format!("{port}:1.{interface}"));
+fn report_descriptor(folder: &Path) -> Option<Vec<u8>> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let found = entries
         .map(|entry| entry.path().join("report_descriptor"))
@@ -189,7 +190,8 @@ fn text(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::DescriptionFile;
+    use crate::device::{Description, DescriptionFile};
+    use crate::identity::Identity;
 
     const COMPOSITE: &str = include_str!("../descriptors/composite.txt");
 
@@ -234,10 +236,29 @@ mod tests {
         let [device] = listed.as_slice() else {
             panic!("{listed:?}");
         };
-        assert_eq!(device.node, Path::new("/dev/bus/usb/001/004"));
-        assert_eq!(device.title(), "Bulkhead Simulated keyboard and mouse");
-        assert_eq!(device.identity().unwrap(), Identity::new(&description));
-        assert!(!device.is_hub());
+        assert_eq!(device.place.node, Path::new("/dev/bus/usb/001/004"));
+        let digest = &device.digest;
+        assert_eq!(digest.title(), "Bulkhead Simulated keyboard and mouse");
+        assert_eq!(digest.identity, Ok(Identity::new(&description)));
+        assert!(digest.is_hid && !digest.is_hub);
+    }
+
+    #[test]
+    fn a_bomb_is_refused_with_a_reason() {
+        let mut description = DescriptionFile::parse(COMPOSITE)
+            .unwrap()
+            .describe()
+            .unwrap();
+        description.reports.get_mut(&0).unwrap().raw = vec![
+            0xa1, 1, 0x75, 1, 0x97, 0xff, 0xff, 0xff, 0x7f, 0x81, 2, 0xc0,
+        ];
+        let folder = std::env::temp_dir().join(format!("bulkhead-bomb-{}", std::process::id()));
+        plug(&folder, "1-1", &description);
+        let digest = Shown::read(&folder.join("1-1")).unwrap().digest();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let reason = digest.identity.unwrap_err();
+        assert!(reason.starts_with("refused: interface 0"), "{reason}");
+        assert!(digest.is_hid);
     }
 
     #[test]

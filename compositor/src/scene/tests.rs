@@ -1,10 +1,10 @@
 //! What the scene does for particular acts of people and zones. The numbers in brackets are those of the attack
-//! catalogue in `SECURITY.md`.
+//! catalogue in `docs/attacks.md`.
 
 use super::*;
 use crate::chords::Chord;
 use crate::cursor::CursorImage;
-use crate::icons::{Icon, Shape};
+use crate::icons::{Icon, Masks, Shape};
 use crate::input::{InputEvent, KeyMovement};
 use crate::keys;
 use crate::scene::window::Arrangement;
@@ -785,6 +785,79 @@ fn too_many_zones_and_duplicates_are_refused() {
     );
     let mut pixels = Vec::new();
     paint(&mut scene, 0, &mut pixels);
+}
+
+#[test]
+fn a_window_dragged_between_screens_of_any_scale_stays_whole() {
+    // [17]
+    for factor in [0.0, f64::NAN, 1.25, 2.0, 1e9] {
+        let mut scene = desk();
+        let scale = Scale::from_factor(factor);
+        scene.set_output(OutputId(1), Rect::new(800, 0, 800, 600), scale);
+        scene.set_client_rect(A, Rect::new(200, 200, 240, 160));
+        scene.take_actions();
+        let mut buffers = [vec![0; 800 * 600], vec![0; 800 * 600]];
+        let outer = scene.window_rect(A).unwrap();
+        let title = Point::new(outer.left() + 60, outer.top() + 12);
+        point(&mut scene, title);
+        button(&mut scene, true);
+        let steps = (0..20).chain((0..20).rev()).map(|step| step * 45);
+        for (number, right) in steps.enumerate() {
+            point(&mut scene, Point::new(title.x + right, title.y + right / 9));
+            // What damage brought up to date is what painting everything gives, on both screens.
+            for (output, pixels) in (0..).map(OutputId).zip(&mut buffers) {
+                let mut target = |pixels: &mut [u32], age| {
+                    let mut target = Target {
+                        pixels,
+                        size: SIZE,
+                        stride: 800,
+                        age,
+                    };
+                    match age {
+                        u8::MAX => scene.paint_whole(output, &mut target, &mut Masks::default()),
+                        _ => drop(scene.render(output, &mut target).to_vec()),
+                    }
+                };
+                target(pixels, u8::from(number > 0));
+                let mut whole = vec![0; 800 * 600];
+                target(&mut whole, u8::MAX);
+                assert!(*pixels == whole, "scale {factor}, step {number}");
+            }
+            let outer = scene.window_rect(A).unwrap();
+            let client = scene.client_rect(A).unwrap();
+            assert!(outer.covers(&client) && outer.area() > client.area());
+        }
+        button(&mut scene, false);
+        let asked = scene.client_size(A).unwrap();
+        assert!(asked.width >= 1 && asked.width <= 800 && asked.height <= 600);
+    }
+}
+
+#[test]
+fn a_transparent_zone_hides_what_it_covers_and_takes_its_own_clicks() {
+    // [23]
+    let mut scene = desk();
+    for id in [A, B] {
+        scene.set_client_rect(id, Rect::new(100, 100, 200, 150));
+    }
+    let clear = StillPixels::from_fn(Size::new(200, 150), |_, _| 0x0012_3456);
+    scene.attach(B, Generation(2), Box::new(clear)).unwrap();
+    scene.damage(B, Generation(2), &[Rect::new(0, 0, 200, 150)]);
+    focus(&mut scene, B);
+    point(&mut scene, Point::new(500, 500));
+    scene.take_actions();
+    let mut pixels = Vec::new();
+    paint(&mut scene, 0, &mut pixels);
+    for y in 100..250 {
+        for x in 100..300 {
+            assert_eq!(pixels[y * 800 + x] & 0x00ff_ffff, 0x0012_3456, "{x} {y}");
+        }
+    }
+    // Who is clicked is who is seen, and nobody behind it hears of it.
+    point(&mut scene, Point::new(150, 150));
+    let told = button(&mut scene, true);
+    let to_b = |action: &Action| matches!(action, Action::SendToZone(B, _));
+    assert!(!told.is_empty() && told.iter().all(to_b), "{told:?}");
 }
 
 #[test]

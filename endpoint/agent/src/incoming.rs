@@ -6,8 +6,8 @@ use crate::AgentError;
 use crate::clip::{ClipKind, Contents, ContentsError};
 use crate::wire::{
     ANNOUNCE_CAPABILITIES, BY_DEMAND, CHUNK_HEADER, CLIENT_PORT, CLIPBOARD, CLIPBOARD_GRAB,
-    CLIPBOARD_RELEASE, CLIPBOARD_REQUEST, KIND_NONE, MESSAGE_HEADER, PROTOCOL, SELECTION,
-    SELECTION_CLIPBOARD, SELECTIONS, SERVER_PORT, u32_at,
+    CLIPBOARD_RELEASE, CLIPBOARD_REQUEST, FILE_STATUS, KIND_NONE, MESSAGE_HEADER, PROTOCOL,
+    SELECTION, SELECTION_CLIPBOARD, SELECTIONS, SERVER_PORT, u32_at,
 };
 
 /// A message about clipboards, other than what was copied itself, is no longer than this; longer ones are skipped.
@@ -26,6 +26,11 @@ pub(crate) enum Message {
     /// A program wants something of a kind that is never offered.
     Unavailable,
     Data(Result<Contents, ContentsError>),
+    /// What became of a file with a number.
+    File {
+        id: u32,
+        status: u32,
+    },
 }
 
 /// Puts chunks and messages together.
@@ -209,7 +214,7 @@ impl Incoming {
             ANNOUNCE_CAPABILITIES | CLIPBOARD_GRAB => 4,
             // When an X session ends, spice-vdagentd leaves out the reserved bytes.
             CLIPBOARD_RELEASE => 1,
-            CLIPBOARD | CLIPBOARD_REQUEST => 8,
+            CLIPBOARD | CLIPBOARD_REQUEST | FILE_STATUS => 8,
             _ => 0,
         };
         if size < least {
@@ -231,7 +236,11 @@ impl Incoming {
                 size,
                 bytes: Zeroizing::new(Vec::with_capacity(length(size))),
             },
-            ANNOUNCE_CAPABILITIES | CLIPBOARD_GRAB | CLIPBOARD_REQUEST | CLIPBOARD_RELEASE
+            ANNOUNCE_CAPABILITIES
+            | CLIPBOARD_GRAB
+            | CLIPBOARD_REQUEST
+            | CLIPBOARD_RELEASE
+            | FILE_STATUS
                 if length(size) <= SHORT_MOST =>
             {
                 Body::Kept {
@@ -258,6 +267,13 @@ impl Incoming {
             return Ok(Some(Message::Capabilities {
                 answer: u32_at(&body, 0) != Some(0),
                 able: able & BY_DEMAND != 0 && able & SELECTIONS != 0,
+            }));
+        }
+        if kind == FILE_STATUS {
+            let field = |at| u32_at(&body, at).ok_or(broken);
+            return Ok(Some(Message::File {
+                id: field(0)?,
+                status: field(4)?,
             }));
         }
         if body.first() != Some(&SELECTION_CLIPBOARD) {

@@ -1,4 +1,5 @@
-//! The host's half of the SPICE agent protocol, as far as clipboards go: bytes in, events out, bytes to be sent. Pure code.
+//! The host's half of the SPICE agent protocol, as far as clipboards and files to the guest go: bytes in, events out, bytes to be sent.
+//! Pure code. Beside it, the [`Outbox`] by which our own guest images offer files.
 //!
 //! Stock guests run `spice-vdagentd` and `spice-vdagent`; they speak it over the console port `com.redhat.spice.0`. The messages are
 //! those of spice-protocol's `vd_agent.h`: a stream of chunks (`VDIChunkHeader`: port, size) that carry messages (`VDAgentMessage`:
@@ -21,15 +22,22 @@
 mod clip;
 pub mod fuzzing;
 mod incoming;
+mod outbox;
 mod outgoing;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use clip::{ClipKind, Contents, ContentsError};
+pub use outbox::{Offer, OfferError, Outbox};
 
 use incoming::{Incoming, Message};
 use outgoing::Outgoing;
+use wire::{STATUS_SEND, STATUS_SUCCESS};
+use zeroize::Zeroizing;
+
+/// Bytes of a file in one message, as other hosts send them.
+const FILE_PIECE: usize = 64 << 10;
 
 /// A guest's agent, as the host talks with it.
 #[derive(Debug)]
@@ -38,6 +46,23 @@ pub struct Agent {
     outgoing: Outgoing,
     /// Whether the agent has said what it can do, and can do what is needed.
     is_able: bool,
+    file: Option<File>,
+    /// Counts the files that were sent.
+    files: u32,
+}
+
+/// A file on its way to the guest.
+struct File {
+    id: u32,
+    bytes: Zeroizing<Vec<u8>>,
+    /// Bytes that were passed on; none until the agent wants any.
+    passed: Option<usize>,
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "File {}, {} bytes", self.id, self.bytes.len())
+    }
 }
 
 /// What an agent said.
@@ -54,6 +79,26 @@ pub enum Event {
     Refused(ContentsError),
     /// A program in the guest wants what [`Agent::offer`] promised.
     Wanted(ClipKind),
+    /// What became of [`Agent::send_file`].
+    File(Result<(), FileError>),
+}
+
+/// A file that a guest did not take, with the agent's number for why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
+pub struct FileError(u32);
+
+impl FileError {
+    fn reason(self) -> &'static str {
+        match self.0 {
+            1 => "the receiver called it off",
+            4 => "the receiver has no room for it",
+            5 => "the receiver's session is locked",
+            6 => "the receiver's session is not up",
+            7 => "the receiver takes no files",
+            _ => "the receiver could not write it",
+        }
+    }
 }
 
 /// An agent that does not keep to the protocol. There is no way back into step: its port is to be ignored from now on.
@@ -84,6 +129,8 @@ impl Agent {
             incoming: Incoming::new(limit),
             outgoing: Outgoing::default(),
             is_able: false,
+            file: None,
+            files: 0,
         }
     }
 
@@ -114,6 +161,7 @@ impl Agent {
                 Message::Unavailable => self.outgoing.nothing(),
                 Message::Data(Ok(contents)) => events.push(Event::Data(contents)),
                 Message::Data(Err(error)) => events.push(Event::Refused(error)),
+                Message::File { id, status } => events.extend(self.file_status(id, status)),
             }
         }
         Ok(events)
@@ -150,14 +198,68 @@ impl Agent {
         self.outgoing.nothing();
     }
 
+    /// Writes a file into the guest; [`Event::File`] answers, or nothing ever does. One at a time: another takes its place.
+    pub fn send_file(&mut self, name: &str, bytes: Zeroizing<Vec<u8>>) {
+        self.cancel_file();
+        self.files = self.files.wrapping_add(1);
+        self.outgoing.file(self.files, name, bytes.len());
+        self.file = Some(File {
+            id: self.files,
+            bytes,
+            passed: None,
+        });
+    }
+
+    /// Takes back a file that the guest has not taken yet.
+    pub fn cancel_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.outgoing.file_cancelled(file.id);
+        }
+    }
+
+    fn file_status(&mut self, id: u32, status: u32) -> Option<Event> {
+        let file = self.file.as_mut().filter(|file| file.id == id)?;
+        if status == STATUS_SEND {
+            file.passed.get_or_insert(0);
+            // Even an empty file is said to have come.
+            if file.bytes.is_empty() {
+                self.outgoing.file_data(id, &[]);
+            }
+            return None;
+        }
+        // What an agent says it has before it was sent is not there.
+        let is_whole = file.passed == Some(file.bytes.len());
+        self.file = None;
+        Some(Event::File(if status == STATUS_SUCCESS && is_whole {
+            Ok(())
+        } else {
+            Err(FileError(status))
+        }))
+    }
+
+    /// Passes on the file's next piece, once the last has been taken.
+    fn feed_file(&mut self) {
+        if self.outgoing.is_empty()
+            && let Some(file) = &mut self.file
+            && let Some(passed) = &mut file.passed
+            && let Some((_, rest)) = file.bytes.split_at_checked(*passed)
+            && let Some(piece) = rest.chunks(FILE_PIECE).next()
+        {
+            *passed = passed.saturating_add(piece.len());
+            self.outgoing.file_data(file.id, piece);
+        }
+    }
+
     /// The next bytes for the agent's port, at most `most`. They are gone from here, and wiped here.
-    pub fn take_output(&mut self, most: usize) -> zeroize::Zeroizing<Vec<u8>> {
+    pub fn take_output(&mut self, most: usize) -> Zeroizing<Vec<u8>> {
+        self.feed_file();
         self.outgoing.take(most)
     }
 
     /// Whether bytes wait to be taken.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.outgoing.is_empty()
+        let is_unfed = |file: &File| file.passed.is_some_and(|passed| passed < file.bytes.len());
+        !self.outgoing.is_empty() || self.file.as_ref().is_some_and(is_unfed)
     }
 }

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use crate::clip::{ClipKind, Contents};
 use crate::wire::{
     ANNOUNCE_CAPABILITIES, BY_DEMAND, CHUNK_HEADER, CHUNK_MOST, CLIENT_PORT, CLIPBOARD,
-    CLIPBOARD_GRAB, CLIPBOARD_RELEASE, CLIPBOARD_REQUEST, KIND_NONE, MESSAGE_HEADER, PROTOCOL,
-    SELECTION_CLIPBOARD, SELECTIONS,
+    CLIPBOARD_GRAB, CLIPBOARD_RELEASE, CLIPBOARD_REQUEST, FILE_DATA, FILE_START, FILE_STATUS,
+    KIND_NONE, MESSAGE_HEADER, PROTOCOL, SELECTION_CLIPBOARD, SELECTIONS, STATUS_CANCELLED,
 };
 
 /// Messages that may wait for an agent that does not read. It causes none but by its own messages and by a person's keys.
@@ -54,6 +54,23 @@ impl Outgoing {
 
     pub(crate) fn nothing(&mut self) {
         self.push(CLIPBOARD, &[&selection(), &KIND_NONE.to_le_bytes()]);
+    }
+
+    pub(crate) fn file(&mut self, id: u32, name: &str, size: usize) {
+        // The format of GLib's key files; a name's backslashes and leading space would be read as something else.
+        let name = name.replace('\\', "\\\\").replace(' ', "\\s");
+        let about = format!("[vdagent-file-xfer]\nname={name}\nsize={size}\n\0");
+        self.push(FILE_START, &[&id.to_le_bytes(), about.as_bytes()]);
+    }
+
+    pub(crate) fn file_data(&mut self, id: u32, bytes: &[u8]) {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.push(FILE_DATA, &[&id.to_le_bytes(), &size.to_le_bytes(), bytes]);
+    }
+
+    pub(crate) fn file_cancelled(&mut self, id: u32) {
+        let status = STATUS_CANCELLED.to_le_bytes();
+        self.push(FILE_STATUS, &[&id.to_le_bytes(), &status]);
     }
 
     fn push(&mut self, kind: u32, parts: &[&[u8]]) {

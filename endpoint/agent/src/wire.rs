@@ -20,10 +20,18 @@ pub(crate) const ANNOUNCE_CAPABILITIES: u32 = 6;
 pub(crate) const CLIPBOARD_GRAB: u32 = 7;
 pub(crate) const CLIPBOARD_REQUEST: u32 = 8;
 pub(crate) const CLIPBOARD_RELEASE: u32 = 9;
+pub(crate) const FILE_START: u32 = 10;
+pub(crate) const FILE_STATUS: u32 = 11;
+pub(crate) const FILE_DATA: u32 = 12;
 
 /// Capabilities are bits, counted from 0.
 pub(crate) const BY_DEMAND: u32 = 1 << 5;
 pub(crate) const SELECTIONS: u32 = 1 << 6;
+
+/// What became of a file; all numbers but the first two are failures.
+pub(crate) const STATUS_SEND: u32 = 0;
+pub(crate) const STATUS_CANCELLED: u32 = 1;
+pub(crate) const STATUS_SUCCESS: u32 = 3;
 
 /// The clipboard proper among the selections.
 pub(crate) const SELECTION_CLIPBOARD: u8 = 0;

@@ -1,7 +1,8 @@
 //! `bulkhead bench`: figures of a real desktop, taken by a script of its own.
 
+use bulkhead_policy::Zone;
 use clap::Subcommand;
-use endpoint::script::{Player, Script};
+use endpoint::script::{Player, Script, load};
 
 use super::{Failure, run};
 
@@ -19,6 +20,9 @@ pub(super) struct Latency {
     /// How many keys.
     #[arg(long, value_name = "COUNT", default_value = "200", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     keys: u16,
+    /// While every zone's terminal scrolls and the pointer moves 60 times a second.
+    #[arg(long)]
+    busy: bool,
     /// As JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -32,17 +36,44 @@ pub(super) fn bench(command: &Command, verbose: u8) -> Result<(), Failure> {
     let first = policy.zones.first().map(|zone| zone.name.to_string());
     let zone = latency.zone.clone().or(first);
     let zone = zone.ok_or_else(|| Failure::new(Failure::POLICY, "the policy has no zone"))?;
-    // It starts by itself or is started; what it draws while it comes up is over before the first key.
-    let starts = policy.zone(&zone).is_some_and(|zone| zone.autostart);
-    let start = if starts {
-        String::new()
-    } else {
-        format!("start {zone}\n")
+    // A zone starts by itself or is started; what it draws while it comes up is over before the first key.
+    let begin = |zone: &Zone| {
+        let name = &zone.name;
+        let start = match zone.autostart {
+            true => String::new(),
+            false => format!("start {name}\n"),
+        };
+        format!("{start}wait-ready {name}\nfocus {name}\nwait-still {name} 2\n")
     };
-    let lines = format!(
-        "{start}wait-ready {zone}\nfocus {zone}\nwait-still {zone} 2\nlatency {zone} {}\nquit\n",
-        latency.keys
-    );
+    let found = |wanted: &&Zone| wanted.name == *zone;
+    let measured =
+        policy.zones.iter().find(found).ok_or_else(|| {
+            Failure::new(Failure::POLICY, format!("the policy has no zone `{zone}`"))
+        })?;
+    let mut lines = String::new();
+    let mut last = format!("latency {zone} {}", latency.keys);
+    if latency.busy {
+        // All are up before the first one scrolls: the others' start is not to be waited for by one that works.
+        for other in policy.zones.iter().filter(|other| !found(other)) {
+            lines.push_str(&begin(other));
+        }
+        lines.push_str(&begin(measured));
+        for other in policy.zones.iter().filter(|other| !found(other)) {
+            let name = &other.name;
+            lines.push_str(&format!(
+                "focus {name}\ntype {}\nkey enter\n",
+                load::SCROLLS
+            ));
+        }
+        lines.push_str(&format!(
+            "focus {zone}\ntype {}\nkey enter\nwait-still {zone} 2\n",
+            load::ANSWERS
+        ));
+        last.push_str(" busy");
+    } else {
+        lines.push_str(&begin(measured));
+    }
+    lines.push_str(&format!("{last}\nquit\n"));
     let script = Script::parse("bench latency", &lines)
         .map_err(|error| Failure::from_error(Failure::SCRIPT, &error))?;
     let player = Player::new(script).with_json(latency.json);

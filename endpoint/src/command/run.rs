@@ -248,6 +248,8 @@ fn failed(error: ShowError) -> Failure {
     let code = match &error {
         ShowError::Script(_) => Failure::SCRIPT,
         ShowError::NoDisplay(_) => Failure::DISPLAY,
+        #[cfg(feature = "window")]
+        ShowError::Libraries(_) => Failure::DISPLAY,
         #[cfg(feature = "kms")]
         ShowError::Screen(_) => Failure::DISPLAY,
         _ => Failure::GENERAL,

@@ -95,9 +95,8 @@ pub fn run(mut show: Show) -> Result<(), ShowError> {
         if show.is_over() {
             return show.outcome();
         }
-        if show.session.frame_due(now) {
-            presenter.paint(&mut show, now)?;
-        }
+        presenter.look_for_sleep(&mut show);
+        presenter.paint(&mut show, now)?;
         let ready = presenter.wait(&show)?;
         presenter.take(&mut show, &ready)?;
     }
@@ -109,6 +108,8 @@ struct Presenter {
     screens: Vec<Screen>,
     card: Rc<Card>,
     events: KernelEvents,
+    /// How often the machine had slept when the screens were last known to show what is true.
+    sleeps: u32,
     _console: Option<Taken>,
 }
 
@@ -130,6 +131,7 @@ impl Presenter {
             screens: Vec::new(),
             card,
             events,
+            sleeps: show.session.sleeps(),
             _console: console,
         };
         presenter.devices.scan();
@@ -179,36 +181,34 @@ impl Presenter {
         Ok(true)
     }
 
+    /// After the machine slept the kernel shows again what was there before, and there may be somebody else before it: the screens go
+    /// dark, and come back with a frame of now, which shows the lock where there is one.
+    fn look_for_sleep(&mut self, show: &mut Show) {
+        let sleeps = show.session.sleeps();
+        if std::mem::replace(&mut self.sleeps, sleeps) != sleeps {
+            self.screens.iter_mut().for_each(Screen::darken);
+            show.session.repaint();
+        }
+    }
+
     fn paint(&mut self, show: &mut Show, now: Instant) -> Result<(), KmsError> {
         for (number, screen) in (0..).zip(&mut self.screens) {
             let output = OutputId(number);
-            if !screen.is_flipping(now) && show.session.scene().needs_render(output) {
+            if screen.rhythm().may_begin(now) && show.session.scene().needs_render(output) {
                 screen.paint(&mut show.session, output, now)?;
             }
         }
         Ok(())
     }
 
-    /// Sleeps until something happens or is due. A frame is not due while all screens that it is for are busy with the last one: then
-    /// the card says when.
+    /// Sleeps until something happens or is due.
     fn wait(&self, show: &Show) -> Result<Ready, ShowError> {
         let now = Instant::now();
-        let waiting: Vec<_> = (0..)
+        let frames = (0..)
             .zip(&self.screens)
             .filter(|(number, _)| show.session.scene().needs_render(OutputId(*number)))
-            .map(|(_, screen)| screen)
-            .collect();
-        let can_paint = waiting.iter().any(|screen| !screen.is_flipping(now));
-        let frame = show.session.next_frame().filter(|_| can_paint);
-        let given_up = waiting
-            .iter()
-            .filter(|screen| screen.is_flipping(now))
-            .filter_map(|screen| screen.flip_deadline())
-            .min();
-        let deadline = [show.next_step(), frame, given_up]
-            .into_iter()
-            .flatten()
-            .min();
+            .map(|(_, screen)| screen.rhythm().next().unwrap_or(now));
+        let deadline = show.next_step().into_iter().chain(frames).min();
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(now);
             Timespec {

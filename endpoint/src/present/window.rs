@@ -43,6 +43,7 @@ pub enum Painter {
 /// # Errors
 /// There is no display, or what went wrong with the show.
 pub fn run(show: Show, size: Size, painter: Painter) -> Result<(), ShowError> {
+    super::libraries::check()?;
     let events = EventLoop::<Wake>::with_user_event()
         .build()
         .map_err(|error| ShowError::NoDisplay(error.into()))?;

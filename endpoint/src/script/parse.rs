@@ -117,6 +117,10 @@ fn command(content: &str) -> Result<Command, String> {
             })
         }
         "latency" => {
+            let (rest, busy) = match rest.strip_suffix(" busy") {
+                Some(rest) => (rest, true),
+                None => (rest, false),
+            };
             let [zone, count] = words(rest)?;
             let count = count
                 .parse()
@@ -125,6 +129,7 @@ fn command(content: &str) -> Result<Command, String> {
             Ok(Command::Latency {
                 zone: zone_name(zone)?,
                 count: count.ok_or("write how many keys, 1 to 10000")?,
+                busy,
             })
         }
         "focus" => zone_name(rest).map(Command::Focus),

@@ -9,6 +9,7 @@ use compositor::{HostKey, InputEvent, KeyMovement, Point};
 
 use super::keyboard::{SHIFT, Stroke};
 use super::latency;
+use super::load::{self, Load};
 use super::{Command, Condition, DesktopCondition, Script, ScriptError};
 use crate::present::picture::Camera;
 use crate::{Session, Stages};
@@ -22,6 +23,8 @@ const SETTLED: Duration = Duration::from_millis(150);
 const LOOK: Duration = Duration::from_millis(10);
 /// A key that shows nothing for so long shows nothing.
 const NO_ANSWER: Duration = Duration::from_secs(10);
+/// How long a terminal scrolls before the first key is measured.
+const BEGIN: Duration = Duration::from_secs(3);
 /// A key that puts a character on the screen, and the one that takes it away.
 const LATENCY_KEYS: [u16; 2] = [45, 14];
 
@@ -50,7 +53,11 @@ pub struct Player {
     places: Vec<(String, u64)>,
     /// The key of the current measurement, and the results so far.
     pressed: Option<Instant>,
+    /// When the last key's pixels were shown.
+    answered: Option<Instant>,
     latencies: Vec<Stages>,
+    /// What else there is to do meanwhile.
+    load: Load,
     /// Whether figures are printed for programs.
     json: bool,
 }
@@ -74,7 +81,9 @@ impl Player {
             typed: 0,
             places: Vec::new(),
             pressed: None,
+            answered: None,
             latencies: Vec::new(),
+            load: Load::default(),
             json: false,
         }
     }
@@ -213,7 +222,14 @@ impl Player {
                     Done::Not(end)
                 });
             }
-            Command::Latency { zone, count } => return self.latency(zone, *count, session, now),
+            Command::Latency { zone, count, busy } => {
+                let done = self.latency(zone, *count, *busy, session, now)?;
+                return Ok(if *busy {
+                    self.stir(zone, done, session, now)?
+                } else {
+                    done
+                });
+            }
             Command::Screenshot(path) => screenshot(path, session, camera, now)?,
             Command::Start(zone) => session.start(zone).map_err(unknown)?,
             Command::Power(zone) => session.power(zone, now).map_err(unknown)?,
@@ -298,6 +314,7 @@ impl Player {
         &mut self,
         zone: &str,
         count: usize,
+        busy: bool,
         session: &mut Session,
         now: Instant,
     ) -> Result<Done, String> {
@@ -308,21 +325,33 @@ impl Player {
             ));
         }
         let (id, drew) = (view.id(), view.drew());
+        let settled = drew.map_or(now, |drew| drew + SETTLED);
         if let Some(pressed) = self.pressed {
-            if let Some(stages) = session.take_followed() {
-                self.latencies.push(stages);
-                self.pressed = None;
-            } else if now.saturating_duration_since(pressed) > NO_ANSWER {
-                return Err(format!(
-                    "zone {zone} showed nothing of a key for {} s",
-                    NO_ANSWER.as_secs()
-                ));
-            } else {
-                return Ok(Done::Not(now + LOOK));
+            let calibrates = busy && self.load.mark.is_none();
+            let shown = session.has_followed() && (!calibrates || settled <= now);
+            if !shown {
+                let given_up = now.saturating_duration_since(pressed) > NO_ANSWER;
+                return match given_up {
+                    false => Ok(Done::Not(now + LOOK)),
+                    true => Err(format!(
+                        "zone {zone} showed nothing of a key for {} s",
+                        NO_ANSWER.as_secs()
+                    )),
+                };
             }
+            let changed = session.changed_since_key();
+            if let Some(stages) = session.take_followed() {
+                match calibrates {
+                    true => self.load.mark = changed.map(|changed| changed.centre()),
+                    false => self.latencies.push(stages),
+                }
+            }
+            self.pressed = None;
+            self.answered = Some(now);
         }
         if self.latencies.len() >= count {
             let latencies = latency::Latencies::of(zone, std::mem::take(&mut self.latencies));
+            self.load = Load::default();
             // A script's answer, for whoever runs it.
             if self.json {
                 println!("{}", latencies.json());
@@ -331,18 +360,48 @@ impl Player {
             }
             return Ok(Done::Yes);
         }
-        match drew
-            .map(|drew| drew + SETTLED)
-            .filter(|settled| *settled > now)
-        {
-            Some(settled) => Ok(Done::Not(settled)),
-            None => {
-                session.follow_key(id);
-                press(&[LATENCY_KEYS[self.latencies.len() % 2]], session, now);
-                self.pressed = Some(now);
-                Ok(Done::Not(now + LOOK))
-            }
+        let next = match (self.load.mark, self.answered) {
+            (Some(_), Some(answered)) => answered + Load::pause(self.latencies.len()),
+            _ => settled,
+        };
+        if next > now {
+            return Ok(Done::Not(next));
         }
+        if self.load.mark.is_some() && !std::mem::replace(&mut self.load.scrolls, true) {
+            press(&[load::START], session, now);
+            self.answered = Some(now + BEGIN);
+            return Ok(Done::Not(now + BEGIN));
+        }
+        session.follow_key(id, self.load.mark);
+        let key = match busy {
+            true => load::KEY,
+            false => LATENCY_KEYS[self.latencies.len() % 2],
+        };
+        press(&[key], session, now);
+        self.pressed = Some(now);
+        Ok(Done::Not(now + LOOK))
+    }
+
+    /// Moves the pointer within a zone's pixels, and comes back when it is to move again.
+    fn stir(
+        &mut self,
+        zone: &str,
+        done: Done,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<Done, String> {
+        let Done::Not(until) = done else {
+            return Ok(done);
+        };
+        let view = session.zone(zone).map_err(|error| error.to_string())?;
+        let within = session.scene().client_rect(view.id());
+        if self.load.scrolls
+            && let Some(at) = within.and_then(|within| self.load.pointer(within, now))
+        {
+            session.input(InputEvent::PointerMoved(at), now);
+        }
+        let due = self.load.scrolls.then(|| self.load.pointer_due(now));
+        Ok(Done::Not(due.map_or(until, |due| due.min(until))))
     }
 
     fn type_on(&mut self, strokes: &[Stroke], session: &mut Session, now: Instant) -> Done {

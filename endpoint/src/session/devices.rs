@@ -162,6 +162,8 @@ impl Session {
                 self.record(record);
             }
             Act::Tell(words) => self.notify(words, now),
+            // The page is brought up to date after every act.
+            Act::Changed => {}
         }
     }
 

@@ -225,7 +225,7 @@ impl Session {
             rectangles.push(compositor::Rect::new(0, 0, 1, 1));
         }
         self.scene.damage(id, generation, &rectangles);
-        self.zone_drew(id);
+        self.zone_drew(id, &rectangles);
     }
 
     /// Surfaces in the order of all of a zone's processes: each process counts its own from 1.
@@ -259,6 +259,7 @@ impl Session {
                 }
             }
             Port::Agent => self.agent_data(index, bytes.as_slice(), now),
+            Port::Outbox => self.offer_data(index, bytes.as_slice(), now),
         }
         if let Some(process) = self
             .zones

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::watch::ring;
 use super::{Finished, Session, Status};
 use crate::audit::Event as Record;
-use crate::passphrase::PassphraseFile;
+use crate::passphrase::{PassphraseFile, Tried};
 
 /// So many wrong attempts in a row cost nothing but their own time.
 const FREE_FAILURES: u32 = 2;
@@ -32,22 +32,23 @@ pub(super) enum Hold {
 #[derive(Debug)]
 pub(super) struct Lock {
     holds: BTreeSet<Hold>,
-    failures: u32,
     last_input: Instant,
     /// How long the machine has slept since it started.
     slept: Duration,
+    /// How often it slept since the session began.
+    sleeps: u32,
 }
 
-/// What came of an attempt to unlock: whether the passphrase was right, or why that cannot be known.
-pub(super) struct Attempt(Result<bool, String>);
+/// What came of an attempt to unlock, or why that cannot be known.
+pub(super) struct Attempt(Result<Tried, String>);
 
 impl Lock {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             holds: BTreeSet::new(),
-            failures: 0,
             last_input: now,
             slept: slept(),
+            sleeps: 0,
         }
     }
 }
@@ -57,6 +58,12 @@ impl Session {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.scene.is_locked()
+    }
+
+    /// How often the machine has slept so far, as of the last [`Session::dispatch`]. What a presenter showed before is of another time.
+    #[must_use]
+    pub fn sleeps(&self) -> u32 {
+        self.lock.sleeps
     }
 
     fn passphrase(&self) -> PassphraseFile {
@@ -71,6 +78,11 @@ impl Session {
         }
         if self.passphrase().is_set() {
             self.lock_screen("the desktop started");
+            let wrong = self.passphrase().wrong_in_a_row();
+            if wrong > 0 {
+                let since = self.since(Instant::now());
+                self.scene.refuse_unlock(since + wait_after(wrong));
+            }
         } else if self.shortest_idle_lock().is_some() {
             tracing::warn!(
                 "the policy locks an idle desktop, but no passphrase is set: run `bulkhead passphrase set`"
@@ -126,7 +138,6 @@ impl Session {
 
     fn unlock_screen(&mut self, why: &str) {
         let now = Instant::now();
-        self.lock.failures = 0;
         self.lock.last_input = now;
         let since = self.since(now);
         self.scene.unlock(since);
@@ -140,7 +151,7 @@ impl Session {
         let thread = std::thread::Builder::new()
             .name("unlock".into())
             .spawn(move || {
-                let tried = file.verify(passphrase.as_str());
+                let tried = file.attempt(passphrase.as_str());
                 let tried = tried.map_err(|error| error.to_string());
                 // The session may be gone; then nobody needs it.
                 let _ = finisher.send(Finished::Unlock(Attempt(tried)));
@@ -154,19 +165,19 @@ impl Session {
     pub(super) fn unlock_tried(&mut self, Attempt(tried): Attempt, now: Instant) {
         let since = self.since(now);
         match tried {
-            Ok(true) if self.lock.holds.is_empty() => self.unlock_screen("by the passphrase"),
-            Ok(true) => {
+            Ok(Tried::Right) if self.lock.holds.is_empty() => {
+                self.unlock_screen("by the passphrase")
+            }
+            Ok(Tried::Right) => {
                 self.scene.refuse_unlock(since);
                 self.record(Record::session(
                     "unlock-refused",
                     "the policy keeps it locked",
                 ));
             }
-            Ok(false) => {
-                self.lock.failures = self.lock.failures.saturating_add(1);
-                self.scene
-                    .refuse_unlock(since + wait_after(self.lock.failures));
-                let count = format!("wrong passphrase, {} in a row", self.lock.failures);
+            Ok(Tried::Wrong { in_a_row }) => {
+                self.scene.refuse_unlock(since + wait_after(in_a_row));
+                let count = format!("wrong passphrase, {in_a_row} in a row");
                 self.record(Record::session("unlock-refused", &count));
             }
             Err(reason) => {
@@ -198,8 +209,11 @@ impl Session {
 
     pub(super) fn keep_lock(&mut self, now: Instant) {
         let slept = slept();
-        if slept > self.lock.slept + SLEPT && self.passphrase().is_set() {
-            self.lock_screen("the machine slept");
+        if slept > self.lock.slept + SLEPT {
+            self.lock.sleeps = self.lock.sleeps.wrapping_add(1);
+            if self.passphrase().is_set() {
+                self.lock_screen("the machine slept");
+            }
         }
         self.lock.slept = slept;
         if self.lock_due().is_some_and(|due| due <= now) {

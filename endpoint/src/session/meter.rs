@@ -1,10 +1,11 @@
 //! Where the time of a key goes, from the event to the pixel: stamps on its way through the session.
 //!
-//! One key at a time is followed, and only when somebody asked; otherwise no clock is read.
+//! One key at a time is followed, and only when somebody asked; otherwise no clock is read. On a still desktop a zone's next damage is
+//! the key's; in a zone that draws all the time a pixel is watched that nothing but the key changes.
 
 use std::time::{Duration, Instant};
 
-use compositor::{ZoneId, ZoneInput};
+use compositor::{Point, Rect, ZoneId, ZoneInput};
 
 use super::Session;
 
@@ -36,6 +37,10 @@ pub(super) struct Meter {
     pressed: Instant,
     /// When it had passed each stage so far.
     passed: Vec<Instant>,
+    /// The pixel of the zone's surface that the key changes, and its value before.
+    watched: Option<(Point, Option<u32>)>,
+    /// The largest rectangle that the zone has changed since.
+    changed: Rect,
 }
 
 impl Meter {
@@ -48,13 +53,28 @@ impl Meter {
 }
 
 impl Session {
-    /// Follows the next key that this zone is sent.
-    pub fn follow_key(&mut self, zone: ZoneId) {
+    /// Follows the next key that this zone is sent, to the change of a pixel of its surface: of `watched`, or of any.
+    pub fn follow_key(&mut self, zone: ZoneId, watched: Option<Point>) {
         self.meter = Some(Meter {
             zone,
             pressed: Instant::now(),
             passed: Vec::new(),
+            watched: watched.map(|at| (at, self.surface_pixel(zone, at))),
+            changed: Rect::EMPTY,
         });
+    }
+
+    /// The largest rectangle of its surface that the zone has changed since the key that is followed.
+    #[must_use]
+    pub fn changed_since_key(&self) -> Option<Rect> {
+        self.meter.as_ref().map(|meter| meter.changed)
+    }
+
+    /// Whether [`Session::take_followed`] has something to give.
+    #[must_use]
+    pub fn has_followed(&self) -> bool {
+        let is_over = |meter: &Meter| meter.passed.len() == STAGES.len();
+        self.meter.as_ref().is_some_and(is_over)
     }
 
     /// How long the stages took, once the zone's next pixels after the key were presented.
@@ -82,8 +102,31 @@ impl Session {
         }
     }
 
-    pub(super) fn zone_drew(&mut self, zone: ZoneId) {
-        self.pass(1, Some(zone));
+    pub(super) fn zone_drew(&mut self, zone: ZoneId, rectangles: &[Rect]) {
+        let Some(meter) = self.meter.as_mut().filter(|meter| meter.zone == zone) else {
+            return;
+        };
+        let largest = rectangles.iter().copied().chain([meter.changed]);
+        meter.changed = largest.max_by_key(Rect::area).unwrap_or(meter.changed);
+        let is_it = match meter.watched {
+            Some((at, before)) => self.surface_pixel(zone, at) != before,
+            None => true,
+        };
+        if is_it {
+            self.pass(1, Some(zone));
+        }
+    }
+
+    /// A pixel of what a zone shows. None: it shows nothing there.
+    fn surface_pixel(&self, zone: ZoneId, at: Point) -> Option<u32> {
+        let (_, surface) = self.scene.surface(zone)?;
+        let (x, y) = (u32::try_from(at.x).ok()?, u32::try_from(at.y).ok()?);
+        let inside = x < surface.size().width && y < surface.size().height;
+        let mut pixel = [0];
+        surface.copy_row(y, x, &mut pixel);
+        let [pixel] = pixel;
+        // The unused byte may be anything.
+        inside.then_some(pixel & 0x00ff_ffff)
     }
 
     pub(super) fn paint_begins(&mut self) {

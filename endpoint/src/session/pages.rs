@@ -275,7 +275,11 @@ impl Session {
                 Some(usb) if usb.devices().any(|device| device.zone().is_some()) => Health::Good,
                 _ => Health::Absent,
             },
-            network: Health::Absent,
+            // No machine has a network device yet. Who was promised one by the policy is told that it is not there.
+            network: match self.present().any(|zone| zone.policy.network.is_some()) {
+                true => Health::Warned,
+                false => Health::Absent,
+            },
         };
         self.scene.set_signs(signs);
     }

@@ -14,7 +14,7 @@ use zone_link::{
     ZoneState, limits,
 };
 
-use spice_agent::Agent;
+use spice_agent::{Agent, Outbox};
 
 use rustix::io::Errno;
 
@@ -29,7 +29,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of the process's own words that are kept.
 const SAID: usize = 2048;
 /// The largest clip that can be brought from a zone, whatever the policy allows.
-pub(super) const CLIP_MOST: usize = 4 << 20;
+const CLIP_MOST: usize = 4 << 20;
+/// The largest file.
+const FILE_MOST: usize = 32 << 20;
 
 pub(super) struct Process {
     pub(super) child: Child,
@@ -68,6 +70,8 @@ pub(super) struct Process {
     pub(super) hello: Option<Hello>,
     /// The guest's agent; None once it broke its protocol.
     pub(super) agent: Option<Agent>,
+    /// The file that the guest's session offers.
+    pub(super) offers: Outbox,
 }
 
 /// What came of looking for a message.
@@ -115,6 +119,7 @@ impl Process {
             is_ready: false,
             hello: None,
             agent: Some(Agent::new(CLIP_MOST)),
+            offers: Outbox::new(FILE_MOST),
         }
     }
 
@@ -151,6 +156,20 @@ impl Process {
             });
         }
         messages.into_iter().all(|message| self.send(message))
+    }
+
+    /// Says something to the guest's session about the file that it offers. Lost where the guest does not read.
+    #[must_use]
+    pub(super) fn answer_offer(&mut self, words: &[u8]) -> bool {
+        match PortBytes::new(words) {
+            Some(data) if self.conversation.port_sent(Port::Outbox, data.length()) => {
+                self.send(ToZone::PortData {
+                    port: Port::Outbox,
+                    data,
+                })
+            }
+            _ => true,
+        }
     }
 
     /// Takes the next message if there is one and the budget allows.

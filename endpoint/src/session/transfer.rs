@@ -1,26 +1,30 @@
-//! The clipboard across zones: nothing crosses until a person presses the transfer chord in the zone that is to receive it.
+//! Clips and files across zones: nothing crosses until a person presses the transfer chord in the zone that is to receive it.
 //!
-//! A copy in a zone is news and nothing more. At the chord the policy is asked whether anything of that kind could cross at all; then
-//! the clip is fetched from the one agent, bounded and checked; then the policy decides on it as it is, perhaps by asking the person;
-//! then it is recorded, offered to the other agent, delivered once, and wiped. One transfer is under way at a time, and every pixel of
-//! trust in it comes from here: agents are hostile.
+//! A copy in a zone, or a file that its session offers, is news and nothing more. At the chord the policy is asked whether anything of
+//! that kind could cross at all; then it is fetched from the one guest, bounded and checked; then the policy decides on it as it is,
+//! perhaps by asking the person; then it is recorded, a clip offered to the other guest's agent or a file written by it, delivered
+//! once, and wiped. One transfer is under way at a time, and every pixel of trust in it comes from here: guests are hostile.
 
 use std::time::{Duration, Instant};
 
 use bulkhead_policy::audit::FlowRecord;
 use bulkhead_policy::{
-    Answer, Condition, Decision, Facts, Grant, Kind, Mime, Outcome, Party, Permit, Prompt, Request,
-    Scrub, Verdict,
+    Answer, Condition, Decision, Facts, FileName, Grant, Kind, Mime, Outcome, Party, Permit,
+    Prompt, Request, Scrub, Verdict,
 };
 use compositor::{Answer as Pressed, Grant as Offered, PromptId, PromptRequest, ZoneId};
 use ring::digest::{SHA256, digest};
-use spice_agent::{Agent, ClipKind, Contents, Event};
+use spice_agent::{Agent, ClipKind, Contents, Event, Offer, Outbox};
+use zeroize::Zeroizing;
 
+use super::process::Process;
 use super::{Session, Zone};
 use crate::audit::Event as Record;
 
-/// So long an agent may take to bring what was copied.
+/// So long a guest may take to bring what was copied.
 const FETCH: Duration = Duration::from_secs(10);
+/// So long it may take to bring a file, and to take one.
+const FILE: Duration = Duration::from_secs(120);
 /// So long a question may stand; then the clip is wiped, and the answer is no.
 const ASK: Duration = Duration::from_secs(120);
 /// So long a delivered offer waits for a program to paste it; then it is wiped.
@@ -28,21 +32,85 @@ const OFFER: Duration = Duration::from_secs(120);
 /// A copy is a person's act when its zone has the keyboard, or had it so shortly before: agents are slow.
 const COPY_DELAY: Duration = Duration::from_secs(2);
 
-/// What a person copied last, and where. Only that it is there is known, not what it is.
+/// What a person copied or offered last, and where. Only that it is there is known, not what it is.
 #[derive(Clone, Debug)]
 pub(super) struct Clip {
     zone: ZoneId,
     incarnation: u32,
-    kinds: Vec<ClipKind>,
+    /// The forms in which it is to be had: what is preferred comes first. Or why it cannot be had at all, to be told to a person who
+    /// asks for it, and not before: a zone could go on and on.
+    forms: Result<Vec<Form>, String>,
     at: Instant,
 }
 
-/// A clip on its way.
+/// As what something crosses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Form {
+    Clip(ClipKind),
+    File(FileName),
+}
+
+impl Form {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Clip(_) => Kind::Clipboard,
+            Self::File(_) => Kind::File,
+        }
+    }
+
+    /// For a person, without its size.
+    fn words(&self) -> String {
+        match self {
+            Self::Clip(ClipKind::Text) => "a text".to_owned(),
+            Self::Clip(kind) => format!("a picture ({})", kind.mime()),
+            Self::File(_) => "a file".to_owned(),
+        }
+    }
+}
+
+/// What crosses.
+#[derive(Debug)]
+enum Payload {
+    Clip(Contents),
+    File(FileBytes),
+}
+
+/// A file's bytes: wiped when dropped, never printed.
+struct FileBytes(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for FileBytes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
+impl Payload {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Clip(contents) => contents.bytes(),
+            Self::File(FileBytes(bytes)) => bytes,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        u64::try_from(self.bytes().len()).unwrap_or(u64::MAX)
+    }
+
+    fn sha256(&self) -> String {
+        let hash = digest(&SHA256, self.bytes());
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// A clip or a file on its way.
 #[derive(Debug)]
 pub(super) struct Transfer {
     from: ZoneId,
     to: ZoneId,
-    kind: ClipKind,
+    form: Form,
     /// When it was copied.
     copied: Instant,
     stage: Stage,
@@ -51,16 +119,22 @@ pub(super) struct Transfer {
 
 #[derive(Debug)]
 enum Stage {
-    /// The one agent was asked for it.
+    /// The one guest was asked for it.
     Fetching,
     /// The person is asked.
     Asking {
         id: PromptId,
         prompt: Prompt,
-        contents: Contents,
+        payload: Payload,
     },
-    /// The other agent was told that it is there.
+    /// The other guest's agent was told that a clip is there.
     Offered { permit: Permit, contents: Contents },
+    /// The other guest's agent writes a file of this size and hash.
+    Writing {
+        permit: Permit,
+        size: u64,
+        sha256: String,
+    },
 }
 
 impl Transfer {
@@ -113,20 +187,62 @@ impl Session {
                     self.clip = Some(Clip {
                         zone: id,
                         incarnation,
-                        kinds,
+                        forms: Ok(kinds.into_iter().map(Form::Clip).collect()),
                         at: now,
                     });
                 }
-                Event::Released => {
-                    self.clip.take_if(|clip| clip.zone == id);
+                Event::Released => self.gone(id, Kind::Clipboard),
+                Event::Data(contents) => self.fetched(id, Payload::Clip(contents), now),
+                Event::Refused(error) => {
+                    self.not_fetched(id, Kind::Clipboard, &error.to_string(), now);
                 }
-                Event::Data(contents) => self.fetched(id, contents, now),
-                Event::Refused(error) => self.not_fetched(id, &error.to_string(), now),
                 Event::Wanted(kind) => self.wanted(index, kind, now),
+                Event::File(Ok(())) => self.written(id, now),
+                Event::File(Err(error)) => self.not_written(id, &error.to_string(), now),
                 _ => {}
             }
         }
         self.pump_agent(index);
+    }
+
+    /// What a guest's session said about the file that it offers.
+    pub(super) fn offer_data(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        let Some(zone) = self.zones.get_mut(index) else {
+            return;
+        };
+        let (id, incarnation) = (zone.id, zone.incarnation);
+        let Some(process) = &mut zone.process else {
+            return;
+        };
+        for offer in process.offers.receive(bytes) {
+            match offer {
+                Offer::File(name) if self.has_keyboard(id, now) => {
+                    let name = match name {
+                        Ok(name) => FileName::parse(&name).map_err(|error| error.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    self.clip = Some(Clip {
+                        zone: id,
+                        incarnation,
+                        forms: name.map(|name| vec![Form::File(name)]),
+                        at: now,
+                    });
+                }
+                Offer::Withdrawn => self.gone(id, Kind::File),
+                Offer::Data(bytes) => self.fetched(id, Payload::File(FileBytes(bytes)), now),
+                Offer::Refused(error) => self.not_fetched(id, Kind::File, &error.to_string(), now),
+                _ => {}
+            }
+        }
+    }
+
+    /// What was copied or offered is not there any more.
+    fn gone(&mut self, zone: ZoneId, kind: Kind) {
+        let is_it = |clip: &Clip| match &clip.forms {
+            Ok(forms) => forms.iter().all(|form| form.kind() == kind),
+            Err(_) => kind == Kind::File,
+        };
+        self.clip.take_if(|clip| clip.zone == zone && is_it(clip));
     }
 
     /// Sends what waits for a zone's agent.
@@ -159,39 +275,77 @@ impl Session {
             return self.notify("what was copied last is in this zone already", now);
         }
         let lives = |zone: &&Zone| zone.id == clip.zone && zone.incarnation == clip.incarnation;
-        if !self.present().any(|zone| lives(&zone)) || self.agent(clip.zone).is_none() {
+        let forms = match clip.forms {
+            Ok(forms) => forms,
+            Err(why) => return self.not_brought(clip.zone, &why, now),
+        };
+        let needs_agent = |form: &Form| matches!(form, Form::Clip(_));
+        if !self.present().any(|zone| lives(&zone))
+            || forms.iter().any(needs_agent) && self.agent(clip.zone).is_none()
+        {
             return self.notify("what was copied last is gone", now);
         }
         if self.agent(to).is_none() {
             return self.notify("this zone's clipboard agent does not run", now);
         }
         // Before the agent is asked for anything: whether the policy could let it cross, however little it were.
-        let could_cross = |kind: &ClipKind| {
-            let request = self.request(clip.zone, to, *kind, clip.at, Some(0), now)?;
-            let decision = self.engine.decider().decide(&request);
-            (decision.verdict != Verdict::Deny && self.fits_kind(&decision, *kind)).then_some(*kind)
+        let could_cross = |form: &&Form| {
+            let request = self.request(clip.zone, to, form, clip.at, Some(0), now);
+            request.is_some_and(|request| {
+                let decision = self.engine.decider().decide(&request);
+                decision.verdict != Verdict::Deny && self.fits_form(&decision, form)
+            })
         };
-        let Some(kind) = clip.kinds.iter().find_map(could_cross) else {
-            let kind = clip.kinds.first().copied().unwrap_or(ClipKind::Text);
-            return self.refuse(clip.zone, to, kind, clip.at, now);
+        let Some(form) = forms.iter().find(could_cross).cloned() else {
+            let text = Form::Clip(ClipKind::Text);
+            let form = forms.first().unwrap_or(&text);
+            return self.refuse(clip.zone, to, form, clip.at, now);
         };
-        if let Some(agent) = self.agent(clip.zone) {
-            agent.request(kind);
-        }
+        let patience = match form {
+            Form::Clip(_) => FETCH,
+            Form::File(_) => FILE,
+        };
+        self.fetch(clip.zone, &form);
         self.transfer = Some(Transfer {
             from: clip.zone,
             to,
-            kind,
+            form,
             copied: clip.at,
             stage: Stage::Fetching,
-            deadline: now + FETCH,
+            deadline: now + patience,
         });
-        self.pump_agent_of(clip.zone);
+    }
+
+    /// Asks a guest for what was copied or offered there.
+    fn fetch(&mut self, from: ZoneId, form: &Form) {
+        match form {
+            Form::Clip(kind) => {
+                if let Some(agent) = self.agent(from) {
+                    agent.request(*kind);
+                }
+                self.pump_agent_of(from);
+            }
+            Form::File(_) => {
+                if let Some(process) = self.process_of(from) {
+                    process.offers.request();
+                }
+                self.answer_offer(from, Outbox::SEND);
+            }
+        }
+    }
+
+    fn answer_offer(&mut self, zone: ZoneId, words: &[u8]) {
+        if let Some(index) = self.zones.iter().position(|there| there.id == zone)
+            && let Some(process) = self.process_of(zone)
+        {
+            let sent = process.answer_offer(words);
+            self.after_send(index, sent);
+        }
     }
 
     /// Records and says that nothing of a clip may cross. It was not looked at.
-    fn refuse(&mut self, from: ZoneId, to: ZoneId, kind: ClipKind, copied: Instant, now: Instant) {
-        let Some(request) = self.request(from, to, kind, copied, None, now) else {
+    fn refuse(&mut self, from: ZoneId, to: ZoneId, form: &Form, copied: Instant, now: Instant) {
+        let Some(request) = self.request(from, to, form, copied, None, now) else {
             return;
         };
         let moment = self.moment();
@@ -199,41 +353,43 @@ impl Session {
             Outcome::Denied(decision) => self.denied(&request, &decision, None, now),
             // The rules that would let it cross do not speak of its kind.
             Outcome::Allowed(_) | Outcome::Ask(_) => {
-                self.notify(format!("no rule names {}: not brought", kind.mime()), now);
+                self.notify(format!("no rule names {}: not brought", form.words()), now);
             }
         }
     }
 
-    /// The one agent has brought what it was asked for.
-    fn fetched(&mut self, from: ZoneId, contents: Contents, now: Instant) {
-        let expected = |transfer: &Transfer| {
-            transfer.from == from && matches!(transfer.stage, Stage::Fetching)
+    /// The one guest has brought what it was asked for.
+    fn fetched(&mut self, from: ZoneId, payload: Payload, now: Instant) {
+        let kind = match payload {
+            Payload::Clip(_) => Kind::Clipboard,
+            Payload::File(_) => Kind::File,
         };
-        let Some(transfer) = self.transfer.take_if(|transfer| expected(transfer)) else {
+        let Some(transfer) = self.take_fetching(from, kind) else {
             return;
         };
-        let Transfer {
-            to, kind, copied, ..
-        } = transfer;
-        let Some(request) = self.request(from, to, kind, copied, Some(contents.size()), now) else {
+        let (to, copied) = (transfer.to, transfer.copied);
+        let size = Some(payload.size());
+        let Some(request) = self.request(from, to, &transfer.form, copied, size, now) else {
             return;
         };
         let moment = self.moment();
         let outcome = self.engine.authorise(request, moment);
-        self.decided(transfer, outcome, contents, None, now);
+        self.decided(transfer, outcome, payload, None, now);
     }
 
-    fn not_fetched(&mut self, from: ZoneId, why: &str, now: Instant) {
-        let fetching = |transfer: &Transfer| {
-            transfer.from == from && matches!(transfer.stage, Stage::Fetching)
-        };
-        if self
-            .transfer
-            .take_if(|transfer| fetching(transfer))
-            .is_some()
-        {
+    fn not_fetched(&mut self, from: ZoneId, kind: Kind, why: &str, now: Instant) {
+        if self.take_fetching(from, kind).is_some() {
             self.not_brought(from, why, now);
         }
+    }
+
+    /// The transfer that waits for this zone to bring something of this kind.
+    fn take_fetching(&mut self, from: ZoneId, kind: Kind) -> Option<Transfer> {
+        self.transfer.take_if(|transfer| {
+            transfer.from == from
+                && transfer.form.kind() == kind
+                && matches!(transfer.stage, Stage::Fetching)
+        })
     }
 
     fn not_brought(&mut self, from: ZoneId, why: &str, now: Instant) {
@@ -247,20 +403,20 @@ impl Session {
         &mut self,
         transfer: Transfer,
         outcome: Outcome,
-        contents: Contents,
+        payload: Payload,
         answer: Option<&str>,
         now: Instant,
     ) {
         match outcome {
-            Outcome::Allowed(permit) => self.offer(transfer, permit, contents, answer, now),
-            Outcome::Ask(prompt) => self.ask(transfer, prompt, contents, now),
+            Outcome::Allowed(permit) => self.deliver(transfer, permit, payload, answer, now),
+            Outcome::Ask(prompt) => self.ask(transfer, prompt, payload, now),
             Outcome::Denied(decision) => {
                 if let Some(request) = self.request(
                     transfer.from,
                     transfer.to,
-                    transfer.kind,
+                    &transfer.form,
                     transfer.copied,
-                    Some(contents.size()),
+                    Some(payload.size()),
                     now,
                 ) {
                     self.denied(&request, &decision, answer, now);
@@ -290,14 +446,15 @@ impl Session {
         self.notify(format!("not brought: {why}"), now);
     }
 
-    fn ask(&mut self, transfer: Transfer, prompt: Prompt, contents: Contents, now: Instant) {
-        let what = match transfer.kind {
-            ClipKind::Text => "a text".to_owned(),
-            kind => format!("a picture ({})", kind.mime()),
+    fn ask(&mut self, transfer: Transfer, prompt: Prompt, payload: Payload, now: Instant) {
+        let (how, name) = match &transfer.form {
+            Form::Clip(_) => ("copied", ""),
+            Form::File(name) => ("offered", name.as_str()),
         };
         let question = format!(
-            "Bring {what} of {} bytes, copied in {}, to {}?",
-            contents.size(),
+            "Bring {} of {} bytes, {how} in {}, to {}?",
+            transfer.form.words(),
+            payload.size(),
             self.shown_name_of(transfer.from),
             self.shown_name_of(transfer.to),
         );
@@ -311,7 +468,7 @@ impl Session {
                 from: transfer.from,
                 to: Some(transfer.to),
                 question: &question,
-                detail: b"",
+                detail: name.as_bytes(),
                 grants: &grants,
             },
             self.since(now),
@@ -322,7 +479,7 @@ impl Session {
                     stage: Stage::Asking {
                         id,
                         prompt,
-                        contents,
+                        payload,
                     },
                     deadline: now + ASK,
                     ..transfer
@@ -331,7 +488,7 @@ impl Session {
             Err(refused) => {
                 let moment = self.moment();
                 let outcome = self.engine.answer(prompt, Answer::No, moment);
-                self.decided(transfer, outcome, contents, Some("no"), now);
+                self.decided(transfer, outcome, payload, Some("no"), now);
                 self.notify(format!("not asked: {refused}"), now);
             }
         }
@@ -345,7 +502,7 @@ impl Session {
             return;
         };
         let Stage::Asking {
-            prompt, contents, ..
+            prompt, payload, ..
         } = transfer.stage
         else {
             return;
@@ -364,24 +521,24 @@ impl Session {
         };
         let moment = self.moment();
         let outcome = self.engine.answer(prompt, answer, moment);
-        self.decided(transfer, outcome, contents, Some(&words), now);
+        self.decided(transfer, outcome, payload, Some(&words), now);
     }
 
-    /// It may cross: what must be taken out is, and the receiver's agent is told that it is there.
-    fn offer(
+    /// It may cross: what must be taken out is, and the receiver's agent is told that it is there, or to write it.
+    fn deliver(
         &mut self,
         transfer: Transfer,
         permit: Permit,
-        contents: Contents,
+        payload: Payload,
         answer: Option<&str>,
         now: Instant,
     ) {
-        let Some(contents) = self.scrubbed(&permit, contents) else {
+        let Some(payload) = scrubbed(&permit, payload) else {
             let why = "what the policy wants taken out of it cannot be";
             return self.not_brought(transfer.from, why, now);
         };
-        if !self.fits_kind(permit.decision(), transfer.kind) {
-            let why = format!("no rule names {}", transfer.kind.mime());
+        if !self.fits_form(permit.decision(), &transfer.form) {
+            let why = format!("no rule names {}", transfer.form.words());
             return self.not_brought(transfer.from, &why, now);
         }
         let Some(to) = self.zone_of(permit.target()) else {
@@ -400,16 +557,85 @@ impl Session {
                 now,
             );
         };
-        agent.offer(transfer.kind);
-        let name = self.shown_name_of(to);
-        self.notify(format!("ready to be pasted in {name}"), now);
+        let (stage, patience) = match payload {
+            Payload::Clip(contents) => {
+                agent.offer(contents.kind());
+                let name = self.shown_name_of(to);
+                self.notify(format!("ready to be pasted in {name}"), now);
+                (Stage::Offered { permit, contents }, OFFER)
+            }
+            Payload::File(_) => {
+                let (size, sha256) = (payload.size(), payload.sha256());
+                if let (Form::File(name), Payload::File(FileBytes(bytes))) =
+                    (&transfer.form, payload)
+                {
+                    agent.send_file(name.as_str(), bytes);
+                }
+                let stage = Stage::Writing {
+                    permit,
+                    size,
+                    sha256,
+                };
+                (stage, FILE)
+            }
+        };
         self.transfer = Some(Transfer {
             to,
-            stage: Stage::Offered { permit, contents },
-            deadline: now + OFFER,
+            stage,
+            deadline: now + patience,
             ..transfer
         });
         self.pump_agent_of(to);
+    }
+
+    /// A guest has written the file that it was sent.
+    fn written(&mut self, to: ZoneId, now: Instant) {
+        let Some(Transfer {
+            from,
+            form: Form::File(name),
+            stage:
+                Stage::Writing {
+                    permit,
+                    size,
+                    sha256,
+                },
+            ..
+        }) = self.take_writing(to)
+        else {
+            return;
+        };
+        self.crossed(&permit, size, sha256);
+        // Once: whoever offered it may end.
+        self.gone(from, Kind::File);
+        self.answer_offer(from, Outbox::TAKEN);
+        let receiver = self.shown_name_of(to);
+        self.notify(
+            format!(
+                "{} is in {receiver} now, where it keeps downloads",
+                name.as_str()
+            ),
+            now,
+        );
+    }
+
+    fn not_written(&mut self, to: ZoneId, why: &str, now: Instant) {
+        if let Some(transfer) = self.take_writing(to) {
+            self.not_brought(transfer.from, why, now);
+        }
+    }
+
+    fn take_writing(&mut self, to: ZoneId) -> Option<Transfer> {
+        self.transfer.take_if(|transfer| {
+            transfer.to == to && matches!(transfer.stage, Stage::Writing { .. })
+        })
+    }
+
+    /// Records that it has crossed.
+    fn crossed(&mut self, permit: &Permit, size: u64, sha256: String) {
+        self.record_flow(permit.request(), permit.decision(), |record| {
+            record.crossed = Some(size);
+            record.sha256 = Some(sha256);
+        });
     }
 
     /// A program in a zone wants to paste.
@@ -419,7 +645,7 @@ impl Session {
         };
         let is_it = |transfer: &mut Transfer| {
             transfer.to == id
-                && transfer.kind == kind
+                && transfer.form == Form::Clip(kind)
                 && matches!(transfer.stage, Stage::Offered { .. })
         };
         let delivered = self.transfer.take_if(is_it);
@@ -435,17 +661,10 @@ impl Session {
         agent.provide(&contents);
         // Delivered once: the receiver's clipboard is its own again.
         agent.withdraw();
-        let (size, hash) = (contents.size(), digest(&SHA256, contents.bytes()));
-        drop(contents);
-        let hash: String = hash
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        self.record_flow(permit.request(), permit.decision(), |record| {
-            record.crossed = Some(size);
-            record.sha256 = Some(hash);
-        });
+        let payload = Payload::Clip(contents);
+        let (size, sha256) = (payload.size(), payload.sha256());
+        drop(payload);
+        self.crossed(&permit, size, sha256);
         if permit.decision().duties.notify {
             let (from, to) = (self.shown_name_of(from), self.shown_name_of(id));
             self.notify(format!("{size} bytes went from {from} to {to}"), now);
@@ -461,6 +680,7 @@ impl Session {
         let why = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
             Some(Stage::Fetching) => "the zone it was copied in did not bring it in time",
             Some(Stage::Asking { .. }) => "nobody answered",
+            Some(Stage::Writing { .. }) => "the receiver did not take it in time",
             _ => "nobody pasted it in time",
         };
         self.cancel_transfer(why);
@@ -477,11 +697,20 @@ impl Session {
                 if let Some(agent) = self.agent(transfer.from) {
                     agent.forget_request();
                 }
+                if let Some(process) = self.process_of(transfer.from) {
+                    process.offers.forget_request();
+                }
             }
             Stage::Asking { id, .. } => self.scene.withdraw(id),
             Stage::Offered { .. } => {
                 if let Some(agent) = self.agent(transfer.to) {
                     agent.withdraw();
+                }
+                self.pump_agent_of(transfer.to);
+            }
+            Stage::Writing { .. } => {
+                if let Some(agent) = self.agent(transfer.to) {
+                    agent.cancel_file();
                 }
                 self.pump_agent_of(transfer.to);
             }
@@ -503,7 +732,9 @@ impl Session {
                 return;
             }
             Stage::Asking { prompt, .. } => prompt.request().clone(),
-            Stage::Offered { permit, .. } => permit.request().clone(),
+            Stage::Offered { permit, .. } | Stage::Writing { permit, .. } => {
+                permit.request().clone()
+            }
         };
         let again = self.engine.authorise(request.clone(), moment);
         let stays = match (&mut transfer.stage, again) {
@@ -515,9 +746,11 @@ impl Session {
                 *prompt = new;
                 true
             }
-            (Stage::Offered { permit, .. }, Outcome::Allowed(new))
-                if new.target() == permit.target()
-                    && new.decision().duties.scrub == permit.decision().duties.scrub =>
+            (
+                Stage::Offered { permit, .. } | Stage::Writing { permit, .. },
+                Outcome::Allowed(new),
+            ) if new.target() == permit.target()
+                && new.decision().duties.scrub == permit.decision().duties.scrub =>
             {
                 *permit = new;
                 true
@@ -557,7 +790,7 @@ impl Session {
         &self,
         from: ZoneId,
         to: ZoneId,
-        kind: ClipKind,
+        form: &Form,
         copied: Instant,
         size: Option<u64>,
         now: Instant,
@@ -566,18 +799,22 @@ impl Session {
             let zone = self.present().find(|zone| zone.id == id)?;
             Some(Party::Zone(zone.policy.name.clone()))
         };
-        Some(
-            Request::new(Kind::Clipboard, party(from)?, party(to)?).with(Facts {
-                mime: Mime::parse(kind.mime()).ok(),
-                bytes: size,
-                age: Some(now.saturating_duration_since(copied)),
-                ..Facts::default()
-            }),
-        )
+        let mut facts = Facts {
+            bytes: size,
+            age: Some(now.saturating_duration_since(copied)),
+            ..Facts::default()
+        };
+        match form {
+            Form::Clip(kind) => facts.mime = Mime::parse(kind.mime()).ok(),
+            // Of what type it is nobody knows here: a rule for types does not fit it.
+            Form::File(name) => facts.file_name = Some(name.clone()),
+        }
+        Some(Request::new(form.kind(), party(from)?, party(to)?).with(facts))
     }
 
-    /// Text may cross by any rule for clipboards; anything else, which nobody here can look into, only by rules that name its type.
-    fn fits_kind(&self, decision: &Decision, kind: ClipKind) -> bool {
+    /// Text may cross by any rule for clipboards, a file by any for files; a picture, which nobody here can look into, only by rules
+    /// that name its type.
+    fn fits_form(&self, decision: &Decision, form: &Form) -> bool {
         let names_types = |id| {
             let rule = self.engine.decider().rule(id);
             rule.is_some_and(|rule| {
@@ -586,18 +823,8 @@ impl Session {
                     .any(|condition| matches!(condition, Condition::Mime(_)))
             })
         };
-        kind == ClipKind::Text || decision.determining.iter().all(|id| names_types(*id))
-    }
-
-    /// A clip without what the policy wants taken out; none where that cannot be done.
-    fn scrubbed(&self, permit: &Permit, contents: Contents) -> Option<Contents> {
-        let scrub = &permit.decision().duties.scrub;
-        match contents.kind() {
-            // A plain text has no formatting, no metadata and no links but those that are seen.
-            ClipKind::Text if scrub.contains(&Scrub::Escapes) => Some(contents.without_escapes()),
-            ClipKind::Text => Some(contents),
-            _ => scrub.is_empty().then_some(contents),
-        }
+        let needs_type = matches!(form, Form::Clip(kind) if *kind != ClipKind::Text);
+        !needs_type || decision.determining.iter().all(|id| names_types(*id))
     }
 
     /// Records a decision; false when that failed.
@@ -625,6 +852,11 @@ impl Session {
         agent.is_able().then_some(agent)
     }
 
+    fn process_of(&mut self, id: ZoneId) -> Option<&mut Process> {
+        let zone = self.zones.iter_mut().find(|zone| zone.id == id)?;
+        zone.process.as_mut()
+    }
+
     fn pump_agent_of(&mut self, id: ZoneId) {
         if let Some(index) = self.zones.iter().position(|zone| zone.id == id) {
             self.pump_agent(index);
@@ -644,6 +876,22 @@ impl Session {
     pub(super) fn shown_name_of(&self, id: ZoneId) -> String {
         let zone = self.zones.iter().find(|zone| zone.id == id);
         zone.map_or_else(String::new, |zone| zone.policy.display_name.clone())
+    }
+}
+
+/// What crosses, without what the policy wants taken out; none where that cannot be done.
+fn scrubbed(permit: &Permit, payload: Payload) -> Option<Payload> {
+    let scrub = &permit.decision().duties.scrub;
+    match payload {
+        // A plain text has no formatting, no metadata and no links but those that are seen.
+        Payload::Clip(contents) if contents.kind() == ClipKind::Text => {
+            Some(Payload::Clip(if scrub.contains(&Scrub::Escapes) {
+                contents.without_escapes()
+            } else {
+                contents
+            }))
+        }
+        _ => scrub.is_empty().then_some(payload),
     }
 }
 

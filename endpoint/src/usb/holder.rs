@@ -18,13 +18,27 @@ const LINE: usize = 512;
 /// What a device is, for the process that opens it.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// A real one.
-    Node { node: PathBuf, port: String },
+    /// A real one: its file, its place, and the kernel's folder of it.
+    Node {
+        node: PathBuf,
+        port: String,
+        folder: PathBuf,
+    },
     /// One that exists in memory.
     Simulated {
         descriptors: PathBuf,
         script: Option<PathBuf>,
     },
+}
+
+impl Source {
+    /// Where it says what it is.
+    pub(super) fn says(&self) -> &Path {
+        match self {
+            Self::Node { folder, .. } => folder,
+            Self::Simulated { descriptors, .. } => descriptors,
+        }
+    }
 }
 
 /// The process.
@@ -49,7 +63,7 @@ impl Holder {
         let mut command = Command::new(program);
         command.args(["--front", "guest"]);
         match source {
-            Source::Node { node, port } => {
+            Source::Node { node, port, .. } => {
                 command.arg("--device").arg(node).args(["--port", port]);
             }
             Source::Simulated {

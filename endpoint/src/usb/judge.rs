@@ -1,7 +1,9 @@
 //! The policy as the judge of USB devices.
 
+use std::time::Duration;
+
 use bulkhead_policy::{
-    Condition, Decider, Decision, Facts, Kind, Moment, Party, Request, UsbDevice, UsbExtra,
+    Condition, Decider, Decision, Facts, Kind, Moment, Party, Policy, Request, UsbDevice, UsbExtra,
     UsbHash, UsbUsage, Verdict, Word, ZoneName,
 };
 use usb_redirect::filter::Grant;
@@ -130,6 +132,29 @@ pub(super) fn grant(decision: &Decision, device: &Identity) -> Grant {
     grant
 }
 
+/// How long the policy's word on a device can stay what it is by the time alone; none where it does not depend on the time.
+pub(super) fn next_edge(policy: &Policy, moment: Moment) -> Option<Duration> {
+    const DAY: i64 = 86_400;
+    let today = i64::from(moment.minute_of_day()) * 60 + moment.now.0.rem_euclid(60);
+    let until = |minute: u16| match (i64::from(minute) * 60 - today).rem_euclid(DAY) {
+        0 => DAY,
+        seconds => seconds,
+    };
+    let rules = policy.rules.iter();
+    let conditions = rules
+        .filter(|rule| rule.kinds.contains(Kind::Usb))
+        .flat_map(|rule| rule.conditions.iter());
+    let edges = conditions.flat_map(|condition| match condition {
+        Condition::Hours(hours) => vec![until(hours.from), until(hours.until)],
+        Condition::Days(_) => vec![until(0)],
+        _ => Vec::new(),
+    });
+    let standing = policy.standing_changes_at(moment.now);
+    let standing = standing.map(|at| at.0.saturating_sub(moment.now.0));
+    let seconds = edges.chain(standing).min()?;
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
 fn code() -> String {
     let mut code = String::new();
     while code.len() < CODE_DIGITS {
@@ -166,7 +191,7 @@ pub(super) fn reason(decider: &Decider, decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bulkhead_policy::Policy;
+    use bulkhead_policy::Timestamp;
     use usb_redirect::device::DescriptionFile;
 
     const POLICY: &str = r##"
@@ -223,6 +248,25 @@ when = { usb = "usage=keyboard,mouse keyboard=another changed=no" }
         assert!(rule.contains("no rule fits"), "{rule}");
         assert_eq!(judge.judge("open", &device, around).0, Judgement::Deny);
         assert_eq!(judge.judge("../x", &device, around).0, Judgement::Deny);
+    }
+
+    #[test]
+    fn the_next_edge_is_that_of_the_clock_rule_that_changes_first() {
+        // Monday, 2024-01-01, 08:30:10 in UTC; local time is an hour ahead.
+        let moment = Moment {
+            now: Timestamp(1_704_097_810),
+            utc_offset: 60,
+        };
+        let edge = |when: &str| {
+            let text = POLICY.replacen("keyboard=only\"", &format!("keyboard=only\"{when}"), 1);
+            let policy = Policy::parse("desk.toml", text.as_bytes()).unwrap();
+            next_edge(&policy, moment).map(|edge| edge.as_secs())
+        };
+        assert_eq!(edge(""), None);
+        assert_eq!(edge(", hours = \"08:00-18:00\""), Some(8 * 3600 + 1790));
+        assert_eq!(edge(", hours = \"09:31-09:30\""), Some(50));
+        assert_eq!(edge(", hours = \"00:00-24:00\""), Some(14 * 3600 + 1790));
+        assert_eq!(edge(", days = [\"mon\"]"), Some(14 * 3600 + 1790));
     }
 
     #[test]

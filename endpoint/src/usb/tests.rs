@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use bulkhead_policy::Policy;
 use tempfile::TempDir;
-use usb_redirect::device::Description;
+use usb_redirect::device::{Description, DescriptionFile};
+use usb_redirect::plugged::{Digest, Shown};
 
 use super::*;
 
@@ -13,6 +14,9 @@ const MOUSE: &str = "product Mouse\nreport 0 05 01 09 02 a1 01 05 09 19 01 29 03
                      05 01 09 30 09 31 15 81 25 7f 75 08 95 02 81 06 c0\n";
 /// Holds on until it is told to let go.
 const HOLDS: &str = "echo device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
+
+/// What a device is, stands beside what is described.
+const DESCRIBES: &str = "[ \"$1\" = --describe ] && exec cat \"$2.digest\"\n";
 
 const ZONES: &str = "[zone.work]\ncolour = \"#1565c0\"\nimage = \"x\"\n[zone.open]\ncolour = \"#c62828\"\nimage = \"x\"\n";
 
@@ -44,7 +48,7 @@ impl Desk {
             std::fs::create_dir_all(place.path().join(folder)).unwrap();
         }
         let path = place.path().join("usb-redirect");
-        std::fs::write(&path, format!("#!/bin/sh\n{program}")).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{DESCRIBES}{program}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let usb = Usb::new(Places {
             program: path,
@@ -84,6 +88,8 @@ impl Desk {
         let mut raw = description.device.raw.to_vec();
         raw.extend_from_slice(&description.configuration.raw);
         std::fs::write(device.join("descriptors"), raw).unwrap();
+        let digest = Digest::from(description).to_string();
+        std::fs::write(device.with_file_name(format!("{port}.digest")), digest).unwrap();
         let number = port.bytes().map(u32::from).sum::<u32>().to_string();
         for (name, value) in [
             ("busnum", "1"),
@@ -107,6 +113,10 @@ impl Desk {
         for (name, value) in [("busnum", "1"), ("devnum", "99"), ("speed", "480")] {
             std::fs::write(device.join(name), value).unwrap();
         }
+        let digest = Shown::read(&device).unwrap().digest();
+        assert!(digest.is_hub);
+        let file = device.with_file_name(format!("{port}.digest"));
+        std::fs::write(file, digest.to_string()).unwrap();
     }
 
     fn pull(&self, port: &str) {
@@ -140,7 +150,15 @@ impl Desk {
         turn(self, &mut said);
         self.now += after;
         // Processes are real and take a moment of real time.
-        for _ in 0..20 {
+        let mut turns = 0;
+        let reads = |desk: &Self| {
+            desk.usb
+                .devices
+                .values()
+                .any(|device| device.reading.is_some())
+        };
+        while turns < 20 || reads(self) && turns < 1000 {
+            turns += 1;
             std::thread::sleep(Duration::from_millis(10));
             turn(self, &mut said);
         }
@@ -163,7 +181,7 @@ impl Desk {
             Act::Decided {
                 decision, answer, ..
             } => format!("{} {}", decision.verdict, answer.unwrap_or("by rule")),
-            Act::Record(_) => return None,
+            Act::Record(_) | Act::Changed => return None,
             Act::Tell(words) => words,
         })
     }
@@ -186,7 +204,7 @@ impl Desk {
 fn what_is_there_at_the_start_stays_and_what_comes_goes_where_it_may() {
     let mut desk = Desk::new(&flow("allow", "class=hid", ""), HOLDS);
     desk.plug("1-1", MOUSE);
-    desk.usb.scan(false);
+    desk.usb.scan(false, desk.now);
     assert!(desk.settle(SETTLE * 2).is_empty());
     desk.plug("1-2", COMPOSITE);
     assert_eq!(desk.settle(SETTLE * 2), ["allow by rule", "dial work"]);
@@ -216,8 +234,9 @@ fn a_person_is_asked_once_for_a_dock() {
     let said = desk.settle(SETTLE * 2);
     assert_eq!(
         said,
-        ["ask 1 work: Give work this USB device: keyboard and mouse; mouse? [Bulkhead Simulated keyboard and mouse; Mouse]"]
-            .map(|text| text.replace("Bulkhead ", ""))
+        [
+            "ask 1 work: Give work this USB device: keyboard and mouse; mouse? [Bulkhead Simulated keyboard and mouse; Mouse]"
+        ]
     );
     assert!(desk.held().is_empty());
     assert_eq!(
@@ -403,7 +422,7 @@ fn a_locked_desktop_gives_nothing_away() {
         around.is_locked = true;
         usb.dispatch(around, now)
     });
-    assert!(acts.is_empty());
+    assert!(acts.iter().all(|act| matches!(act, Act::Changed)));
     assert_eq!(desk.settle(Duration::ZERO), ["allow by rule", "dial work"]);
 }
 
@@ -412,6 +431,12 @@ fn the_door_takes_orders_and_the_policy_decides() {
     let mut desk = Desk::new(&flow("allow", "usage=keyboard,mouse", ""), HOLDS);
     let file = desk.place.path().join("device.txt");
     std::fs::write(&file, COMPOSITE).unwrap();
+    let description = DescriptionFile::parse(COMPOSITE)
+        .unwrap()
+        .describe()
+        .unwrap();
+    let digest = Digest::from(&description).to_string();
+    std::fs::write(file.with_extension("txt.digest"), digest).unwrap();
     let door = desk.place.path().join("door");
     let order = |desk: &mut Desk, order: Order| {
         std::thread::scope(|scope| {
@@ -425,7 +450,7 @@ fn the_door_takes_orders_and_the_policy_decides() {
         script: None,
     };
     let (reply, said) = order(&mut desk, simulate);
-    assert!(reply.unwrap().ends_with("is plugged in at 0-1"));
+    assert!(reply.unwrap().eq("it is plugged in at 0-1"));
     assert_eq!(said, ["allow by rule", "dial work"]);
     let detach = Order::Detach {
         device: Some("1209:0001".to_owned()),
@@ -442,4 +467,65 @@ fn the_door_takes_orders_and_the_policy_decides() {
     let (reply, said) = order(&mut desk, attach("work"));
     assert!(reply.is_ok());
     assert_eq!(said, ["allow by rule", "dial work"]);
+}
+
+#[test]
+fn nothing_comes_of_a_device_whose_reading_breaks() {
+    let mut desk = Desk::new(&flow("allow", "class=hid", ""), HOLDS);
+    desk.plug("1-1", MOUSE);
+    desk.plug("1-2", COMPOSITE);
+    // Its process dies of it in the middle of a line.
+    let digest = desk.place.path().join("devices/1-1.digest");
+    let text = std::fs::read_to_string(&digest).unwrap();
+    std::fs::write(&digest, &text[..text.len() / 2]).unwrap();
+    assert_eq!(desk.settle(SETTLE * 2), ["allow by rule", "dial work"]);
+    assert_eq!(desk.held(), [("1-2".to_owned(), "work".to_owned())]);
+    let broken = desk.usb.devices().next().unwrap();
+    assert_eq!((broken.title(), broken.identity()), ("device at 1-1", None));
+    // When its drivers come, it is read again.
+    std::fs::write(&digest, &text).unwrap();
+    let file = desk.place.path().join("bus/001/news");
+    std::fs::write(file, "").unwrap();
+    assert_eq!(desk.settle(SETTLE * 2), ["allow by rule", "dial work"]);
+    assert_eq!(desk.held().len(), 2);
+}
+
+#[test]
+fn plugging_in_and_pulling_out_is_told_at_once() {
+    let mut desk = Desk::new("", HOLDS);
+    let changed = |desk: &mut Desk| {
+        let mut changed = 0;
+        desk.settle(Duration::ZERO);
+        desk.now += SETTLE * 2;
+        for _ in 0..50 {
+            let acts = desk.with(|usb, around, now| usb.dispatch(around, now));
+            changed += acts
+                .iter()
+                .filter(|act| matches!(act, Act::Changed))
+                .count();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        changed
+    };
+    desk.plug("1-1", MOUSE);
+    assert_eq!(changed(&mut desk), 1);
+    assert_eq!(changed(&mut desk), 0);
+    desk.pull("1-1");
+    assert_eq!(changed(&mut desk), 1);
+}
+
+#[test]
+fn rules_by_the_clock_are_looked_at_when_they_change_and_others_never() {
+    let mut desk = Desk::new(&flow("allow", "class=hid", ""), HOLDS);
+    desk.plug("1-1", MOUSE);
+    desk.settle(SETTLE * 2);
+    assert_eq!(desk.held().len(), 1);
+    assert_eq!(desk.usb.next_deadline(), None, "nothing wakes it");
+    let always = "when = { usb = \"class=hid\", hours = \"00:00-24:00\" }";
+    let rules = flow("allow", "class=hid", "").replace("when = { usb = \"class=hid\" }", always);
+    desk.engine.replace(policy(&rules));
+    desk.settle(Duration::ZERO);
+    let due = desk.usb.next_deadline().expect("an edge");
+    assert!(due <= desk.now + RECHECK);
+    assert_eq!(desk.held().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! Zones that attack (numbers as in the catalogue of attacks): killed and recorded, or clamped, or made to wait; and each time the
 //! other zone goes on.
 
+use compositor::{Owner, Point, Scale, Size};
 use endpoint::audit::Event;
 
 use crate::desk::{Desk, Setting};
@@ -53,6 +54,22 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "attacks::what_a_process_prints_is_bounded",
         what_a_process_prints_is_bounded,
+    ),
+    (
+        "attacks::a_zone_that_takes_no_other_size_gets_one_offer",
+        a_zone_that_takes_no_other_size_gets_one_offer,
+    ),
+    (
+        "attacks::a_zone_that_never_draws_has_a_whole_frame",
+        a_zone_that_never_draws_has_a_whole_frame,
+    ),
+    (
+        "attacks::the_rhythm_of_typing_is_told_to_nobody_else",
+        the_rhythm_of_typing_is_told_to_nobody_else,
+    ),
+    (
+        "attacks::every_attack_of_the_table_has_its_tests",
+        every_attack_of_the_table_has_its_tests,
     ),
 ];
 
@@ -246,4 +263,125 @@ fn what_a_process_prints_is_bounded() {
     let mut desk = Desk::attacked("open", "babbles");
     desk.until_console("open", "babbled");
     desk.assert_goes_on("corp");
+}
+
+/// 15, 21: sizes without end, to a zone that acknowledges none and goes on with the surface it has.
+fn a_zone_that_takes_no_other_size_gets_one_offer() {
+    let mut desk = Desk::attacked("open", "keeps-its-size");
+    desk.until_ready("open");
+    desk.focus("open");
+    for number in 0..40 {
+        let (width, height) = (900 + 5 * (number % 20), 600 + number);
+        let now = std::time::Instant::now();
+        desk.session
+            .resize(Size::new(width, height), Scale::ONE, now);
+        desk.run_for(std::time::Duration::from_millis(5));
+    }
+    desk.until_console("open", "no other size");
+    desk.session
+        .resize(Size::new(1280, 800), Scale::ONE, std::time::Instant::now());
+    desk.run_for(std::time::Duration::from_millis(300));
+    assert_eq!(
+        desk.console("open").matches("no other size").count(),
+        1,
+        "a surface is offered when the last one was taken, and not before"
+    );
+    // What it has is shown as far as it goes, and its keys and pixels still work.
+    desk.assert_goes_on("open");
+    desk.assert_goes_on("corp");
+}
+
+/// 25.
+fn a_zone_that_never_draws_has_a_whole_frame() {
+    let ring = |behaviour: &str| {
+        let mut desk = Desk::attacked("open", behaviour);
+        desk.until_status("open", "running");
+        desk.until_ready("corp");
+        desk.focus("corp");
+        desk.run_for(std::time::Duration::from_millis(100));
+        desk.canvas
+            .paint(&mut desk.session, false, std::time::Instant::now());
+        let open = desk.session.zone("open").unwrap().id();
+        let size = desk.session.size();
+        let places = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
+        let is_frame = |(x, y): (u32, u32)| {
+            let at = Point::new(x.cast_signed(), y.cast_signed());
+            desk.session.scene().owner_at(at) == Owner::Frame(open)
+        };
+        let frame: Vec<(usize, u32)> = places
+            .zip(desk.canvas.pixels())
+            .enumerate()
+            .filter(|(_, (place, _))| is_frame(*place))
+            .map(|(number, (_, pixel))| (number, pixel & 0x00ff_ffff))
+            .collect();
+        desk.assert_goes_on("corp");
+        frame
+    };
+    let (honest, mute) = (ring(""), ring("never-draws"));
+    assert!(honest.len() > 10_000);
+    assert!(honest == mute, "the frame depends on what the zone draws");
+}
+
+/// 36: when keys are pressed is told to the zone that gets them. The other one is sent nothing at all meanwhile, not even leave to
+/// go on talking, by whose coming it could tell the time.
+fn the_rhythm_of_typing_is_told_to_nobody_else() {
+    let mut desk = Desk::attacked("open", "listens");
+    desk.until_ready("open");
+    desk.until_ready("corp");
+    desk.focus("open");
+    desk.until_console("open", "more");
+    desk.run_for(std::time::Duration::from_millis(200));
+    desk.focus("corp");
+    let typed = "every key at its own time";
+    for character in typed.chars() {
+        desk.type_text(&character.to_string());
+        desk.run_for(std::time::Duration::from_millis(3));
+    }
+    let all = |session: &endpoint::Session| {
+        let console = session.zone("corp").unwrap().console().tail(200_000);
+        console.matches(" up").count() == typed.len()
+    };
+    desk.until("corp to hear every key", all);
+    desk.focus("open");
+    desk.until("open's count", |session| {
+        let console = session.zone("open").unwrap().console().tail(200_000);
+        console.matches("more").count() == 2
+    });
+    assert!(
+        desk.console("open").ends_with("heard 0 more\n"),
+        "{}",
+        desk.describe()
+    );
+}
+
+/// Each attack of the table in `docs/attacks.md` is there once, and every test that it names exists.
+fn every_attack_of_the_table_has_its_tests() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap();
+    let table = std::fs::read_to_string(root.join("docs/attacks.md")).unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        let number: usize = cells.next()?.parse().ok()?;
+        Some((number, cells.nth(2)?))
+    });
+    let mut expected = 1;
+    for (number, tests) in rows {
+        assert_eq!(number, expected);
+        expected += 1;
+        // Every second piece is between backticks: a file, or a test in the file that was named last.
+        let mut source = None;
+        for name in tests.split('`').skip(1).step_by(2) {
+            if name.contains('/') {
+                let text = std::fs::read_to_string(root.join(name));
+                source = Some(text.unwrap_or_else(|error| panic!("{number}: {name}: {error}")));
+            } else {
+                let source = source.as_ref().unwrap();
+                assert!(source.contains(&format!("fn {name}(")), "{number}: {name}");
+            }
+        }
+        let excused = tests.starts_with("none: ") || tests.starts_with("pending: ");
+        assert!(source.is_some() || excused, "{number} has no test");
+    }
+    assert_eq!(expected, 64);
 }

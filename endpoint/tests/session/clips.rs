@@ -108,7 +108,7 @@ fn paste(desk: &mut Desk) -> String {
     line.unwrap().to_owned()
 }
 
-fn until_flow(desk: &mut Desk, what: &str, is_it: impl Fn(&FlowRecord) -> bool) {
+pub(crate) fn until_flow(desk: &mut Desk, what: &str, is_it: impl Fn(&FlowRecord) -> bool) {
     let records = std::sync::Arc::clone(&desk.records);
     desk.until(what, |_| {
         records
@@ -119,7 +119,7 @@ fn until_flow(desk: &mut Desk, what: &str, is_it: impl Fn(&FlowRecord) -> bool) 
     });
 }
 
-fn until_asked(desk: &mut Desk) {
+pub(crate) fn until_asked(desk: &mut Desk) {
     desk.until("a question", |session| {
         session.scene().answerable().is_some()
     });

@@ -194,6 +194,14 @@ impl Desk {
         }
     }
 
+    /// The same desktop started anew: only what is in its state directory is left.
+    pub(crate) fn started_anew(self) -> Self {
+        let Self { session, state, .. } = self;
+        drop(session);
+        let source = PolicySource::File(state.path().join("policy.toml"));
+        Self::begin(state, source, &Setting::default())
+    }
+
     /// Writes another policy, as an administrator does.
     pub(crate) fn write_policy(&mut self, text: &str) {
         std::fs::write(self.state.path().join("policy.toml"), text).unwrap();
@@ -253,7 +261,8 @@ impl Desk {
         }
     }
 
-    fn wait(&self, give_up: Instant) {
+    /// Sleeps until the session has something to do, or is due, or until `give_up`.
+    pub(crate) fn wait(&self, give_up: Instant) {
         let deadline = self.session.next_deadline().unwrap_or(give_up).min(give_up);
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec {

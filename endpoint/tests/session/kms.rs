@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use endpoint::state_directory::StateDirectory;
 use kiosk::Recipe;
 use kiosk::kernel::Kernel;
-use lab::{Act, Boot, Machine, Picture, Qmp};
+use lab::{Act, Boot, Machine, Picture, Qmp, Viewer};
 
 use crate::command_line::Installed;
 
@@ -24,6 +24,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "kms::a_screen_that_is_plugged_in_locks",
         a_screen_that_is_plugged_in_locks,
+    ),
+    (
+        "kms::two_screens_and_a_pointer_that_are_plugged_in",
+        two_screens_and_a_pointer_that_are_plugged_in,
+    ),
+    (
+        "kms::a_machine_that_slept_wakes_up_locked",
+        a_machine_that_slept_wakes_up_locked,
     ),
 ];
 
@@ -144,14 +152,8 @@ fn compare_with_headless(drivers: &[&str], devices: &[&str]) {
 const PASSPHRASE: &str = "asdfghjk";
 
 fn a_screen_that_is_plugged_in_locks() {
-    let installed = Installed::new();
-    let place = installed.path("locked");
-    let state = StateDirectory::open(place.clone()).unwrap();
-    state.passphrase().set(PASSPHRASE).unwrap();
-    let locked = |size| {
-        let script = "sleep 1\nscreenshot 0.png\n";
-        headless(&installed, size, script, 1).remove(0)
-    };
+    let (installed, place) = locking_desktop();
+    let locked = |size| locked(&installed, size);
     let devices = ["-device", "virtio-vga"];
     let state = ("var/lib/bulkhead", place.as_path());
     let mut kiosk = Kiosk::start(&installed, &["virtio-gpu"], &devices, &[state]);
@@ -160,16 +162,114 @@ fn a_screen_that_is_plugged_in_locks() {
     // Another screen shows the lock as well.
     kiosk.machine.plug_screen(1024, 768);
     kiosk.expect("so it is on another screen", &locked((1024, 768)));
-    for key in PASSPHRASE.chars() {
-        kiosk.qemu.chord(&[key.to_string().as_str()]);
-    }
-    kiosk.qemu.chord(&["ret"]);
-    kiosk.machine.wait_for_words("\"unlocked\"");
+    kiosk.unlock();
     kiosk.machine.plug_screen(1152, 864);
     kiosk
         .machine
         .wait_for_words("screens were plugged in or out");
     kiosk.expect("a screen that comes locks it again", &locked((1152, 864)));
+    kiosk.power_off();
+}
+
+/// A desktop that locks, and its place for state.
+fn locking_desktop() -> (Installed, PathBuf) {
+    let installed = Installed::new();
+    let place = installed.path("locked");
+    let state = StateDirectory::open(place.clone()).unwrap();
+    state.passphrase().set(PASSPHRASE).unwrap();
+    (installed, place)
+}
+
+/// What the lock shows on a screen of this size.
+fn locked(installed: &Installed, size: (u32, u32)) -> Picture {
+    headless(installed, size, "sleep 1\nscreenshot 0.png\n", 1).remove(0)
+}
+
+/// What the desktop shows once it is unlocked and somebody did this.
+fn unlocked(installed: &Installed, deed: &str) -> Picture {
+    let script = format!(
+        "unlock {PASSPHRASE}\nwait-unlocked\nwait-ready open timeout 25\nwait-ready corp timeout 25\n{deed}sleep 0.3\nscreenshot 0.png\n"
+    );
+    headless(installed, SIZE, &script, 1).remove(0)
+}
+
+/// Each screen has its own mode, its own panel and its part of the desktop; the pointer goes from one to the other.
+fn two_screens_and_a_pointer_that_are_plugged_in() {
+    const SECOND: (u32, u32) = (1024, 768);
+    let (installed, place) = locking_desktop();
+    let socket = installed.path("second-screen");
+    let viewer = format!("unix:{},display=card,head=1", socket.display());
+    let devices = [
+        "-device",
+        "virtio-vga,id=card,max_outputs=2",
+        "-device",
+        "qemu-xhci,id=usb",
+        "-vnc",
+        &viewer,
+    ];
+    let drivers = ["virtio-gpu", "xhci-pci", "usbhid", "hid-generic"];
+    let state = ("var/lib/bulkhead", place.as_path());
+    let mut kiosk = Kiosk::start(&installed, &drivers, &devices, &[state]);
+    kiosk.expect("one screen, locked", &locked(&installed, SIZE));
+    // It stays: a screen is there for as long as somebody looks at it.
+    let mut viewer = Viewer::connect(&socket);
+    viewer.set_size(1024, 768);
+    let second = locked(&installed, SECOND);
+    kiosk.expect_of("so is a second one, in a mode of its own", 1, &second);
+    kiosk.expect("the first one stays as it was", &locked(&installed, SIZE));
+    kiosk.unlock();
+    kiosk.expect("windows are on the first one", &unlocked(&installed, ""));
+    let mut bare = kiosk.qemu.picture_of("card", 1);
+    stop_clock(&mut bare);
+    assert!(bare != second, "the second one still shows the lock");
+    assert_eq!((bare.width, bare.height), (1024, 768));
+
+    // A tablet spans both screens: 2304 pixels across, 800 down.
+    let tablet = serde_json::json!({ "driver": "usb-tablet", "bus": "usb.0", "id": "tablet" });
+    kiosk.qemu.execute("device_add", &tablet);
+    kiosk.machine.wait_for_words("QEMU USB Tablet");
+    let across = |x: u32| (x * 32767 + 2303 / 2) / 2303;
+    let down = |y: u32| (y * 32767 + 799 / 2) / 799;
+    kiosk.qemu.act(&[Act::Point(across(640), down(400))]);
+    let pointed = unlocked(&installed, "move 640 400\n");
+    kiosk.expect("the pointer is on the first screen", &pointed);
+    kiosk.qemu.act(&[Act::Point(across(1280 + 300), down(500))]);
+    kiosk.expect("and leaves it", &unlocked(&installed, ""));
+    kiosk.expect_that("for the second one", 1, |shown| {
+        let differ = |x: usize, y: usize| shown.pixels[y * 1024 + x] != bare.pixels[y * 1024 + x];
+        (500..516).any(|y| (300..312).any(|x| differ(x, y)))
+            && (0..768).all(|y| {
+                (0..1024).all(|x| {
+                    let at_pointer = (290..330).contains(&x) && (490..530).contains(&y);
+                    at_pointer || !differ(x, y)
+                })
+            })
+    });
+    // Without its device the keyboard still works.
+    let gone = serde_json::json!({ "id": "tablet" });
+    kiosk.qemu.execute("device_del", &gone);
+    kiosk.qemu.chord(&["meta_l", "2"]);
+    let focused = unlocked(&installed, "key super+2\n");
+    kiosk.expect("a chord gives the other zone the keyboard", &focused);
+    kiosk.power_off();
+}
+
+/// What was on the screen before is not what is there for whoever opens the lid.
+fn a_machine_that_slept_wakes_up_locked() {
+    let (installed, place) = locking_desktop();
+    let devices = ["-device", "bochs-display"];
+    let state = ("var/lib/bulkhead", place.as_path());
+    let mut kiosk = Kiosk::start(&installed, &["bochs", "rtc-cmos"], &devices, &[state]);
+    kiosk.expect("locked at first", &locked(&installed, SIZE));
+    kiosk.unlock();
+    let open = unlocked(&installed, "key super+2\n");
+    kiosk.qemu.chord(&["meta_l", "2"]);
+    kiosk.expect("unlocked", &open);
+    kiosk.qemu.chord(&["f9"]);
+    kiosk.machine.wait_for_words("the machine slept");
+    kiosk.expect("locked when it wakes", &locked(&installed, SIZE));
+    kiosk.unlock();
+    kiosk.machine.wait_for_words("sleep: Ok");
     kiosk.power_off();
 }
 
@@ -230,21 +330,58 @@ impl Kiosk {
         }
     }
 
+    /// Types the passphrase.
+    fn unlock(&mut self) {
+        for key in PASSPHRASE.chars() {
+            self.qemu.chord(&[key.to_string().as_str()]);
+        }
+        self.qemu.chord(&["ret"]);
+        self.machine.wait_for_words("\"unlocked\"");
+    }
+
     /// Waits for a picture on the screen.
     fn expect(&mut self, what: &str, expected: &Picture) {
+        self.wait_for(what, Qmp::picture, |shown| {
+            (shown != expected).then(|| difference(shown, expected))
+        });
+    }
+
+    /// Waits for a picture on one of the card's screens.
+    fn expect_of(&mut self, what: &str, head: u32, expected: &Picture) {
+        self.wait_for(
+            what,
+            |qemu| qemu.picture_of("card", head),
+            |shown| (shown != expected).then(|| difference(shown, expected)),
+        );
+    }
+
+    /// Waits until one of the card's screens is so.
+    fn expect_that(&mut self, what: &str, head: u32, is_so: impl Fn(&Picture) -> bool) {
+        self.wait_for(
+            what,
+            |qemu| qemu.picture_of("card", head),
+            |shown| (!is_so(shown)).then(|| format!("{shown:?} is not it")),
+        );
+    }
+
+    fn wait_for(
+        &mut self,
+        what: &str,
+        picture: impl Fn(&mut Qmp) -> Picture,
+        wrong: impl Fn(&Picture) -> Option<String>,
+    ) {
         println!("  {what}");
         let give_up = Instant::now() + PATIENCE;
         loop {
             self.machine.check();
-            let mut shown = self.qemu.picture();
+            let mut shown = picture(&mut self.qemu);
             stop_clock(&mut shown);
-            if shown == *expected {
-                return;
+            let late = Instant::now() > give_up;
+            match wrong(&shown) {
+                None => return,
+                Some(wrong) if late => panic!("{what}: {wrong}"),
+                Some(_) => std::thread::sleep(Duration::from_millis(200)),
             }
-            if Instant::now() > give_up {
-                panic!("{what}: {}", difference(&shown, expected));
-            }
-            std::thread::sleep(Duration::from_millis(200));
         }
     }
 

@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         wrong_passphrases_are_counted_and_cost_time,
     ),
     (
+        "locking::starting_anew_wins_no_attempts",
+        starting_anew_wins_no_attempts,
+    ),
+    (
         "locking::a_damaged_passphrase_file_unlocks_nothing",
         a_damaged_passphrase_file_unlocks_nothing,
     ),
@@ -124,6 +128,24 @@ fn wrong_passphrases_are_counted_and_cost_time() {
     assert!(desk.session.is_locked());
     desk.run_for(Duration::from_secs(2));
     unlock_after_typing(&mut desk);
+}
+
+fn starting_anew_wins_no_attempts() {
+    let mut desk = locked(&plain());
+    try_passphrase(&mut desk, "wrong one");
+    until_refused(&mut desk, "1 in a row");
+    let count = desk.state.path().join("passphrase.wrong");
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "1\n");
+    // So many that the wait is sure to outlast this test.
+    std::fs::write(&count, "20").unwrap();
+    let mut desk = desk.started_anew();
+    try_passphrase(&mut desk, "right one");
+    desk.run_for(Duration::from_secs(1));
+    assert!(desk.session.is_locked(), "no attempt is taken yet");
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "20");
+    std::fs::remove_file(&count).unwrap();
+    let mut desk = desk.started_anew();
+    unlock(&mut desk);
 }
 
 fn a_damaged_passphrase_file_unlocks_nothing() {

@@ -6,6 +6,8 @@ mod attacks;
 mod clips;
 mod command_line;
 mod desk;
+mod files;
+mod frames;
 mod honest;
 mod kms;
 mod live_policy;
@@ -25,9 +27,11 @@ fn main() -> ExitCode {
     }
     let tests = [
         honest::TESTS,
+        frames::TESTS,
         attacks::TESTS,
         live_policy::TESTS,
         clips::TESTS,
+        files::TESTS,
         locking::TESTS,
         pages::TESTS,
         players::TESTS,

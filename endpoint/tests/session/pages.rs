@@ -177,7 +177,7 @@ fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     desk.focus("corp");
     desk.until_console("corp", "focus true");
     let id = desk.session.zone("corp").unwrap().id();
-    desk.session.follow_key(id);
+    desk.session.follow_key(id, None);
     let began = Instant::now();
     desk.keys(&[30]);
     assert_eq!(desk.session.take_followed(), None, "nothing is drawn yet");
@@ -220,7 +220,8 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         door: None,
     });
     let mut usb = usb.unwrap();
-    usb.simulate(composite.as_ref(), None).unwrap();
+    usb.simulate(composite.as_ref(), None, Instant::now())
+        .unwrap();
     desk.session.add_devices(usb).unwrap();
     desk.until_ready("corp");
     open(&mut desk, "USB");

@@ -29,10 +29,18 @@ const AGENT_CAPABILITIES: u32 = 6;
 const AGENT_GRAB: u32 = 7;
 const AGENT_REQUEST: u32 = 8;
 const AGENT_RELEASE: u32 = 9;
+const AGENT_FILE_START: u32 = 10;
+const AGENT_FILE_STATUS: u32 = 11;
+const AGENT_FILE_DATA: u32 = 12;
 
-/// The keys by which a fake zone's user copies and pastes.
+/// The key by which a fake zone's user offers a file.
+pub(crate) const KEY_F: u16 = 33;
+/// The keys by which it copies and pastes.
 pub(crate) const KEY_C: u16 = 46;
 pub(crate) const KEY_V: u16 = 47;
+
+/// The key by which a fake zone sends the machine to sleep; only in a virtual machine of a test may it.
+const KEY_SLEEP: u16 = 67;
 
 /// Side of the square that a key paints.
 pub(crate) const SQUARE: u32 = 8;
@@ -48,6 +56,8 @@ struct Fake {
     zone: String,
     surface: Option<(Generation, SurfaceWriter)>,
     keys: u32,
+    /// Messages since it lost the keyboard.
+    heard: u32,
     /// What came for the agent and is not a whole chunk yet.
     agent: Vec<u8>,
 }
@@ -76,6 +86,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         zone: String::new(),
         surface: None,
         keys: 0,
+        heard: 0,
         agent: Vec::new(),
     }
     .run();
@@ -125,6 +136,7 @@ impl Fake {
     }
 
     fn hear(&mut self, message: ToZone) {
+        self.heard += 1;
         match message {
             ToZone::Start(config) => {
                 self.zone = config.zone.to_string();
@@ -149,12 +161,28 @@ impl Fake {
                 if pressed {
                     self.paint_square();
                     match code {
+                        KEY_SLEEP => sleep_for_a_moment(),
                         KEY_C => self.copy(),
+                        KEY_F => self.offer_file(),
                         KEY_V => self.tell(AGENT_REQUEST, &[0, 0, 0, 0, 1, 0, 0, 0]),
                         _ => {}
                     }
                 }
             }
+            ToZone::PortData {
+                port: Port::Outbox,
+                data,
+            } => match data.as_slice() {
+                b"send\n" => {
+                    self.write("file fetched\n");
+                    self.outbox(match self.behave.as_str() {
+                        "brings-a-larger-file" => "+aGVsbG8gaGVsbG8=\nend\n",
+                        "brings-half-a-file" => "+aGVs\nwithdraw\n",
+                        _ => "+aGVs\n+bG8=\nend\n",
+                    });
+                }
+                other => self.write(&format!("outbox: {}", String::from_utf8_lossy(other))),
+            },
             ToZone::PortData {
                 port: Port::Agent,
                 data,
@@ -174,6 +202,11 @@ impl Fake {
                 vertical,
                 horizontal,
             } => self.write(&format!("wheel {vertical} {horizontal}\n")),
+            // Whatever it says is credited by a message: it says nothing until it has the keyboard again.
+            ToZone::Focus(false) if self.behave == "listens" => self.heard = 0,
+            ToZone::Focus(true) if self.behave == "listens" => {
+                self.write(&format!("heard {} more\n", self.heard - 1));
+            }
             ToZone::Focus(focused) => self.write(&format!("focus {focused}\n")),
             ToZone::StreamRefuse { id } => {
                 self.write(&format!("refused {}\n", id.0));
@@ -194,6 +227,14 @@ impl Fake {
     }
 
     fn take_surface(&mut self, generation: Generation, size: Size, memory: &OwnedFd) {
+        if let (Some((old, _)), "keeps-its-size") = (&self.surface, self.behave.as_str()) {
+            self.say(frame(*old, &[(0, 0, 1, 1)]));
+            return self.write("no other size\n");
+        }
+        if self.behave == "never-draws" {
+            self.say(FromZone::State(ZoneState::Running));
+            return self.write("drew nothing\n");
+        }
         let writer = SurfaceWriter::new(memory.as_fd(), size).unwrap();
         let row = vec![colour_of(&self.zone); usize::try_from(size.width()).unwrap()];
         for y in 0..size.height() {
@@ -234,6 +275,43 @@ impl Fake {
         self.write("copied\n");
     }
 
+    /// As the session's own tool does. Each behaviour has its own kind of file.
+    fn offer_file(&mut self) {
+        self.outbox(match self.behave.as_str() {
+            "offers-a-path" => "offer 5 ../../.bashrc\n",
+            "offers-too-much" => "offer 99999999999 note.txt\n",
+            _ => "\noffer 5 note.txt\n",
+        });
+        self.write("offered\n");
+    }
+
+    fn outbox(&self, lines: &str) {
+        self.say(FromZone::PortData {
+            port: Port::Outbox,
+            data: PortBytes::new(lines.as_bytes()).unwrap(),
+        });
+    }
+
+    /// As the stock agent does with a file.
+    fn take_file(&mut self, kind: u32, body: &[u8]) {
+        let id = body[..4].to_vec();
+        let status = |status: u32| [id.clone(), status.to_le_bytes().to_vec()].concat();
+        if kind == AGENT_FILE_START {
+            let about = String::from_utf8_lossy(&body[4..]).replace('\n', " ");
+            self.write(&format!("file: {}\n", about.trim_end_matches('\0')));
+            match self.behave.as_str() {
+                "has-no-room" => self.tell(AGENT_FILE_STATUS, &status(4)),
+                "takes-nothing" => {}
+                "takes-too-soon" => self.tell(AGENT_FILE_STATUS, &status(3)),
+                _ => self.tell(AGENT_FILE_STATUS, &status(0)),
+            }
+        } else {
+            let text = String::from_utf8_lossy(&body[12..]).into_owned();
+            self.write(&format!("file bytes: {text:?}\n"));
+            self.tell(AGENT_FILE_STATUS, &status(3));
+        }
+    }
+
     fn hear_agent(&mut self) {
         // A message is one chunk, as long as it is short.
         while let Some((head, rest)) = self.agent.split_at_checked(8) {
@@ -256,6 +334,11 @@ impl Fake {
                     let text = String::from_utf8_lossy(&body[8..]).into_owned();
                     self.write(&format!("pasted {} bytes: {text:?}\n", body.len() - 8));
                 }
+                AGENT_FILE_START | AGENT_FILE_DATA => {
+                    let body = body.to_vec();
+                    self.take_file(kind, &body);
+                }
+                AGENT_FILE_STATUS => self.write("file called off\n"),
                 other => panic!("the host sent a message of kind {other}"),
             }
         }
@@ -474,6 +557,14 @@ impl Fake {
         // Whatever comes of it comes to this process; stay for it.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Has the machine sleep for three seconds, as closing a lid does.
+fn sleep_for_a_moment() {
+    let waker = "/sys/class/rtc/rtc0/wakealarm";
+    let slept =
+        std::fs::write(waker, "+3").and_then(|()| std::fs::write("/sys/power/state", "freeze"));
+    eprintln!("sleep: {slept:?}");
 }
 
 fn frame(generation: Generation, rectangles: &[(u32, u32, u32, u32)]) -> FromZone {

@@ -25,6 +25,7 @@ const PARTS: &[&str] = &[
     "./lib/modules/*/kernel/drivers/media/cec",
     "./lib/modules/*/kernel/drivers/media/rc",
     "./lib/modules/*/kernel/drivers/mfd",
+    "./lib/modules/*/kernel/drivers/net/ethernet/intel/e1000",
     "./lib/modules/*/kernel/drivers/nvme",
     "./lib/modules/*/kernel/drivers/platform",
     "./lib/modules/*/kernel/drivers/scsi",

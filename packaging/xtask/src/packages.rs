@@ -68,6 +68,11 @@ pub const TEST: &[Package] = &[
     ),
     package("cpio", "/usr/bin/cpio", "packs test kernels' file systems"),
     package(
+        "gdb-multiarch",
+        "/usr/bin/gdb-multiarch",
+        "the debugger that looks into a zone",
+    ),
+    package(
         "kmod",
         "/sbin/modprobe",
         "finds the order of kernel modules",
@@ -81,6 +86,21 @@ pub const TEST: &[Package] = &[
         "mesa-vulkan-drivers",
         "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
         "a graphics card in software, for the painter that uses one",
+    ),
+    package(
+        "usbip",
+        "/usr/sbin/usbipd",
+        "USB/IP's own programs, peers of ours",
+    ),
+    package(
+        "usbredirect",
+        "/usr/bin/usbredirect",
+        "usbredir's own program, a peer of ours",
+    ),
+    package(
+        "iproute2",
+        "/usr/sbin/ip",
+        "brings up the network of machines with USB devices",
     ),
     package("xvfb", "/usr/bin/Xvfb", "a display for the window"),
     package(

@@ -17,9 +17,12 @@ const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     target("agent", spice_agent::fuzzing::fuzz_stream, 4096),
+    target("boot", zone_machine::fuzzing::fuzz_boot, 512),
     target("compositor", compositor::fuzzing::fuzz_scene, 4096),
     target("cpu", zone_translate::fuzzing::fuzz_cpu, 4096),
     target("link", zone_link::fuzzing::fuzz_decode, 21_000),
+    target("outbox", spice_agent::fuzzing::fuzz_outbox, 4096),
+    target("pages", zone_translate::fuzzing::fuzz_pages, 8192),
     target("policy-audit", bulkhead_policy::fuzzing::audit_lines, 4096),
     target(
         "policy-signature",
@@ -37,6 +40,7 @@ pub const TARGETS: &[Target] = &[
         usb_redirect::fuzzing::fuzz_report_descriptor,
         4096,
     ),
+    target("usb-digest", usb_redirect::fuzzing::fuzz_digest, 4096),
     target("usb-stream", usb_redirect::fuzzing::fuzz_stream, 4096),
     target("usbip", usb_redirect::fuzzing::fuzz_usbip, 4096),
     target("usbredir", usb_redirect::fuzzing::fuzz_usbredir, 4096),

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 pub use qmp::{Act, Picture, Qmp};
+pub use vnc::Viewer;
 
 /// The longest life of a machine.
 const LIFE: Duration = Duration::from_secs(240);
@@ -41,7 +42,7 @@ pub struct Machine {
     seen: Vec<String>,
     failure: String,
     deadline: Instant,
-    viewer: Option<vnc::Viewer>,
+    viewer: Option<Viewer>,
     folder: tempfile::TempDir,
 }
 
@@ -157,7 +158,7 @@ impl Machine {
     pub fn plug_screen(&mut self, width: u16, height: u16) {
         let place = self.folder.path().join("vnc");
         self.viewer
-            .get_or_insert_with(|| vnc::Viewer::connect(&place))
+            .get_or_insert_with(|| Viewer::connect(&place))
             .set_size(width, height);
     }
 

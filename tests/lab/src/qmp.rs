@@ -123,9 +123,18 @@ impl Qmp {
 
     /// What the screen shows now.
     pub fn picture(&mut self) -> Picture {
-        let path = self.picture.clone();
-        self.execute("screendump", &json!({ "filename": path }));
-        Picture::parse(&fs::read(&path).expect("read the picture"))
+        self.dump(json!({}))
+    }
+
+    /// What one of several screens of a card shows now.
+    pub fn picture_of(&mut self, card: &str, head: u32) -> Picture {
+        self.dump(json!({ "device": card, "head": head }))
+    }
+
+    fn dump(&mut self, mut arguments: Value) -> Picture {
+        arguments["filename"] = json!(self.picture);
+        self.execute("screendump", &arguments);
+        Picture::parse(&fs::read(&self.picture).expect("read the picture"))
     }
 }
 

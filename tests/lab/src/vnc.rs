@@ -13,10 +13,15 @@ const EXTENDED_DESKTOP_SIZE: i32 = -308;
 
 /// A viewer that never asks for pixels.
 #[derive(Debug)]
-pub(crate) struct Viewer(UnixStream);
+pub struct Viewer(UnixStream);
 
 impl Viewer {
-    pub(crate) fn connect(path: &Path) -> Self {
+    /// A viewer of the screen that QEMU serves at `path` (`-vnc unix:PATH,display=ID,head=N`).
+    ///
+    /// # Panics
+    /// When QEMU does not.
+    #[must_use]
+    pub fn connect(path: &Path) -> Self {
         let mut viewer = Self(UnixStream::connect(path).expect("QEMU serves VNC"));
         assert_eq!(&viewer.read::<12>(), VERSION);
         viewer.write(VERSION);
@@ -38,7 +43,7 @@ impl Viewer {
     }
 
     /// Asks for one screen of this size.
-    pub(crate) fn set_size(&mut self, width: u16, height: u16) {
+    pub fn set_size(&mut self, width: u16, height: u16) {
         let [[w, x], [h, i]] = [width.to_be_bytes(), height.to_be_bytes()];
         let request = [SET_DESKTOP_SIZE, 0, w, x, h, i, 1, 0];
         let screen = [0, 0, 0, 0, 0, 0, 0, 0, w, x, h, i, 0, 0, 0, 0];

@@ -97,6 +97,40 @@ fn measure(table: &mut Table) -> Result<(), String> {
             bar,
         });
     }
+    busy(table)
+}
+
+/// Keys while the terminals of both zones scroll and the pointer moves 60 times a second.
+fn busy(table: &mut Table) -> Result<(), String> {
+    let output =
+        Desktop::new((1600, 900), &["open", "corp"]).latency("corp", &["--busy", "--keys", "200"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let figures: serde_json::Value = serde_json::from_str(said.trim()).map_err(|error| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        format!("the busy desktop gave no latency: {error}: {said}{errors}")
+    })?;
+    let mut add = |work: String, value: &serde_json::Value, bar| {
+        let ours = value.as_f64().ok_or_else(|| format!("{work}: {value}"))?;
+        table.add(Row {
+            work,
+            unit: "ms",
+            ours,
+            peer: None,
+            bar,
+        });
+        Ok::<(), String>(())
+    };
+    let work = "key event to changed pixels, busy desktops";
+    add(format!("{work}, median"), &figures["p50_ms"], Bar::Free)?;
+    add(
+        format!("{work}, 99 %"),
+        &figures["p99_ms"],
+        Bar::AtMost(100.0),
+    )?;
+    for stage in figures["stages"].as_array().into_iter().flatten() {
+        let name = stage["stage"].as_str().unwrap_or_default();
+        add(format!("of it: {name}, 99 %"), &stage["p99_ms"], Bar::Free)?;
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use usb_redirect::device::DescriptionFile;
 use usb_redirect::filter::Grant;
 use usb_redirect::identity::{Circumstances, Judgement};
 use usb_redirect::plugged::Plugged;
@@ -20,16 +21,17 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
     let Some(peer) = Peer::named(&attach.socket, attach.pin, desk) else {
         return desk.attach(&attach.device, &attach.zone);
     };
-    let devices = crate::plugged()?;
+    let devices = crate::describe::plugged()?;
     let device = find(&devices, &attach.device)?;
-    let identity = device
-        .identity()
-        .context("no zone may have that device; `bulkhead usb list` says why")?;
+    let identity = match &device.digest.identity {
+        Ok(identity) => identity,
+        Err(why) => bail!("no zone may have that device; {why}"),
+    };
     let circumstances = Circumstances {
         another_keyboard: another_keyboard(&devices, device),
         changed: false,
     };
-    let (judgement, rule) = desk.judge().judge(&attach.zone, &identity, circumstances);
+    let (judgement, rule) = desk.judge().judge(&attach.zone, identity, circumstances);
     let grant = match judgement {
         Judgement::Allow(grant) => grant,
         Judgement::Ask => bail!(
@@ -40,8 +42,8 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
     };
     writeln!(out, "zone {} may have it: {rule}", attach.zone)?;
     let mut program = program(peer.front())?;
-    program.arg("--device").arg(&device.node);
-    program.args(["--port", &device.port]);
+    program.arg("--device").arg(&device.place.node);
+    program.args(["--port", &device.place.port]);
     // What the policy looked at is what must be found when the device is opened.
     program.args(["--expect", &identity.fingerprint().to_string()]);
     program.args(grant_arguments(&grant));
@@ -50,6 +52,11 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
 
 pub(crate) fn simulate(simulate: Simulate, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     let Some(peer) = Peer::named(&simulate.socket, simulate.pin, desk) else {
+        // The desktop says no more than that it has taken the file: what is wrong with it is told here.
+        let text = std::fs::read_to_string(&simulate.descriptors);
+        let text = text.with_context(|| simulate.descriptors.display().to_string())?;
+        let described = DescriptionFile::parse(&text).and_then(|file| file.describe());
+        described.with_context(|| simulate.descriptors.display().to_string())?;
         return desk.simulate(simulate.descriptors, simulate.script);
     };
     let mut program = program(peer.front())?;
@@ -139,8 +146,8 @@ impl<'a> Peer<'a> {
 
 fn find<'a>(devices: &'a [Plugged], name: &str) -> Result<&'a Plugged> {
     let mut found = devices.iter().filter(|device| {
-        let (vendor, product, _) = device.numbers;
-        device.port == name || format!("{vendor:04x}:{product:04x}") == name
+        let (vendor, product, _) = device.digest.numbers;
+        device.place.port == name || format!("{vendor:04x}:{product:04x}") == name
     });
     let first = found.next().with_context(|| {
         format!("there is no USB device {name}; `bulkhead usb list` shows what there is")
@@ -153,7 +160,7 @@ fn find<'a>(devices: &'a [Plugged], name: &str) -> Result<&'a Plugged> {
 }
 
 /// The program beside this one, so that no other of that name on the path is started.
-fn program(front: &str) -> Result<Command> {
+pub(crate) fn program_path() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find this program")?;
     let path: PathBuf = own.with_file_name("usb-redirect");
     ensure!(
@@ -161,7 +168,11 @@ fn program(front: &str) -> Result<Command> {
         "{} is missing: it is installed beside this program",
         path.display()
     );
-    let mut command = Command::new(path);
+    Ok(path)
+}
+
+fn program(front: &str) -> Result<Command> {
+    let mut command = Command::new(program_path()?);
     command.args(["--front", front]);
     Ok(command)
 }

@@ -4,19 +4,20 @@
 //! endpoint. A device that goes to a socket (QEMU, `usbip`, an agent) is held by the jailed program `usb-redirect`, which this starts.
 
 mod attach;
+mod describe;
 mod list;
 
 pub use attach::grant_arguments;
+pub use describe::describe;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use anyhow;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use usb_redirect::identity::Judge;
-use usb_redirect::plugged::{self, Plugged};
 use usb_redirect_tls::{Key, Pin};
 
 /// What the endpoint does for these commands.
@@ -154,10 +155,6 @@ pub struct Socket {
     pub server: Option<String>,
 }
 
-fn plugged() -> Result<Vec<Plugged>> {
-    plugged::list(Path::new(plugged::DEVICES)).context("look at what is plugged in")
-}
-
 impl Socket {
     fn is_named(&self) -> bool {
         self.usbredir.is_some()
@@ -173,8 +170,10 @@ impl Socket {
 /// With the sentence to show.
 pub fn run(command: UsbCommand, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     match command {
-        UsbCommand::List { json: false } => list::list(desk.judge(), &plugged()?, out),
-        UsbCommand::List { json: true } => list::list_json(desk.judge(), &plugged()?, out),
+        UsbCommand::List { json: false } => list::list(desk.judge(), &describe::plugged()?, out),
+        UsbCommand::List { json: true } => {
+            list::list_json(desk.judge(), &describe::plugged()?, out)
+        }
         UsbCommand::Attach(attach) => attach::attach(&attach, desk, out),
         UsbCommand::Detach { device, .. } => desk.detach(device.as_deref()),
         UsbCommand::Watch { every, times } => list::watch(Duration::from_millis(every), times, out),

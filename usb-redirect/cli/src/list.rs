@@ -2,37 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use usb_redirect::identity::{Circumstances, Identity, Judge, Judgement};
-use usb_redirect::plugged::Plugged;
+use usb_redirect::plugged::{self, Plugged};
 
 /// Whether any other device in the list can type.
 pub(crate) fn another_keyboard(devices: &[Plugged], this: &Plugged) -> bool {
     devices
         .iter()
-        .filter(|device| device.port != this.port)
-        .filter_map(Plugged::identity)
-        .any(|identity| identity.can_type())
+        .filter(|device| device.place.port != this.place.port)
+        .filter_map(|device| device.digest.identity.as_ref().ok())
+        .any(Identity::can_type)
 }
 
 /// A device with what each zone would be allowed.
 struct Row<'a> {
     device: &'a Plugged,
-    identity: Option<Identity>,
     verdicts: Vec<(String, &'static str, String)>,
 }
 
 fn rows<'a>(judge: &dyn Judge, devices: &'a [Plugged]) -> Vec<Row<'a>> {
     let row = |device: &'a Plugged| {
-        let identity = device.identity();
         let circumstances = Circumstances {
             another_keyboard: another_keyboard(devices, device),
             changed: false,
         };
-        let verdicts = identity.iter().flat_map(|identity| {
+        let verdicts = device.digest.identity.iter().flat_map(|identity| {
             judge.zones().into_iter().map(move |zone| {
                 let (judgement, rule) = judge.judge(&zone, identity, circumstances);
                 let word = match judgement {
@@ -44,11 +43,7 @@ fn rows<'a>(judge: &dyn Judge, devices: &'a [Plugged]) -> Vec<Row<'a>> {
             })
         });
         let verdicts = verdicts.collect();
-        Row {
-            device,
-            identity,
-            verdicts,
-        }
+        Row { device, verdicts }
     };
     devices.iter().map(row).collect()
 }
@@ -71,18 +66,16 @@ pub(crate) fn list_json(judge: &dyn Judge, devices: &[Plugged], out: &mut dyn Wr
 
 impl Row<'_> {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
-        let device = self.device;
-        let (vendor, product, release) = device.numbers;
-        let title = device.title();
-        writeln!(out, "{}  {vendor:04x}:{product:04x}  {title}", device.port)?;
-        let Some(identity) = &self.identity else {
-            let reason = match &device.description {
-                Err(error) => format!("refused: {error}"),
-                Ok(_) if device.is_hub() => "a hub: what is plugged into it is listed".to_owned(),
-                Ok(_) => "no human interface device".to_owned(),
-            };
-            writeln!(out, "    no zone may have it; {reason}")?;
-            return Ok(());
+        let Plugged { place, digest } = self.device;
+        let (vendor, product, release) = digest.numbers;
+        let title = digest.title();
+        writeln!(out, "{}  {vendor:04x}:{product:04x}  {title}", place.port)?;
+        let identity = match &digest.identity {
+            Ok(identity) => identity,
+            Err(reason) => {
+                writeln!(out, "    no zone may have it; {reason}")?;
+                return Ok(());
+            }
         };
         writeln!(out, "    is: {}", identity.kind())?;
         let serial = match identity.names.serial.as_str() {
@@ -113,19 +106,18 @@ impl Row<'_> {
     }
 
     fn json(&self) -> Value {
-        let device = self.device;
-        let (vendor, product, release) = device.numbers;
-        let refused = device.description.as_ref().err().map(ToString::to_string);
+        let Plugged { place, digest } = self.device;
+        let (vendor, product, release) = digest.numbers;
         let mut value = json!({
-            "port": device.port,
+            "port": place.port,
             "vendor": format!("{vendor:04x}"),
             "product": format!("{product:04x}"),
             "release": format!("{release:04x}"),
-            "title": device.title(),
-            "serial": device.names.serial,
-            "refused": refused,
+            "title": digest.title(),
+            "serial": digest.names.serial,
+            "refused": digest.identity.as_ref().err(),
         });
-        let Some(identity) = &self.identity else {
+        let Ok(identity) = &digest.identity else {
             return value;
         };
         let interfaces: Vec<Value> = identity
@@ -161,18 +153,24 @@ impl Row<'_> {
 /// Tells of changes, one a line.
 pub(crate) fn watch(every: Duration, times: Option<u64>, out: &mut dyn Write) -> Result<()> {
     let mut before: BTreeMap<String, String> = BTreeMap::new();
+    let mut places = Vec::new();
     let mut looked = 0u64;
     loop {
-        let now: BTreeMap<String, String> = crate::plugged()?
-            .into_iter()
-            .map(|device| {
-                let (vendor, product, _) = device.numbers;
-                let text = format!("{vendor:04x}:{product:04x} {}", device.title());
-                (device.port, text)
-            })
-            .collect();
-        changes(&before, &now, out)?;
-        before = now;
+        let here = plugged::places(Path::new(plugged::DEVICES))?;
+        // Nobody is asked what they are while all is as it was.
+        let same = std::mem::replace(&mut places, here) == places;
+        if !same {
+            let now: BTreeMap<String, String> = crate::describe::plugged()?
+                .into_iter()
+                .map(|Plugged { place, digest }| {
+                    let (vendor, product, _) = digest.numbers;
+                    let text = format!("{vendor:04x}:{product:04x} {}", digest.title());
+                    (place.port, text)
+                })
+                .collect();
+            changes(&before, &now, out)?;
+            before = now;
+        }
         looked = looked.saturating_add(1);
         if times.is_some_and(|times| looked >= times) {
             return Ok(());
@@ -202,11 +200,10 @@ fn changes(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use usb_redirect::device::{Description, DescriptionFile};
+    use usb_redirect::device::DescriptionFile;
     use usb_redirect::filter::Grant;
+    use usb_redirect::plugged::{Digest, Place};
 
     const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
 
@@ -238,20 +235,14 @@ mod tests {
     }
 
     fn plugged(port: &str) -> Plugged {
-        let description = DescriptionFile::parse(COMPOSITE)
-            .unwrap()
-            .describe()
-            .unwrap();
-        let settings = description.configuration.interfaces();
+        let file = DescriptionFile::parse(COMPOSITE).unwrap();
         Plugged {
-            node: "/dev/bus/usb/001/002".into(),
-            port: port.to_owned(),
-            numbers: (0x1209, 1, 0x100),
-            names: description.names.clone(),
-            interfaces: settings
-                .map(|setting| (setting.number, setting.class))
-                .collect(),
-            description: Ok(Arc::new(description)),
+            place: Place {
+                port: port.to_owned(),
+                node: "/dev/bus/usb/001/002".into(),
+                folder: format!("/sys/bus/usb/devices/{port}").into(),
+            },
+            digest: Digest::from(&file.describe().unwrap()),
         }
     }
 
@@ -298,21 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_listed_and_goes_nowhere() {
-        let bomb = vec![
-            0xa1, 1, 0x75, 1, 0x97, 0xff, 0xff, 0xff, 0x7f, 0x81, 2, 0xc0,
-        ];
+    fn what_is_refused_is_listed_and_goes_nowhere() {
         let mut device = plugged("1-1");
-        let honest = device.description.clone().unwrap();
-        device.description = Description::new(
-            honest.speed,
-            &honest.device.raw,
-            &honest.configuration.raw,
-            [(0, bomb), (1, honest.reports[&1].raw.clone())],
-        )
-        .map(Arc::new);
+        device.digest.identity = Err("refused: a bomb".to_owned());
         let text = shown(&[device]);
-        assert!(text.contains("no zone may have it; refused: "), "{text}");
+        assert!(
+            text.contains("no zone may have it; refused: a bomb"),
+            "{text}"
+        );
+        assert!(!text.contains("work:"), "{text}");
     }
 
     #[test]

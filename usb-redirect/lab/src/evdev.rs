@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub const KEY: u16 = 1;
 pub const RELATIVE: u16 = 2;
+pub const ABSOLUTE: u16 = 3;
 pub const LED: u16 = 17;
 
 /// An input device.
@@ -25,6 +26,7 @@ pub type Event = (u16, u16, i32);
 pub fn find(name: &str, kind: u16, under: &str, patience: Duration) -> Result<Input> {
     let begin = Instant::now();
     loop {
+        let mut others = Vec::new();
         for entry in fs::read_dir("/sys/class/input")
             .into_iter()
             .flatten()
@@ -50,10 +52,11 @@ pub fn find(name: &str, kind: u16, under: &str, patience: Duration) -> Result<In
                     return Ok(Input { path, file });
                 }
             }
+            others.push(format!("{} ({})", read("name").trim(), kinds.trim()));
         }
         if begin.elapsed() > patience {
             bail!(
-                "no input device {name:?} with events of type {kind} appeared under {under:?} in {patience:?}"
+                "no input device {name:?} with events of type {kind} appeared under {under:?} in {patience:?}, but {others:?}"
             );
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -63,13 +66,18 @@ pub fn find(name: &str, kind: u16, under: &str, patience: Duration) -> Result<In
 impl Input {
     /// The next event that is of type `kind`, within `patience`.
     pub fn next(&mut self, kind: u16, patience: Duration) -> Result<Event> {
+        self.next_of(&[kind], patience)
+    }
+
+    /// The next event of one of these types, within `patience`.
+    pub fn next_of(&mut self, kinds: &[u16], patience: Duration) -> Result<Event> {
         let begin = Instant::now();
         loop {
             let left = patience.saturating_sub(begin.elapsed());
             let mut descriptors = [PollFd::new(&self.file, PollFlags::IN)];
             if poll(&mut descriptors, Some(&Timespec::try_from(left)?))? == 0 {
                 bail!(
-                    "no event of type {kind} came from {} within {patience:?}",
+                    "no event of types {kinds:?} came from {} within {patience:?}",
                     self.path.display()
                 );
             }
@@ -82,7 +90,7 @@ impl Input {
                 i32::from_le_bytes([v0, v1, v2, v3]),
             );
             // Auto-repeat (value 2) is the guest kernel's own.
-            if event.0 == kind && !(kind == KEY && event.2 == 2) {
+            if kinds.contains(&event.0) && !(event.0 == KEY && event.2 == 2) {
                 return Ok(event);
             }
         }

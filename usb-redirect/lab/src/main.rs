@@ -6,7 +6,10 @@
 mod evdev;
 mod gadget;
 mod modules;
+mod network;
+mod peers;
 mod redirect;
+mod remote;
 mod scenarios;
 
 use std::fs;
@@ -34,17 +37,23 @@ fn play() -> Result<()> {
         mount(kind, place, kind, MountFlags::empty(), None)
             .with_context(|| format!("mount {place}"))?;
     }
-    let line = fs::read_to_string("/proc/cmdline")?;
-    let scenario = line
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("scenario="))
-        .context("the kernel's command line names no scenario")?;
     modules::load_all()?;
-    match scenario {
+    match word("scenario")?.as_str() {
         "simulated" => scenarios::simulated(),
         "gadget" => scenarios::gadget(),
         "jailed" => scenarios::jailed(),
         "stock" => scenarios::stock(),
+        "peers" => peers::peers(),
+        "source" => remote::source(),
+        "server" => remote::server(),
         other => bail!("there is no scenario {other:?}"),
     }
+}
+
+/// A word of the kernel's command line, `name=word`.
+fn word(name: &str) -> Result<String> {
+    let line = fs::read_to_string("/proc/cmdline")?;
+    line.split_whitespace()
+        .find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+        .with_context(|| format!("the kernel's command line has no {name}"))
 }

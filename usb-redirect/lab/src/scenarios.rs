@@ -21,12 +21,12 @@ use crate::evdev::{self, Input, KEY, LED, RELATIVE};
 use crate::gadget::{Function, Gadget, usb_node, wait};
 use crate::redirect::Redirection;
 
-const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
-const KEYS: EndpointAddress = EndpointAddress(0x81);
-const MOUSE: EndpointAddress = EndpointAddress(0x82);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
+pub const KEYS: EndpointAddress = EndpointAddress(0x81);
+pub const MOUSE: EndpointAddress = EndpointAddress(0x82);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// HID usages a to j, and the key codes Linux gives them.
-const LETTERS: [(u8, u16); 10] = [
+pub const LETTERS: [(u8, u16); 10] = [
     (0x04, 30),
     (0x05, 48),
     (0x06, 46),
@@ -155,11 +155,14 @@ pub fn gadget() -> Result<()> {
     let listed = plugged::list(Path::new(plugged::DEVICES))?;
     let mine = listed
         .iter()
-        .find(|device| device.node == node)
+        .find(|device| device.place.node == node)
         .context("the list has no gadget")?;
+    let title = mine.digest.title();
     let identity = mine
-        .identity()
-        .context("the list does not describe the gadget")?;
+        .digest
+        .identity
+        .as_ref()
+        .map_err(|why| anyhow::anyhow!("the list does not describe the gadget: {why}"))?;
     let usages: Vec<String> = identity
         .reports
         .values()
@@ -168,14 +171,10 @@ pub fn gadget() -> Result<()> {
         .collect();
     ensure!(usages == ["0001:0006", "0001:0002"], "usages {usages:?}");
     ensure!(
-        mine.title() == "Bulkhead Gadget" && mine.names.serial == "0002",
+        title == "Bulkhead Gadget" && mine.digest.names.serial == "0002",
         "{mine:?}"
     );
-    println!(
-        "LAB listed {} at {} with {usages:?}",
-        mine.title(),
-        mine.port
-    );
+    println!("LAB listed {title} at {} with {usages:?}", mine.place.port);
     from_hidraw(&mut gadget)?;
 
     let device = Arc::new(UsbDevice::open(DeviceNode::open(&node)?, "1-1")?);
@@ -335,7 +334,7 @@ fn ensure_sent(sent: bool) -> Result<()> {
 }
 
 /// Sends a key until the kernel, which opens its side in its own time, shows it; leaves nothing behind.
-fn wake(device: &Simulated, keys: &mut Input) -> Result<()> {
+pub fn wake(device: &Simulated, keys: &mut Input) -> Result<()> {
     wait(PATIENCE, || {
         device.send(KEYS, &[0, 0, 0x1e, 0, 0, 0, 0, 0]);
         device.send(KEYS, &[0; 8]);
@@ -361,7 +360,7 @@ fn type_letters(
     Ok(())
 }
 
-fn expect(keys: &mut Input, events: &[(u16, i32)]) -> Result<()> {
+pub fn expect(keys: &mut Input, events: &[(u16, i32)]) -> Result<()> {
     for (code, value) in events {
         let got = keys.next(KEY, PATIENCE)?;
         ensure!(

@@ -95,6 +95,20 @@ fn counts_that_overflow_are_refused() {
 }
 
 #[test]
+fn a_field_of_no_bits_is_no_field() {
+    // CVE-2025-38556: a report size of 0 made Linux shift by minus one bit.
+    let bytes = [
+        0x05, 0x01, 0x09, 0x02, 0xa1, 0x01, 0x09, 0x30, 0x15, 0x81, 0x25, 0x7f, 0x75, 0x00, 0x95,
+        0x08, 0x81, 0x06, 0x91, 0x02, 0xb1, 0x02, 0xc0,
+    ];
+    let descriptor = ReportDescriptor::parse(&bytes).unwrap();
+    assert!(descriptor.fields().is_empty());
+    let layout = Layout::new(&descriptor);
+    assert!(!layout.holds(&[]) && !layout.holds(&[0xff; 8]));
+    assert!(!layout.merge(&[1, 2], &mut [3, 4]));
+}
+
+#[test]
 fn nesting_and_stacks_are_bounded_and_balanced() {
     let parse = ReportDescriptor::parse;
     assert!(matches!(

@@ -69,7 +69,7 @@ pub mod limits {
     /// Bytes of one `PortData`.
     pub const PORT_DATA_BYTES: usize = 4096;
     /// Ports of the console device.
-    pub const PORTS: u32 = 3;
+    pub const PORTS: u32 = 4;
     /// Bytes that one side may send on a port before the other side grants more.
     pub const PORT_CREDIT: u32 = 64 * 1024;
     /// Bytes of one explanatory text, such as why a zone failed.

@@ -17,6 +17,8 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
+use zeroize::{Zeroize, Zeroizing};
+
 use crate::descriptor::is_unix_socket;
 use crate::error::{LinkError, ProtocolError};
 use crate::from_zone::FromZone;
@@ -245,12 +247,17 @@ impl<S: Message, R: Message> Link<S, R> {
         if received.flags.contains(ReturnFlags::TRUNC) {
             return Err(ProtocolError::TooLong.into());
         }
-        match bytes.get(..received.bytes) {
+        let message = match bytes.get(..received.bytes) {
             // An empty datagram cannot be told from the end of the link, and no honest peer sends one.
             Some([]) => Ok(Received::Closed),
             Some(bytes) => Ok(Received::Message(R::decode(bytes, fds)?)),
             None => Err(ProtocolError::TooLong.into()),
+        };
+        // It may have been a piece of what a person copied.
+        if let Some(bytes) = bytes.get_mut(..received.bytes) {
+            bytes.zeroize();
         }
+        message
     }
 }
 
@@ -278,7 +285,8 @@ impl<S: Message> Sender<S> {
     }
 
     fn transmit(&self, message: &S, flags: SendFlags) -> Result<bool, LinkError> {
-        let mut bytes = Vec::new();
+        // Wiped when it was sent. With room for any port's data, so that no piece of it stays behind where the buffer was before it grew.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(limits::PORT_DATA_BYTES + 64));
         message.encode(&mut bytes)?;
         let fds = message.descriptors();
         let mut space =

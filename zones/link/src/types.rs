@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::error::ProtocolError;
 use crate::limits;
 use crate::wire::{Reader, Writer};
@@ -272,11 +274,14 @@ pub enum Port {
     State = 1,
     /// 2: `com.redhat.spice.0`, the stock agent's port.
     Agent = 2,
+    /// 3: `org.bulkhead.outbox`, on which the guest's session offers files.
+    Outbox = 3,
 }
 
 impl Port {
     /// All ports in the order of their numbers.
-    pub const ALL: [Self; limits::PORTS as usize] = [Self::Console, Self::State, Self::Agent];
+    pub const ALL: [Self; limits::PORTS as usize] =
+        [Self::Console, Self::State, Self::Agent, Self::Outbox];
 
     /// The port's number on the console device.
     #[must_use]
@@ -297,6 +302,7 @@ impl Port {
             Self::Console => None,
             Self::State => Some("org.bulkhead.state"),
             Self::Agent => Some("com.redhat.spice.0"),
+            Self::Outbox => Some("org.bulkhead.outbox"),
         }
     }
 
@@ -306,9 +312,9 @@ impl Port {
     }
 }
 
-/// Bytes of one port transfer: 1 to [`limits::PORT_DATA_BYTES`].
+/// Bytes of one port transfer: 1 to [`limits::PORT_DATA_BYTES`]. They may be a piece of what a person copied, and are wiped when dropped.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PortBytes(Vec<u8>);
+pub struct PortBytes(Zeroizing<Vec<u8>>);
 
 impl PortBytes {
     /// None when there are no bytes or too many.
@@ -316,7 +322,7 @@ impl PortBytes {
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=limits::PORT_DATA_BYTES)
             .contains(&bytes.len())
-            .then(|| Self(bytes.to_vec()))
+            .then(|| Self(Zeroizing::new(bytes.to_vec())))
     }
 
     /// The bytes.

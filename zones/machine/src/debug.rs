@@ -2,8 +2,8 @@
 //!
 //! All harts stop together and go on together. A hart that stands still serves, on its own thread, what the debugger wants of
 //! it ([`Seat`]); the debugger's thread ([`Debugger`]) alone talks to the person's GDB. Devices and the guest's clock go on
-//! meanwhile. Breakpoints are `ebreak`s in the guest's memory, so that code runs at full speed up to them; a guest that reads
-//! its own code sees them.
+//! meanwhile. Breakpoints are the harts', not the guest's memory's: code runs at full speed up to them, and a guest that reads its
+//! own code finds nothing.
 //!
 //! What comes from the descriptor is decoded by `gdbstub`, with a buffer of fixed size; it can do to the guest whatever it
 //! likes, and nothing to this process.
@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use zone_translate::{Hart, HartPort};
+use zone_translate::{Breakpoint, Hart, HartPort};
 
 use self::stub::Debugger;
 
@@ -67,8 +67,8 @@ pub(crate) struct Seat {
     port: Arc<HartPort>,
     commands: Receiver<Command>,
     events: Sender<Event>,
-    /// Where an `ebreak` is the debugger's.
-    breakpoints: Arc<Mutex<Vec<u64>>>,
+    /// Where the harts are to stop.
+    breakpoints: Arc<Mutex<Vec<Breakpoint>>>,
 }
 
 impl Seat {
@@ -99,8 +99,8 @@ impl Seat {
     }
 
     fn learn_breakpoints(&self, hart: &mut Hart) {
-        let addresses = self.breakpoints.lock();
-        hart.set_breakpoints(addresses.unwrap_or_else(PoisonError::into_inner).clone());
+        let breakpoints = self.breakpoints.lock();
+        hart.set_breakpoints(breakpoints.unwrap_or_else(PoisonError::into_inner).clone());
     }
 
     /// The guest started this hart.
@@ -118,7 +118,7 @@ impl Seat {
 /// Starts the debugger's threads; the seats are for the harts, in their order.
 pub(crate) fn start(stream: File, ports: &[Arc<HartPort>]) -> io::Result<Vec<Seat>> {
     let (events, receiver) = mpsc::channel();
-    let breakpoints = Arc::<Mutex<Vec<u64>>>::default();
+    let breakpoints = Arc::<Mutex<Vec<Breakpoint>>>::default();
     let mut seats = Vec::new();
     let mut commands = Vec::new();
     for (hart, port) in ports.iter().enumerate() {

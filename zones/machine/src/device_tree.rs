@@ -28,12 +28,13 @@ const EXTENSIONS: &[&str] = &[
     "zicsr",
     "zifencei",
     "zihintpause",
+    "zfa",
     "zba",
     "zbb",
     "zbs",
     "sstc",
 ];
-const ISA: &str = "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zihintpause_zba_zbb_zbs_sstc";
+const ISA: &str = "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zihintpause_zfa_zba_zbb_zbs_sstc";
 
 /// What the tree describes.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ pub mod board;
 pub mod boot;
 pub(crate) mod debug;
 pub mod device_tree;
+pub mod fuzzing;
 pub mod machine;
 pub mod memory;
 pub mod plic;

@@ -4,6 +4,7 @@
 //! is trusted, yet decoded with care: `zone-link` hands out nothing malformed. The guest is hostile; it meets only the
 //! devices, the SBI and the CPU.
 
+mod base;
 mod outlet;
 mod panic_watch;
 mod ports;
@@ -31,13 +32,12 @@ use self::ports::{ConsoleOutput, Ports};
 use crate::machine::{Builder, Machine, MachineError, Observer};
 use crate::sbi::Ending;
 
-/// What the machine adds to the endpoint's kernel command line. The early console is the SBI's and stays: through it the kernel's
-/// last words are heard even before a driver is loaded. Only errors go there, each character costs the guest time.
-const COMMAND_LINE: &str = "earlycon=sbi keep_bootcon loglevel=4 panic=1";
+/// What the machine adds to the endpoint's kernel command line. The early console is the SBI's: through it the kernel's last words
+/// are heard before any driver is loaded; then the console device takes over, so that each is heard once. Only errors go there,
+/// each character costs the guest time.
+const COMMAND_LINE: &str = "earlycon=sbi loglevel=4 panic=1";
 /// The guest's address on its socket device, the first that is not reserved. Each zone has a device of its own, so all have it.
 const GUEST_CID: u32 = 3;
-/// The base's identity that a kept overlay records: the endpoint alone pairs bases with overlays, so none is needed here.
-const PAIRED: [u8; 32] = [0; 32];
 /// evdev code of the power button.
 const KEY_POWER: u16 = 116;
 
@@ -324,11 +324,18 @@ fn seed() -> Result<[u8; 32], ZoneError> {
 fn open_volume(
     volume: Volume,
 ) -> Result<Box<dyn zone_virtio::block::Volume>, Box<dyn Error + Send + Sync>> {
-    let base = FileVolume::open(File::from(volume.image))?;
+    let image = File::from(volume.image);
     Ok(match volume.writes {
-        Writes::Refused => Box::new(base),
-        Writes::Discarded(scratch) => Box::new(Overlay::temporary(base, File::from(scratch))?),
-        Writes::Kept(overlay) => Box::new(Overlay::open(base, File::from(overlay), PAIRED)?),
+        Writes::Refused => Box::new(FileVolume::open(image)?),
+        Writes::Discarded(scratch) => {
+            let base = FileVolume::open(image)?;
+            Box::new(Overlay::temporary(base, File::from(scratch))?)
+        }
+        Writes::Kept(overlay) => {
+            let identity = base::identity(&image)?;
+            let base = FileVolume::open(image)?;
+            Box::new(Overlay::open(base, File::from(overlay), identity)?)
+        }
     })
 }
 

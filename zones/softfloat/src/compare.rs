@@ -61,6 +61,21 @@ pub(crate) fn select<F: Format>(
     }
 }
 
+/// IEEE 754-2019 `minimum` (or `maximum`): a NaN wins against a number, as the canonical one.
+#[inline]
+pub(crate) fn select_or_nan<F: Format>(
+    a: F::Bits,
+    b: F::Bits,
+    greater: bool,
+    flags: &mut Flags,
+) -> F::Bits {
+    if is_nan::<F>(a.into()) || is_nan::<F>(b.into()) {
+        raise_if_signalling::<F>(a.into(), b.into(), flags);
+        return F::narrow(F::CANONICAL_NAN);
+    }
+    select::<F>(a, b, greater, flags)
+}
+
 /// The `fclass` mask: one of ten bits.
 #[inline]
 pub(crate) fn classify<F: Format>(bits: F::Bits) -> u16 {

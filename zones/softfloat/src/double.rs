@@ -1,5 +1,6 @@
 //! binary64: the operations of chapter D on raw bits.
 
+use crate::format::{Value, unpack};
 use crate::{Flags, Format as _, Rounding, compare, host, integer};
 
 type Bits = u64;
@@ -32,4 +33,30 @@ pub fn from_single(a: u32, flags: &mut Flags) -> u64 {
         return integer::convert::<crate::Single, Format>(a, Rounding::NearestEven, flags);
     }
     f64::from(x).to_bits()
+}
+
+/// `a` without its fraction, modulo 2^32 (`fcvtmod.w.d`): 0 for infinities and NaN. The flags are those of [`to_i32`] towards
+/// zero.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is asked for"
+)]
+pub fn to_i32_modular(a: u64, flags: &mut Flags) -> i32 {
+    let _ = to_i32(a, Rounding::TowardZero, flags);
+    let Value::Number(number) = unpack::<Format>(a) else {
+        return 0;
+    };
+    let by = number.exponent - 63;
+    let shifted = if by < 0 {
+        number.significand.checked_shr(by.unsigned_abs())
+    } else {
+        number.significand.checked_shl(by.unsigned_abs())
+    };
+    let magnitude = (shifted.unwrap_or(0) as u32).cast_signed();
+    if number.negative {
+        magnitude.wrapping_neg()
+    } else {
+        magnitude
+    }
 }

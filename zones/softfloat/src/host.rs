@@ -147,6 +147,49 @@ macro_rules! operations {
             compare::select::<Format>(a, b, true, flags)
         }
 
+        /// The smaller of the two (`minimum`): -0 is below +0, a NaN makes the canonical one, a signalling one raises NV.
+        #[inline]
+        #[must_use]
+        pub fn min_or_nan(a: Bits, b: Bits, flags: &mut Flags) -> Bits {
+            compare::select_or_nan::<Format>(a, b, false, flags)
+        }
+
+        /// The greater of the two (`maximum`): as [`min_or_nan`], the other way round.
+        #[inline]
+        #[must_use]
+        pub fn max_or_nan(a: Bits, b: Bits, flags: &mut Flags) -> Bits {
+            compare::select_or_nan::<Format>(a, b, true, flags)
+        }
+
+        /// Whether `a < b`, as [`lt`], but of NaNs only a signalling one raises NV.
+        #[inline]
+        #[must_use]
+        pub fn lt_quiet(a: Bits, b: Bits, flags: &mut Flags) -> bool {
+            compare::unordered::<Format>(a, b, false, flags);
+            Float::from_bits(a) < Float::from_bits(b)
+        }
+
+        /// Whether `a <= b`, as [`le`], but of NaNs only a signalling one raises NV.
+        #[inline]
+        #[must_use]
+        pub fn le_quiet(a: Bits, b: Bits, flags: &mut Flags) -> bool {
+            compare::unordered::<Format>(a, b, false, flags);
+            Float::from_bits(a) <= Float::from_bits(b)
+        }
+
+        /// The nearest whole number by the mode, with the sign of `a` if that is zero. Raises NX, if it is another number
+        /// than `a`, only when `exact` is set (`roundToIntegralExact`).
+        #[inline]
+        #[must_use]
+        pub fn round_to_integral(
+            a: Bits,
+            exact: bool,
+            rounding: Rounding,
+            flags: &mut Flags,
+        ) -> Bits {
+            integer::round_to_integral::<Format>(a, exact, rounding, flags)
+        }
+
         /// The class of `a`, one bit of ten: from 0, negative infinity, normal, subnormal, -0, then +0, positive
         /// subnormal, normal, infinity, then 8, signalling NaN, and 9, quiet NaN.
         #[inline]

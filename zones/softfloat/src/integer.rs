@@ -235,6 +235,35 @@ pub fn to_integer<F: Format>(
     value
 }
 
+/// The nearest whole number by the mode, in the same format; NX for another number than `a` only if `exact` is set.
+#[must_use]
+pub fn round_to_integral<F: Format>(
+    a: F::Bits,
+    exact: bool,
+    rounding: Rounding,
+    flags: &mut Flags,
+) -> F::Bits {
+    let Number {
+        negative,
+        exponent,
+        significand,
+    } = match unpack::<F>(a) {
+        Nan { .. } => return nan::<F>(&[a], flags),
+        Value::Number(number) if number.exponent < F::FRACTION_BITS.cast_signed() => number,
+        _ => return a,
+    };
+    let fixed = shift_right_sticky(u128::from(significand) << 64, exponent.abs_diff(63));
+    let (whole, rest) = halves(fixed);
+    let up = rounds_away(rounding, negative, whole & 1 != 0, rest, 1 << 63);
+    if exact && rest != 0 {
+        flags.raise(Flags::NX);
+    }
+    match whole + u64::from(up) {
+        0 => zero::<F>(negative),
+        magnitude => from_integer::<F>(negative, magnitude, rounding, flags),
+    }
+}
+
 /// A finite number other than zero with room for an exact product: `significand * 2^(exponent - 126)`.
 ///
 /// Bit 126 is the highest one set, or bit 125 in a quotient that is below one. The lowest bit may be sticky.

@@ -166,6 +166,38 @@ macro_rules! check_format {
                     |a, b, flags| $module::le(a as $bits, b as $bits, flags),
                 ],
             );
+            check_zfa(
+                x,
+                y,
+                [
+                    |a, b, flags| $module::min_or_nan(a as $bits, b as $bits, flags).into(),
+                    |a, b, flags| $module::max_or_nan(a as $bits, b as $bits, flags).into(),
+                    |a, b, flags| $module::lt_quiet(a as $bits, b as $bits, flags).into(),
+                    |a, b, flags| $module::le_quiet(a as $bits, b as $bits, flags).into(),
+                ],
+                $format::CANONICAL_NAN,
+            );
+            for mode in Rounding::ALL {
+                let StatusAnd {
+                    value,
+                    status: raised,
+                } = x.round_to_integral(ap_mode(mode));
+                let (value, raised) = if x.is_nan() {
+                    let invalid = if x.is_signaling() { Flags::NV } else { 0 };
+                    ($format::CANONICAL_NAN, invalid)
+                } else {
+                    (u64::try_from(value.to_bits()).unwrap(), status(raised))
+                };
+                for (exact, raised) in [(true, raised), (false, raised & !Flags::NX)] {
+                    let mut flags = Flags::default();
+                    let result = $module::round_to_integral(a, exact, mode, &mut flags);
+                    assert_eq!(
+                        (u64::from(result), flags.0),
+                        (value, raised),
+                        "round_to_integral {exact} {mode:?} {a:#x}"
+                    );
+                }
+            }
             for mode in Rounding::ALL {
                 macro_rules! check_to {
                     ($name:ident, $integer:ident, $convert:ident) => {
@@ -201,6 +233,51 @@ macro_rules! check_format {
 
 check_format!(check_singles, single, Single, ApSingle, u32);
 check_format!(check_doubles, double, Double, ApDouble, u64);
+
+type Choice = fn(u64, u64, &mut Flags) -> u64;
+
+/// What Zfa does with two operands.
+fn check_zfa<T: Float>(x: T, y: T, [min, max, lt, le]: [Choice; 4], nan: u64) {
+    let bits = |value: T| u64::try_from(value.to_bits()).unwrap();
+    let invalid = if x.is_signaling() || y.is_signaling() {
+        Flags::NV
+    } else {
+        0
+    };
+    let chosen = |value: T| if value.is_nan() { nan } else { bits(value) };
+    for (name, operation, expected) in [
+        ("minimum", min, chosen(x.minimum(y))),
+        ("maximum", max, chosen(x.maximum(y))),
+        ("lt_quiet", lt, (x < y).into()),
+        ("le_quiet", le, (x <= y).into()),
+    ] {
+        let mut flags = Flags::default();
+        let result = operation(bits(x), bits(y), &mut flags);
+        assert_eq!(
+            (result, flags.0),
+            (expected, invalid),
+            "{name} {:#x} {:#x}",
+            bits(x),
+            bits(y)
+        );
+    }
+}
+
+/// The remainder of a division by 2^32, truncated, has the same low half as the number has.
+fn check_modular(a: u64) {
+    let x = ApDouble::from_bits(a.into());
+    let remainder = x.c_fmod(ApDouble::from_u128(1 << 32).value).value;
+    let mut exact = false;
+    let expected = if x.is_finite() {
+        remainder.to_i128_r(64, Round::TowardZero, &mut exact).value as i32
+    } else {
+        0
+    };
+    let raised = status(x.to_i128_r(32, Round::TowardZero, &mut exact).status);
+    let mut flags = Flags::default();
+    let result = double::to_i32_modular(a, &mut flags);
+    assert_eq!((result, flags.0), (expected, raised), "{a:#x}");
+}
 
 type Comparison = fn(u64, u64, &mut Flags) -> bool;
 
@@ -299,6 +376,7 @@ fn turning_points_agree() {
             let third = (row * 31 + column) % singles.len();
             check_singles([a, b, singles[third]]);
             check_doubles([x, y, doubles[third]]);
+            check_modular(x);
         }
         check_conversion_between(a as u32, x);
         check_conversion_between(
@@ -352,6 +430,9 @@ proptest! {
     fn doubles_agree(registers in triples::<Double>(), near_integer in near_integers::<Double>()) {
         check_doubles(registers);
         check_doubles([near_integer, registers[1], registers[2]]);
+        for bits in [near_integer, registers[0], registers[1], near_integer.wrapping_add(40 << 52)] {
+            check_modular(bits);
+        }
     }
 
     #[test]

@@ -319,6 +319,60 @@ static void atomics(void)
     sink += counter;
 }
 
+/* Code as a just-in-time compiler keeps it: functions in many pages, all of them in use. */
+enum { CODE_PAGES = 64, CODE_PAGE = 4096 };
+static unsigned char *code;
+static unsigned char *function_in(int page)
+{
+    /* Somewhere in the page, as functions are. */
+    return code + page * CODE_PAGE + page * 44;
+}
+static void put_function(int page, int number)
+{
+    unsigned char *at = function_in(page);
+#if defined __riscv
+    uint32_t *words = (uint32_t *)at;
+    for (int i = 0; i < 256; i++)
+        *words++ = 0x00150513; /* addi a0, a0, 1 */
+    *words++ = (uint32_t)number << 20 | 0x00050513; /* addi a0, a0, number */
+    *words = 0x00008067; /* ret */
+#elif defined __x86_64__
+    memcpy(at, "\x48\x89\xf8", 3); /* mov rax, rdi */
+    at += 3;
+    for (int i = 0; i < 256; i++, at += 4)
+        memcpy(at, "\x48\x83\xc0\x01", 4); /* add rax, 1 */
+    memcpy(at, "\x48\x05", 2); /* add rax, number */
+    memcpy(at + 2, &number, 4);
+    at[6] = 0xc3; /* ret */
+#endif
+}
+static void run_functions(void)
+{
+    for (int page = 0; page < CODE_PAGES; page++)
+        sink += ((long (*)(long))(void *)function_in(page))(page);
+}
+static void code_runs(void)
+{
+    for (int i = 0; i < 10; i++)
+        run_functions();
+}
+static void code_flushes(void)
+{
+    for (int i = 0; i < 10; i++) {
+        __builtin___clear_cache((char *)code, (char *)code + CODE_PAGE);
+        run_functions();
+    }
+}
+static void code_changes(void)
+{
+    static int number;
+    for (int i = 0; i < 10; i++, number++) {
+        put_function(number % CODE_PAGES, number & 0x3ff);
+        __builtin___clear_cache((char *)code, (char *)code + CODE_PAGES * CODE_PAGE);
+        run_functions();
+    }
+}
+
 static void work(const char *name, void (*run)(void))
 {
     /* The kernel passes what it does not know, "only=NAME", on to init's environment. */
@@ -378,6 +432,13 @@ int main(int argc, char **argv)
     waitpid(child, NULL, 0);
     work("forks", forks);
     work("atomics", atomics);
+    code = mmap(NULL, CODE_PAGES * CODE_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int page = 0; page < CODE_PAGES; page++)
+        put_function(page, page);
+    __builtin___clear_cache((char *)code, (char *)code + CODE_PAGES * CODE_PAGE);
+    work("code-runs", code_runs);
+    work("code-flushes", code_flushes);
+    work("code-changes", code_changes);
     printf("done\n");
     if (getpid() == 1) {
         sync();

@@ -5,6 +5,7 @@
 //! (much cheaper than decoding again, and most fences change no code at all). The store is bounded: when it is full, it is
 //! emptied.
 
+use crate::debug::Breakpoint;
 use crate::decode;
 use crate::memory::{HostPage, PAGE_SIZE};
 use crate::op::Op;
@@ -39,7 +40,7 @@ pub(crate) struct Jump {
     pub(crate) code: u64,
     start: u32,
     length: u16,
-    /// How often the interpreter ran it.
+    /// How often the interpreter ran it since it was remembered, and how often it had been looked for before.
     pub(crate) heat: u16,
 }
 
@@ -66,6 +67,8 @@ struct Block {
     span: Span,
     epoch: u32,
     next: u32,
+    /// How often it was looked for: code that shares its entry of the table by virtual address gets warm, too.
+    sought: u16,
 }
 
 /// One hart's decoded blocks.
@@ -110,15 +113,21 @@ impl Blocks {
         (jump.pc == pc && jump.context == context).then_some(jump)
     }
 
+    /// The same, to look at only.
+    pub(crate) fn known(&self, pc: u64, context: u64) -> Option<&Jump> {
+        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
+        (jump.pc == pc && jump.context == context).then_some(jump)
+    }
+
     /// Remembers the block and the code for [`Blocks::jump`].
-    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span, code: u64) {
+    pub(crate) fn remember(&mut self, pc: u64, context: u64, span: Span, code: u64, heat: u16) {
         self.jumps[(pc >> 1) as usize % JUMPS] = Jump {
             pc,
             context,
             code,
             start: span.start,
             length: span.length,
-            heat: 0,
+            heat,
         };
     }
 
@@ -149,34 +158,43 @@ impl Blocks {
         }
     }
 
-    /// The block at a physical address: kept, checked or decoded anew. `None` if its first instruction goes on in the
-    /// next page.
-    pub(crate) fn at(&mut self, physical: u64, page: HostPage) -> Option<Span> {
+    /// The block at a physical address, kept, checked or decoded anew, and how often it was looked for before. `None` if its
+    /// first instruction goes on in the next page.
+    /// No block goes past a place that may be one of `guarded`.
+    pub(crate) fn at(
+        &mut self,
+        physical: u64,
+        page: HostPage,
+        guarded: &[Breakpoint],
+    ) -> Option<(Span, u16)> {
         let mut index = self.buckets[bucket(physical)];
         while let Some(block) = self.blocks.get(index as usize) {
             if block.physical == physical {
                 let (span, fresh) = (block.span, block.epoch == self.epoch);
+                let sought = block.sought;
                 if !fresh && !self.unchanged(span, physical, page) {
-                    let span = self.decode(physical, page)?;
-                    self.replace(index, span);
-                    return Some(span);
+                    let span = self.decode(physical, page, guarded)?;
+                    self.replace(index, span, 0);
+                    return Some((span, 0));
                 }
-                self.replace(index, span);
-                return Some(span);
+                let sought = sought.saturating_add(1);
+                self.replace(index, span, sought);
+                return Some((span, sought));
             }
             index = block.next;
         }
-        let span = self.decode(physical, page)?;
+        let span = self.decode(physical, page, guarded)?;
         let head = &mut self.buckets[bucket(physical)];
         let block = Block {
             physical,
             span,
             epoch: self.epoch,
             next: *head,
+            sought: 0,
         };
         *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
         self.blocks.push(block);
-        Some(span)
+        Some((span, 0))
     }
 
     /// A block of the one instruction that crosses into another page; found only through [`Blocks::jump`].
@@ -190,10 +208,10 @@ impl Blocks {
         }
     }
 
-    fn replace(&mut self, index: u32, span: Span) {
+    fn replace(&mut self, index: u32, span: Span, sought: u16) {
         let epoch = self.epoch;
         if let Some(block) = self.blocks.get_mut(index as usize) {
-            (block.span, block.epoch) = (span, epoch);
+            (block.span, block.epoch, block.sought) = (span, epoch, sought);
         }
     }
 
@@ -210,7 +228,7 @@ impl Blocks {
         })
     }
 
-    fn decode(&mut self, physical: u64, page: HostPage) -> Option<Span> {
+    fn decode(&mut self, physical: u64, page: HostPage, guarded: &[Breakpoint]) -> Option<Span> {
         self.make_room();
         let start = self.ops.len();
         let mut at = physical;
@@ -218,7 +236,8 @@ impl Blocks {
         while at < end && self.ops.len() - start < LONGEST {
             let low = page.load::<u16>(at);
             let length = decode::length(low);
-            if at + u64::from(length) > end {
+            let is_guarded = at != physical && guarded.iter().any(|place| place.is_beside(at));
+            if is_guarded || at + u64::from(length) > end {
                 break;
             }
             let raw = if length == 4 {

@@ -1,3 +1,3 @@
 //! The CPU against other implementations, in bulk.
 
-mod qemu;
+pub(crate) mod qemu;

@@ -219,17 +219,10 @@ pub(crate) fn run(core: &mut Core, ops: &[Op], pc: u64) -> Flow {
                 core.pc = following!();
                 return Flow::Exit(Exit::SupervisorCall);
             }
-            Ebreak => {
-                if core.breakpoints.contains(&here!()) {
-                    core.retire(index);
-                    core.pc = here!();
-                    return Flow::Exit(Exit::Breakpoint);
-                }
-                trap!(Trap {
-                    cause: BREAKPOINT,
-                    value: here!()
-                })
-            }
+            Ebreak => trap!(Trap {
+                cause: BREAKPOINT,
+                value: here!()
+            }),
             Mul => x!(op.rd) = x!(op.rs1).wrapping_mul(x!(op.rs2)),
             Mulh => {
                 x!(op.rd) =

@@ -8,6 +8,9 @@ use crate::hart::Core;
 use crate::op::{Kind, Op};
 use crate::trap::Trap;
 
+#[cfg(test)]
+mod tests;
+
 const BOX: u64 = 0xffff_ffff_0000_0000;
 const SIGN_S: u32 = 1 << 31;
 const SIGN_D: u64 = 1 << 63;
@@ -23,6 +26,31 @@ fn unboxed(bits: u64) -> u32 {
 
 fn sign_extended(value: u32) -> u64 {
     i64::from(value.cast_signed()).cast_unsigned()
+}
+
+/// The constants of `fli`: chapter "Zfa". Number 1 is binary32's smallest normal number; binary64 has its own.
+fn constant(index: u8) -> f64 {
+    match index & 31 {
+        0 => -1.0,
+        1 => f32::MIN_POSITIVE.into(),
+        2 => 1.0 / 65536.0,
+        3 => 1.0 / 32768.0,
+        4 => 1.0 / 256.0,
+        5 => 1.0 / 128.0,
+        6 => 0.0625,
+        7 => 0.125,
+        // A quarter to three, four steps to each power of two: the number is the low exponent and the top of the fraction.
+        index @ 8..=22 => f64::from_bits(((0x3fd << 2) + u64::from(index - 8)) << 50),
+        23 => 4.0,
+        24 => 8.0,
+        25 => 16.0,
+        26 => 128.0,
+        27 => 256.0,
+        28 => 32768.0,
+        29 => 65536.0,
+        30 => f64::INFINITY,
+        _ => f64::from_bits(0x7ff8_0000_0000_0000),
+    }
 }
 
 impl Core {
@@ -188,6 +216,28 @@ impl Core {
             FcvtDL => Double(double::from_i64(x1.cast_signed(), self.rounding(op)?, to)),
             FcvtDLu => Double(double::from_u64(x1, self.rounding(op)?, to)),
             FmvDX => Double(x1),
+            FliS => Single(single::from_double(
+                constant(op.rs1).to_bits(),
+                Rounding::NearestEven,
+                to,
+            )),
+            FminmS => Single(single::min_or_nan(s1, s2, to)),
+            FmaxmS => Single(single::max_or_nan(s1, s2, to)),
+            FroundS => Single(single::round_to_integral(s1, false, self.rounding(op)?, to)),
+            FroundnxS => Single(single::round_to_integral(s1, true, self.rounding(op)?, to)),
+            FleqS => Integer(single::le_quiet(s1, s2, to).into()),
+            FltqS => Integer(single::lt_quiet(s1, s2, to).into()),
+            FliD if op.rs1 == 1 => Double(f64::MIN_POSITIVE.to_bits()),
+            FliD => Double(constant(op.rs1).to_bits()),
+            FminmD => Double(double::min_or_nan(d1, d2, to)),
+            FmaxmD => Double(double::max_or_nan(d1, d2, to)),
+            FroundD => Double(double::round_to_integral(d1, false, self.rounding(op)?, to)),
+            FroundnxD => Double(double::round_to_integral(d1, true, self.rounding(op)?, to)),
+            FleqD => Integer(double::le_quiet(d1, d2, to).into()),
+            FltqD => Integer(double::lt_quiet(d1, d2, to).into()),
+            FcvtmodWD => Integer(sign_extended(
+                double::to_i32_modular(d1, to).cast_unsigned(),
+            )),
             _ => return Err(Trap::illegal(op.raw)),
         };
         if flags != self.flags {

@@ -1,16 +1,27 @@
-//! The entry for fuzzers: a machine whose code, page tables and registers are the fuzzer's.
+//! The entries for fuzzers: a machine whose code, page tables and registers are the fuzzer's ([`fuzz_cpu`]), and accesses under
+//! the fuzzer's page tables beside a reference ([`fuzz_pages`]). In both, what lies around guest RAM in the host's memory is
+//! watched.
 
 use std::sync::Arc;
 
-use vm_memory::{GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::csr::status;
 use crate::hart::{Core, Privilege};
 use crate::lockstep::{self, Step};
+use crate::memory::PAGE_SIZE;
 use crate::{Bus, BusFault, Clock, CodeCache, Exit, Hart, HartPort, Ram};
+
+mod pages;
+
+pub use pages::fuzz_pages;
 
 const BASE: u64 = 0x8000_0000;
 const PAGES: u64 = 16;
+/// Bytes of RAM.
+const SPAN: u64 = PAGES * PAGE_SIZE;
+/// Bytes on either side of it that are watched.
+const MARGIN: u64 = 8 * PAGE_SIZE;
 /// Slices of 500 instructions after which a run ends.
 const SLICES: u32 = 16;
 
@@ -41,16 +52,59 @@ impl Echo {
     }
 }
 
+/// RAM of [`SPAN`] bytes at [`BASE`] between bytes that nobody may write, or read: harts that should do the same get other
+/// ones, so that a value from there makes them differ.
+struct Canaries {
+    memory: Arc<GuestMemoryMmap<()>>,
+    ram: Ram,
+    byte: u8,
+}
+
+impl Canaries {
+    fn new(byte: u8) -> Option<Self> {
+        let length = usize::try_from(SPAN + 2 * MARGIN).ok()?;
+        let start = GuestAddress(BASE - MARGIN);
+        let memory = Arc::new(GuestMemoryMmap::from_ranges(&[(start, length)]).ok()?);
+        for start in Self::STARTS {
+            let margin = [byte; MARGIN as usize];
+            memory.write_slice(&margin, GuestAddress(start)).ok()?;
+        }
+        let ram = Ram::framed(Arc::clone(&memory), MARGIN).ok()?;
+        Some(Self { memory, ram, byte })
+    }
+
+    const STARTS: [u64; 2] = [BASE - MARGIN, BASE + SPAN];
+
+    fn ram(&self) -> &Ram {
+        &self.ram
+    }
+
+    /// Panics if something was written there.
+    fn check(&self) {
+        for start in Self::STARTS {
+            let mut margin = [0; MARGIN as usize];
+            let read = self.memory.read_slice(&mut margin, GuestAddress(start));
+            let changed = margin.iter().position(|byte| *byte != self.byte);
+            assert!(
+                read.is_ok() && changed.is_none(),
+                "a write outside RAM, at {start:#x} and {changed:?}"
+            );
+        }
+    }
+}
+
 /// Runs a machine made from `data`: its first bytes are registers and the place to start, the rest is RAM, where page tables
 /// come to lie as well. It runs twice, translated and interpreted, in step. Nothing may panic, and the runs end by themselves.
 ///
 /// # Panics
 ///
-/// If translated code does something else than the interpreter.
+/// If translated code does something else than the interpreter, or one of them touches memory outside RAM.
 pub fn fuzz_cpu(data: &[u8]) {
-    let (Some(mut leader), Some(mut follower)) = (machine(data), machine(data)) else {
+    let (Some(first), Some(second)) = (Canaries::new(0x5a), Canaries::new(0xc3)) else {
         return;
     };
+    let mut leader = machine(data, first.ram());
+    let mut follower = machine(data, second.ram());
     let translates = CodeCache::new().is_ok_and(|cache| leader.translate_into(cache));
     if translates {
         leader.translate_everything();
@@ -63,7 +117,9 @@ pub fn fuzz_cpu(data: &[u8]) {
             Err(divergence) => panic!("{divergence}"),
         }
     }
-    for address in (BASE..BASE + PAGES * 4096).step_by(8) {
+    first.check();
+    second.check();
+    for address in (BASE..BASE + SPAN).step_by(8) {
         assert_eq!(
             leader.ram().load::<u64>(address),
             follower.ram().load::<u64>(address),
@@ -72,12 +128,8 @@ pub fn fuzz_cpu(data: &[u8]) {
     }
 }
 
-fn machine(data: &[u8]) -> Option<Hart> {
-    let length = PAGES * 4096;
-    let memory =
-        GuestMemoryMmap::from_ranges(&[(GuestAddress(BASE), usize::try_from(length).ok()?)])
-            .ok()?;
-    let ram = Ram::new(Arc::new(memory)).ok()?;
+fn machine(data: &[u8], ram: &Ram) -> Hart {
+    let length = SPAN;
     let (head, body) = data.split_at(data.len().min(80));
     for (address, byte) in (BASE..BASE + length).zip(body.iter().cycle()) {
         ram.store(address, *byte);
@@ -90,7 +142,7 @@ fn machine(data: &[u8]) -> Option<Hart> {
     let mut word = || words.next().unwrap_or_default();
     let port = Arc::<HartPort>::default();
     let mut hart = Hart::new(
-        ram,
+        ram.clone(),
         Arc::new(Echo {
             port: Arc::clone(&port),
         }),
@@ -110,7 +162,7 @@ fn machine(data: &[u8]) -> Option<Hart> {
         };
         hart.set_register(register, value);
     }
-    Some(hart)
+    hart
 }
 
 /// Privileged state that code would take long to find by chance.
@@ -121,7 +173,7 @@ fn prepare(core: &mut Core, choice: u64, words: [u64; 3]) {
     core.status = status & status::WRITABLE;
     core.status_changed();
     core.change_context();
-    core.stvec = (BASE + handler % (PAGES * 4096)) & !2;
+    core.stvec = (BASE + handler % SPAN) & !2;
     core.sie = status >> 20 & 0x222;
     core.stimecmp = status >> 40;
     if choice & 4 != 0 {

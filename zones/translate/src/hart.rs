@@ -9,6 +9,7 @@ use zone_softfloat::Flags;
 use crate::blocks::{Blocks, Jump, Span};
 use crate::bus::Bus;
 use crate::csr::status;
+use crate::debug::Breakpoint;
 use crate::execute::{self, Flow};
 use crate::memory::{HostPage, PAGE_SIZE, Ram, Word};
 use crate::mmu::{self, Access, Mmu};
@@ -19,7 +20,7 @@ use crate::translate::{After, CodeCache, Site, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 20_000;
@@ -44,7 +45,7 @@ pub enum Exit {
     SupervisorCall,
     /// [`HartPort::stop`] was called.
     Stopped,
-    /// An `ebreak` where [`Hart::set_breakpoints`] said; the program counter is on it.
+    /// The program counter is where [`Hart::set_breakpoints`] said.
     Breakpoint,
 }
 
@@ -120,8 +121,10 @@ pub(crate) struct Core {
     pub(crate) flow: Flow,
     /// Such instructions.
     pub(crate) sites: Vec<Site>,
-    /// Where an `ebreak` is a debugger's, not the guest's.
-    pub(crate) breakpoints: Vec<u64>,
+    /// Where a debugger wants the hart to stop.
+    pub(crate) breakpoints: Vec<Breakpoint>,
+    /// These, and others that were and that no translated code starts at or goes past yet.
+    pub(crate) guarded: Vec<Breakpoint>,
     /// [`Blocks::jump_table`], for generated code.
     pub(crate) jumps: AtomicPtr<Jump>,
 }
@@ -130,7 +133,7 @@ pub(crate) struct Core {
 pub struct Hart {
     pub(crate) core: Core,
     pub(crate) blocks: Blocks,
-    translator: Option<Translator>,
+    pub(crate) translator: Option<Translator>,
 }
 
 impl std::fmt::Debug for Hart {
@@ -183,6 +186,7 @@ impl Hart {
             flow: Flow::Continue,
             sites: Vec::new(),
             breakpoints: Vec::new(),
+            guarded: Vec::new(),
             jumps: AtomicPtr::default(),
         };
         Self {
@@ -282,14 +286,19 @@ impl Hart {
                     jump.heat = jump.heat.saturating_add(1);
                     (jump.span(), jump.code, jump.heat)
                 }
-                None => match self.find_block() {
-                    Ok((span, code)) => (span, code, 0),
-                    Err(trap) => {
-                        self.core.enter_trap(trap, pc);
-                        after = After::Anywhere;
-                        continue;
+                None => {
+                    if !self.core.breakpoints.is_empty() && self.at_breakpoint() {
+                        return Pause::Exit(Exit::Breakpoint);
                     }
-                },
+                    match self.find_block() {
+                        Ok(found) => found,
+                        Err(trap) => {
+                            self.core.enter_trap(trap, pc);
+                            after = After::Anywhere;
+                            continue;
+                        }
+                    }
+                }
             };
             if let Some(translator) = &mut self.translator {
                 if code != translator.untranslated() && after != After::Interpret {
@@ -389,7 +398,15 @@ impl Hart {
         let Ok((physical, page)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
             return false;
         };
-        let code = translator.translate(core, core.pc, physical, page);
+        let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
+        let is_used = |pc| {
+            let known = self.blocks.known(pc, context);
+            known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
+        };
+        let address = core.pc;
+        core.guarded
+            .retain(|place| *place != Breakpoint { address, physical });
+        let code = translator.translate(core, address, physical, page, is_used);
         match (code, self.blocks.jump(core.pc, core.context)) {
             (Some(code), Some(jump)) => {
                 jump.code = code;
@@ -399,18 +416,24 @@ impl Hart {
         }
     }
 
-    /// The decoded block at the program counter, and the address of its translation or of what stands for none.
+    /// The decoded block at the program counter, the address of its translation or of what stands for none, and its heat.
     #[cold]
     #[inline(never)]
-    fn find_block(&mut self) -> Result<(Span, u64), Trap> {
+    fn find_block(&mut self) -> Result<(Span, u64, u16), Trap> {
         let core = &mut self.core;
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
         let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
         core.renew_context();
-        let mut code = None;
-        let span = match self.blocks.at(physical, page) {
-            Some(span) => {
+        let (mut code, mut heat) = (None, 0);
+        let span = match self.blocks.at(physical, page, &core.guarded) {
+            Some((span, sought)) => {
+                // Not beyond the point at which it is translated.
+                heat = sought.min(
+                    self.translator
+                        .as_ref()
+                        .map_or(0, |translator| translator.heat),
+                );
                 code = self
                     .translator
                     .as_mut()
@@ -429,8 +452,8 @@ impl Hart {
         let code = code
             .or(self.translator.as_ref().map(Translator::untranslated))
             .unwrap_or_default();
-        self.blocks.remember(pc, core.context, span, code);
-        Ok((span, code))
+        self.blocks.remember(pc, core.context, span, code, heat);
+        Ok((span, code, heat))
     }
 }
 

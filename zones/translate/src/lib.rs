@@ -1,4 +1,4 @@
-//! The RISC-V CPU of a translated zone: RV64GC with Zba, Zbb, Zbs, Zicond, Zicboz and Zihintpause, S and U mode, Sv39 and Sv48, Sstc.
+//! The RISC-V CPU of a translated zone: RV64GC with Zba, Zbb, Zbs, Zfa, Zicond, Zicboz and Zihintpause, S and U mode, Sv39 and Sv48, Sstc.
 //!
 //! There is no machine mode: the machine itself gives the SBI, so an `ecall` from S-mode leaves [`Hart::run`] with
 //! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
@@ -45,6 +45,7 @@ mod translate;
 pub mod trap;
 
 pub use bus::{Bus, BusFault};
+pub use debug::Breakpoint;
 pub use hart::{Exit, Hart};
 pub use memory::Ram;
 pub use port::{Fence, HartPort};

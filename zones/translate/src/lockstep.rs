@@ -11,7 +11,7 @@ use crate::hart::{Core, Pause};
 use crate::{Exit, Hart};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What both harts came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -199,6 +199,24 @@ impl Ram {
         })
     }
 
+    /// The same, but so many bytes at either end of the region are no RAM: whoever checks that harts keep within their RAM
+    /// can look there for traces.
+    pub fn framed(memory: Arc<GuestMemoryMmap<()>>, margin: u64) -> Result<Self, RamError> {
+        let whole = Self::new(memory)?;
+        let (base, length) = (whole.base + margin, whole.length.saturating_sub(2 * margin));
+        if !margin.is_multiple_of(PAGE_SIZE) || length == 0 {
+            return Err(RamError::Unaligned { base, length });
+        }
+        // SAFETY: the margin is less than half of the mapping that `host` begins.
+        let host = unsafe { whole.host.add(margin as usize) };
+        Ok(Self {
+            base,
+            length,
+            host,
+            ..whole
+        })
+    }
+
     /// The host page behind a guest physical address, if that is RAM.
     #[inline]
     pub fn page(&self, physical: u64) -> Option<HostPage> {

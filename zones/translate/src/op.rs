@@ -75,9 +75,43 @@ kinds! {
     // D
     Fld Fsd FmaddD FmsubD FnmsubD FnmaddD FaddD FsubD FmulD FdivD FsqrtD FsgnjD FsgnjnD FsgnjxD FminD FmaxD
     FcvtSD FcvtDS FcvtWD FcvtWuD FcvtLD FcvtLuD FmvXD FeqD FltD FleD FclassD FcvtDW FcvtDWu FcvtDL FcvtDLu FmvDX
+    // Zfa; the number of the constant of `fli` is in `rs1`
+    FliS FminmS FmaxmS FroundS FroundnxS FleqS FltqS
+    FliD FminmD FmaxmD FroundD FroundnxD FleqD FltqD FcvtmodWD
 }
 
 impl Kind {
+    /// Whether a floating-point operation writes an integer register.
+    pub fn leaves_floats(self) -> bool {
+        use Kind::*;
+        matches!(
+            self,
+            FcvtWS
+                | FcvtWuS
+                | FcvtLS
+                | FcvtLuS
+                | FmvXW
+                | FeqS
+                | FltS
+                | FleS
+                | FclassS
+                | FleqS
+                | FltqS
+                | FcvtWD
+                | FcvtWuD
+                | FcvtLD
+                | FcvtLuD
+                | FmvXD
+                | FeqD
+                | FltD
+                | FleD
+                | FclassD
+                | FleqD
+                | FltqD
+                | FcvtmodWD
+        )
+    }
+
     /// Whether a block ends with this instruction: control may not go on to the next one, or what follows may have to be
     /// fetched or interrupted anew.
     pub fn ends_block(self) -> bool {

@@ -19,6 +19,10 @@ use crate::op::Op;
 
 mod call;
 mod code;
+#[cfg(test)]
+pub(crate) mod mistakes;
+#[cfg(test)]
+mod tests;
 mod trace;
 #[cfg(not(target_arch = "x86_64"))]
 mod unsupported;
@@ -187,6 +191,10 @@ impl CodePage {
 
     /// Forgets what is no longer so.
     fn renew(&mut self, epoch: u32, page: HostPage) {
+        #[cfg(test)]
+        if mistakes::is_made(mistakes::Mistake::StaleCode) {
+            return;
+        }
         if self.epoch != epoch {
             self.epoch = epoch;
             if !self.is_unchanged(page) {
@@ -237,13 +245,17 @@ fn read_line(line: usize, page: HostPage) -> [u64; LINE / 8] {
 
 /// Tells lines apart: a guest that finds two with the same one fools nobody but itself. Never 0.
 fn fingerprint(words: &[u64; LINE / 8]) -> u64 {
-    let mixed = words
-        .iter()
-        .fold(0x9e37_79b9_7f4a_7c15, |mixed: u64, word| {
-            let product = u128::from(mixed ^ word) * 0xd6e8_feb8_6659_fd93;
-            (product as u64 ^ (product >> 64) as u64).rotate_left(23)
-        });
-    mixed | 1
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        product as u64 ^ (product >> 64) as u64
+    };
+    // Pairs side by side, each with numbers of its own, so that the processor does them at once.
+    let pair = |index: usize, one, other| fold(words[index] ^ one, words[index + 1] ^ other);
+    let low = pair(0, 0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93)
+        ^ pair(2, 0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db).rotate_left(23);
+    let high = pair(4, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3)
+        ^ pair(6, 0x1d8e_4e27_c47d_124f, 0xeb44_acca_b455_d165).rotate_left(23);
+    fold(low ^ 0x2d35_8dcc_aa6c_78a5, high ^ 0x8bb8_4b93_962e_acc9) | 1
 }
 
 /// One hart's translator.
@@ -351,15 +363,17 @@ impl Translator {
         core.sites.clear();
     }
 
-    /// Translates what starts at a virtual address; `None` if its first instruction is the interpreter's.
+    /// Translates what starts at a virtual address; `None` if its first instruction is the interpreter's. `is_used` tells
+    /// whether the code at an address was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
         pc: u64,
         physical: u64,
         page: HostPage,
+        is_used: impl Fn(u64) -> bool,
     ) -> Option<u64> {
-        let offset = self.generate(core, pc, physical, page, true)?;
+        let offset = self.generate(core, pc, physical, page, true, is_used)?;
         Some(self.cache.address(offset))
     }
 
@@ -370,6 +384,7 @@ impl Translator {
         physical: u64,
         page: HostPage,
         grouped: bool,
+        is_used: impl Fn(u64) -> bool,
     ) -> Option<usize> {
         let epoch = self.epoch;
         let code_page = self
@@ -378,7 +393,15 @@ impl Translator {
             .or_insert_with(|| CodePage::new(epoch));
         code_page.renew(epoch, page);
         let mut snapshot = Snapshot::default();
-        let trace = Trace::new(pc, |offset| snapshot.half_word(offset, page));
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
+        let mut trace = Trace::new(
+            pc,
+            &core.guarded,
+            |offset| snapshot.half_word(offset, page),
+            is_used,
+        );
+        #[cfg(test)]
+        mistakes::spoil(&mut trace);
         if trace.steps.is_empty() {
             return None;
         }
@@ -469,7 +492,7 @@ impl Translator {
         let Some(page) = core.ram.page(physical).filter(|_| current) else {
             return;
         };
-        if let Some(new) = self.generate(core, start, physical, page, false) {
+        if let Some(new) = self.generate(core, start, physical, page, false, |_| false) {
             let jump = self.generator.replacement(old, new);
             self.cache.write(old, &jump);
         }

@@ -3,7 +3,7 @@
 //! The card's own memory is only ever written: reading it back, as blending would, is slow on most cards.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use compositor::{OutputId, Rect, Region, Scale, Size, Target};
 use drm::buffer::{Buffer as _, DrmFourcc};
@@ -13,9 +13,7 @@ use drm::control::{Device as _, PageFlipFlags, connector, crtc, framebuffer};
 use super::KmsError;
 use super::card::{Card, Wanted};
 use crate::Session;
-
-/// A card that has not said for so long that it shows a frame will not say it any more.
-const FLIP_PATIENCE: Duration = Duration::from_secs(1);
+use crate::present::rhythm::Rhythm;
 
 pub(super) struct Screen {
     card: Rc<Card>,
@@ -30,8 +28,7 @@ pub(super) struct Screen {
     front: usize,
     /// Whether the mode is set: any buffer is shown.
     lit: bool,
-    /// When the card was asked to show the other buffer.
-    flipping: Option<Instant>,
+    rhythm: Rhythm,
 }
 
 struct ScanoutBuffer {
@@ -57,7 +54,7 @@ impl Screen {
             buffers: [first, second],
             front: 0,
             lit: false,
-            flipping: None,
+            rhythm: Rhythm::of(wanted.mode.vrefresh()),
         })
     }
 
@@ -90,21 +87,26 @@ impl Screen {
             == (wanted.connector, wanted.crtc, wanted.mode, wanted.scale)
     }
 
-    /// Whether the last frame is still on its way to the screen.
-    pub(super) fn is_flipping(&self, now: Instant) -> bool {
-        self.flip_deadline().is_some_and(|deadline| now < deadline)
-    }
-
-    /// When the card will be given up on.
-    pub(super) fn flip_deadline(&self) -> Option<Instant> {
-        self.flipping.map(|since| since + FLIP_PATIENCE)
+    /// When its next frame may begin.
+    pub(super) fn rhythm(&self) -> &Rhythm {
+        &self.rhythm
     }
 
     /// The card shows the last frame of `crtc`.
     pub(super) fn flipped(&mut self, crtc: crtc::Handle) {
-        if crtc == self.wanted.crtc && self.flipping.take().is_some() {
+        if crtc == self.wanted.crtc && self.rhythm.shown() {
             self.front ^= 1;
         }
+    }
+
+    /// Switches the screen off until its next frame, which may begin at once.
+    pub(super) fn darken(&mut self) {
+        let (card, crtc) = (&self.card, self.wanted.crtc);
+        if let Err(error) = card.set_crtc(crtc, None, (0, 0), &[], None) {
+            tracing::debug!("a screen could not be switched off: {error}");
+        }
+        self.lit = false;
+        self.rhythm = Rhythm::of(self.wanted.mode.vrefresh());
     }
 
     /// Paints what changed, and asks the card to show it.
@@ -126,6 +128,7 @@ impl Screen {
         }
         // A frame that the card never told of is taken for shown.
         self.flipped(self.wanted.crtc);
+        self.rhythm.begin(now);
         let back = if self.lit { self.front ^ 1 } else { self.front };
         let Some(buffer) = self.buffers.get_mut(back) else {
             return Ok(());
@@ -142,7 +145,7 @@ impl Screen {
                     act: "show a frame",
                     source,
                 })?;
-            self.flipping = Some(now);
+            self.rhythm.sent();
         } else {
             self.card
                 .set_crtc(
@@ -166,12 +169,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // Dark, then the memory: what a zone drew is not left on a screen that is going. The kernel brings its console back by itself
         // when the card is closed.
-        if let Err(error) = self
-            .card
-            .set_crtc(self.wanted.crtc, None, (0, 0), &[], None)
-        {
-            tracing::debug!("a screen could not be switched off: {error}");
-        }
+        self.darken();
         for buffer in &self.buffers {
             buffer.free(&self.card);
         }

@@ -3,13 +3,16 @@
 //! Descriptor 0 is the stream to the desktop; on descriptor 1 notices go out, one a line, and, where it is a socket, the words `detach` and
 //! `resume` come in. It opens the device's file and libusb's event descriptors, jails itself, and only then reads what the device says
 //! of itself: whatever a device can do to a parser, it does in here, and its crash costs that device alone.
+//!
+//! `usb-redirect --describe /sys/bus/usb/devices/1-4` opens no device: it reads what the kernel shows of one, jails itself, and says what the
+//! parsers make of it, for those who must not parse it themselves.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,7 @@ use usb_redirect::endpoint::{self, Control, End, Notice};
 use usb_redirect::filter::Grant;
 use usb_redirect::front::Front;
 use usb_redirect::identity::Identity;
+use usb_redirect::plugged::{Digest, Shown};
 use usb_redirect::report::Usage;
 use usb_redirect::stream::StreamFront;
 use usb_redirect::usbip::{BusId, Exporter};
@@ -46,6 +50,9 @@ enum Wire {
 /// Holds one USB device and polls it for a desktop. The desktop is on descriptor 0.
 #[derive(Parser)]
 struct Arguments {
+    /// Say what a device is, by the kernel's folder of it or a file of descriptors, and do nothing else.
+    #[arg(long, conflicts_with_all = ["device", "hidraw", "simulate"])]
+    describe: Option<PathBuf>,
     /// The device's file, such as /dev/bus/usb/001/004.
     #[arg(long, conflicts_with_all = ["hidraw", "simulate"])]
     device: Option<PathBuf>,
@@ -108,9 +115,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
+    zone_jail::close_inherited().context("close what was inherited")?;
+    if let Some(path) = &arguments.describe {
+        return describe(path, arguments.require.parse()?);
+    }
     // Input goes first, where the system allows it.
     let _ = rustix::process::nice(-10);
-    zone_jail::close_inherited().context("close what was inherited")?;
     let source = source(&arguments)?;
     // Jailed, it makes no socket any more.
     let inner = UnixStream::pair()?;
@@ -139,13 +149,32 @@ fn run(arguments: Arguments) -> Result<()> {
     serve(&*device, &arguments, inner)
 }
 
-fn source(arguments: &Arguments) -> Result<Source> {
-    let text = |path: &PathBuf| -> Result<String> {
-        let mut text = String::new();
-        let file = File::open(path).with_context(|| path.display().to_string())?;
-        file.take(1 << 20).read_to_string(&mut text)?;
-        Ok(text)
+/// Says what a device is.
+fn describe(path: &Path, required: Layers) -> Result<()> {
+    let (shown, file) = if path.is_dir() {
+        let shown = Shown::read(path).with_context(|| path.display().to_string())?;
+        (Some(shown), String::new())
+    } else {
+        (None, text(path)?)
     };
+    Jail::new(required).apply()?;
+    let digest = match shown {
+        Some(shown) => shown.digest(),
+        None => Digest::from(&DescriptionFile::parse(&file)?.describe()?),
+    };
+    let mut out = File::from(stdout().try_clone_to_owned()?);
+    out.write_all(digest.to_string().as_bytes())?;
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    file.take(1 << 20).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn source(arguments: &Arguments) -> Result<Source> {
     match (&arguments.device, &arguments.hidraw, &arguments.simulate) {
         (Some(path), ..) => {
             let node = DeviceNode::open(path)?;
@@ -156,7 +185,7 @@ fn source(arguments: &Arguments) -> Result<Source> {
             Ok(Source::Ready(Box::new(HidrawDevice::open(&path)?)))
         }
         (None, None, Some(path)) => {
-            let script = arguments.script.as_ref().map(text).transpose()?;
+            let script = arguments.script.as_deref().map(text).transpose()?;
             Ok(Source::Simulated(text(path)?, script.unwrap_or_default()))
         }
         _ => bail!("name a device: --device, --hidraw or --simulate"),

@@ -1,4 +1,4 @@
-//! One virtual machine that plays a scenario and is read through its serial line.
+//! Virtual machines that play scenarios and are read through their serial lines.
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -50,13 +50,23 @@ fn programs() -> &'static Path {
     })
 }
 
-impl Machine {
-    /// Boots a machine with these kernel modules and QEMU arguments.
-    pub fn start(scenario: &str, modules: &[&str], arguments: &[&str]) -> Self {
+/// Where the product's programs are.
+const PROGRAMS: &str = "BULKHEAD_BIN_DIR";
+
+/// What a machine is made of.
+pub struct Parts {
+    initramfs: Initramfs,
+    kernel: Kernel,
+    command_line: String,
+}
+
+impl Parts {
+    /// A machine with these kernel modules that plays a scenario.
+    pub fn new(scenario: &str, modules: &[&str]) -> Self {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-amd64-kernel");
         let kernel = Kernel::stock(&cache).expect("Debian's kernel");
         let mut initramfs = Initramfs::default();
-        for folder in ["dev", "proc", "sys"] {
+        for folder in ["dev", "proc", "sys", "tmp"] {
             initramfs.folder(folder);
         }
         initramfs.character_device("dev/console", 5, 1);
@@ -67,13 +77,61 @@ impl Machine {
             assert!(kernel.has_module(module), "the kernel has no {module}");
         }
         initramfs.drivers(&kernel, modules).unwrap();
-        Self(lab::Machine::start(&Boot {
-            kernel: &kernel.image,
-            initramfs: &initramfs.finish(),
-            command_line: &format!("scenario={scenario}"),
+        Self {
+            initramfs,
+            kernel,
+            command_line: format!("scenario={scenario}"),
+        }
+    }
+
+    /// With a program of Debian's, where it is here.
+    pub fn with_program(mut self, path: &str) -> Self {
+        let added = self
+            .initramfs
+            .program(path.trim_start_matches('/'), Path::new(path));
+        added.expect("the program is installed (cargo xtask test does)");
+        self
+    }
+
+    /// With a program of the product, in `/usr/bin`.
+    pub fn with_product(mut self, name: &str) -> Self {
+        let folder = std::env::var_os(PROGRAMS)
+            .unwrap_or_else(|| panic!("{PROGRAMS} must name the folder with the product's programs, as cargo xtask test sets it"));
+        let added = self.initramfs.program(
+            &format!("usr/bin/{name}"),
+            &PathBuf::from(folder).join(name),
+        );
+        added.expect("the product is built");
+        self
+    }
+
+    pub fn with_file(mut self, place: &str, content: &[u8]) -> Self {
+        self.initramfs.file(place, content);
+        self
+    }
+
+    /// With a word for the scenario.
+    pub fn with_word(mut self, name: &str, word: &str) -> Self {
+        self.command_line.push_str(&format!(" {name}={word}"));
+        self
+    }
+
+    /// Boots it with these QEMU arguments.
+    pub fn start(self, arguments: &[&str]) -> Machine {
+        Machine(lab::Machine::start(&Boot {
+            kernel: &self.kernel.image,
+            initramfs: &self.initramfs.finish(),
+            command_line: &self.command_line,
             arguments,
             failure: "LAB failed",
         }))
+    }
+}
+
+impl Machine {
+    /// Boots a machine with these kernel modules and QEMU arguments.
+    pub fn start(scenario: &str, modules: &[&str], arguments: &[&str]) -> Self {
+        Parts::new(scenario, modules).start(arguments)
     }
 
     /// Waits for the scenario's end, which must be good.

@@ -3,6 +3,8 @@
 //! The kernel package is fetched by apt into the cache once, never installed. Each machine lives at most four minutes.
 
 mod machine;
+mod peers;
+mod remote;
 
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use usb_redirect::setup::EndpointAddress;
 use usb_redirect::usbredir::Host;
 
 const VHCI: &[&str] = &["evdev", "usbhid", "hid-generic", "vhci-hcd"];
+/// The letters that machines are typed at with.
+const LETTERS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 #[test]
 fn a_simulated_device_types_through_the_stock_vhci() {

@@ -35,7 +35,7 @@ const MEMORY_BAR: f64 = 96.0;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the machine itself does, and the most time it may take, as a part of the peer's.
-const MACHINE: [(&str, f64); 14] = [
+const MACHINE: [(&str, f64); 16] = [
     (BOOT, 0.8),
     ("integer", 0.45),
     ("records", 1.0),
@@ -50,6 +50,8 @@ const MACHINE: [(&str, f64); 14] = [
     ("context-switches", 1.0),
     ("forks", 1.0),
     ("atomics", 1.0),
+    ("code-runs", 1.0),
+    ("code-changes", 1.0),
 ];
 /// Debian's programs.
 const PROGRAMS: [(&str, f64); 3] = [("gcc-O2", 1.0), ("perl", 1.0), ("sqlite", 1.0)];

@@ -1,10 +1,10 @@
 //! The debugger's thread: what GDB asks, done to harts at their seats. A hart is a thread to GDB; hart 0 is thread 1.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gdbstub::arch::Arch;
 use gdbstub::common::{Signal, Tid};
@@ -13,8 +13,8 @@ use gdbstub::stub::state_machine::GdbStubStateMachine;
 use gdbstub::stub::{GdbStub, GdbStubError, MultiThreadStopReason};
 use gdbstub::target::ext::base::BaseOps;
 use gdbstub::target::ext::base::multithread::{
-    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSingleStep,
-    MultiThreadSingleStepOps,
+    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
+    MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
 };
 use gdbstub::target::ext::base::single_register_access::{
     SingleRegisterAccess, SingleRegisterAccessOps,
@@ -27,12 +27,10 @@ use gdbstub::target::{Target, TargetError, TargetResult};
 use gdbstub_arch::riscv::reg::RiscvCoreRegs;
 use gdbstub_arch::riscv::reg::id::RiscvRegId;
 use zone_translate::hart::Privilege;
-use zone_translate::{Fence, Hart, HartPort};
+use zone_translate::{Breakpoint, Fence, Hart, HartPort};
 
 use super::{Command, Event, Go, Stop};
 
-/// `c.ebreak`, which fits over every instruction.
-const BREAKPOINT: [u8; 2] = 0x9002_u16.to_le_bytes();
 /// Most breakpoints at a time.
 const BREAKPOINTS: usize = 256;
 
@@ -78,7 +76,8 @@ struct Place {
     port: Arc<HartPort>,
     commands: Sender<Command>,
     state: State,
-    next: Go,
+    /// What GDB said that it shall do next.
+    next: Option<Go>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,15 +94,15 @@ pub(super) struct Debugger {
     events: Receiver<Event>,
     /// Bytes that came while harts were waited for.
     waiting: VecDeque<u8>,
-    /// The bytes under each breakpoint, and their physical address.
-    breakpoints: BTreeMap<u64, (u64, [u8; 2])>,
     /// Why the machine stands still, and whose doing it was.
     cause: Option<(usize, Stop)>,
-    /// The breakpoints' addresses, for the harts.
-    told: Arc<Mutex<Vec<u64>>>,
+    /// Harts read them when they leave their seats.
+    breakpoints: Arc<Mutex<Vec<Breakpoint>>>,
     /// The hart that GDB asked about last, or that stopped.
     focus: usize,
     closed: bool,
+    /// Whether only harts of which GDB said something go on.
+    locked: bool,
 }
 
 type Machine<'a> = GdbStubStateMachine<'a, Debugger, Output<'a>>;
@@ -114,7 +113,7 @@ impl Debugger {
         ports: Vec<Arc<HartPort>>,
         commands: Vec<Sender<Command>>,
         events: Receiver<Event>,
-        told: Arc<Mutex<Vec<u64>>>,
+        breakpoints: Arc<Mutex<Vec<Breakpoint>>>,
     ) -> Self {
         let places = ports.into_iter().zip(commands);
         Self {
@@ -123,16 +122,16 @@ impl Debugger {
                     port,
                     commands,
                     state: State::Away,
-                    next: Go::Run,
+                    next: None,
                 })
                 .collect(),
             events,
             waiting: VecDeque::new(),
-            breakpoints: BTreeMap::new(),
             cause: None,
-            told,
+            breakpoints,
             focus: 0,
             closed: false,
+            locked: false,
         }
     }
 
@@ -152,7 +151,9 @@ impl Debugger {
                 Err(Gone) => break,
             }
             let ended = self.session(stream);
-            self.forget_breakpoints();
+            self.stop();
+            self.breakpoints().clear();
+            self.locked = false;
             self.go();
             match ended {
                 Ok(()) => {}
@@ -272,20 +273,29 @@ impl Debugger {
     /// Lets every hart go on as was said.
     fn go(&mut self) {
         self.cause = None;
-        for place in &self.places {
+        let stays =
+            |place: &Place| self.locked && place.state == State::Sits && place.next.is_none();
+        let mut going = Vec::new();
+        for (hart, place) in self.places.iter().enumerate() {
+            if stays(place) {
+                continue;
+            }
             place.port.clear_stop();
             // What was written may have been code, or a page table.
             let _ = place.port.ask_fence(Fence::Code);
             let _ = place.port.ask_fence(Fence::ALL_TRANSLATIONS);
+            if place.state == State::Sits {
+                going.push(hart);
+            }
         }
-        for hart in self.sitting().collect::<Vec<_>>() {
+        for hart in going {
             self.release(hart);
         }
     }
 
     fn release(&mut self, hart: usize) {
         if let Some(place) = self.places.get_mut(hart) {
-            let how = std::mem::replace(&mut place.next, Go::Run);
+            let how = place.next.take().unwrap_or(Go::Run);
             // A machine that has ended takes no orders.
             let _ = place.commands.send(Command::Go(how));
             place.state = State::Runs;
@@ -328,33 +338,16 @@ impl Debugger {
         self.with(self.focus, work).ok_or(TargetError::NonFatal)
     }
 
-    /// Writes down which `ebreak`s are the debugger's; harts read it when they leave their seats.
-    fn tell_breakpoints(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        *told = self.breakpoints.keys().copied().collect();
+    fn breakpoints(&self) -> MutexGuard<'_, Vec<Breakpoint>> {
+        self.breakpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hart in whose address space a breakpoint is meant, which GDB does not say: the one it looked at last.
     fn anyone(&self) -> Option<usize> {
         let focus = self.sitting().find(|hart| *hart == self.focus);
         focus.or_else(|| self.sitting().next())
-    }
-
-    /// Puts back what was there.
-    fn forget_breakpoints(&mut self) {
-        self.stop();
-        if let Some(hart) = self.anyone() {
-            for (physical, bytes) in std::mem::take(&mut self.breakpoints).into_values() {
-                let _ = self.with(hart, move |hart| write_physical(hart, physical, bytes));
-            }
-        }
-        self.tell_breakpoints();
-    }
-}
-
-fn write_physical(hart: &Hart, physical: u64, bytes: [u8; 2]) {
-    for (address, byte) in (physical..).zip(bytes) {
-        hart.ram().store(address, byte);
     }
 }
 
@@ -427,15 +420,6 @@ impl MultiThreadBase for Debugger {
         })?;
         for (to, byte) in into.iter_mut().zip(&bytes) {
             *to = *byte;
-        }
-        // As if there were no breakpoints.
-        for (address, (_, original)) in &self.breakpoints {
-            for (at, byte) in (*address..).zip(original) {
-                let offset = usize::try_from(at.wrapping_sub(start)).unwrap_or(usize::MAX);
-                if let Some(to) = into.get_mut(offset).filter(|_| offset < bytes.len()) {
-                    *to = *byte;
-                }
-            }
         }
         if bytes.is_empty() && length > 0 {
             return Err(TargetError::NonFatal);
@@ -525,19 +509,27 @@ impl MultiThreadResume for Debugger {
     }
 
     fn clear_resume_actions(&mut self) -> Result<(), Gone> {
+        self.locked = false;
         for place in &mut self.places {
-            place.next = Go::Run;
+            place.next = None;
         }
         Ok(())
     }
 
     fn set_resume_action_continue(
         &mut self,
-        _tid: Tid,
+        tid: Tid,
         _signal: Option<Signal>,
     ) -> Result<(), Gone> {
-        // All run that are not told to step, and a guest has no signals.
+        // A guest has no signals.
+        if let Some(place) = self.places.get_mut(tid.get() - 1) {
+            place.next = Some(Go::Run);
+        }
         Ok(())
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
     }
 
     fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
@@ -545,10 +537,17 @@ impl MultiThreadResume for Debugger {
     }
 }
 
+impl MultiThreadSchedulerLocking for Debugger {
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), Gone> {
+        self.locked = true;
+        Ok(())
+    }
+}
+
 impl MultiThreadSingleStep for Debugger {
     fn set_resume_action_step(&mut self, tid: Tid, _signal: Option<Signal>) -> Result<(), Gone> {
         if let Some(place) = self.places.get_mut(tid.get() - 1) {
-            place.next = Go::Step;
+            place.next = Some(Go::Step);
         }
         Ok(())
     }
@@ -562,38 +561,31 @@ impl Breakpoints for Debugger {
 
 impl SwBreakpoint for Debugger {
     fn add_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
-        if self.breakpoints.contains_key(&address) {
+        let there = |place: &Breakpoint| place.address == address;
+        if self.breakpoints().iter().any(there) {
             return Ok(true);
         }
-        let Some(hart) = self
+        let physical = self
             .anyone()
-            .filter(|_| self.breakpoints.len() < BREAKPOINTS)
-        else {
+            .filter(|_| address.is_multiple_of(2) && self.breakpoints().len() < BREAKPOINTS)
+            .and_then(|hart| {
+                self.with(hart, move |hart| {
+                    let physical = hart.physical(address)?;
+                    hart.ram().load::<u16>(physical).map(|_| physical)
+                })
+            });
+        let Some(physical) = physical.flatten() else {
             return Ok(false);
         };
-        let placed = self.with(hart, move |hart| {
-            let mut bytes = [0; 2];
-            let physical = hart.physical(address)?;
-            let there = address.is_multiple_of(2) && hart.peek(address, &mut bytes) == 2;
-            (there && hart.poke(address, &BREAKPOINT) == 2).then_some((physical, bytes))
-        });
-        let Some(placed) = placed.flatten() else {
-            return Ok(false);
-        };
-        self.breakpoints.insert(address, placed);
-        self.tell_breakpoints();
+        self.breakpoints().push(Breakpoint { address, physical });
         Ok(true)
     }
 
     fn remove_sw_breakpoint(&mut self, address: u64, _kind: usize) -> TargetResult<bool, Self> {
-        let Some((physical, bytes)) = self.breakpoints.remove(&address) else {
-            return Ok(false);
-        };
-        if let Some(hart) = self.anyone() {
-            let _ = self.with(hart, move |hart| write_physical(hart, physical, bytes));
-        }
-        self.tell_breakpoints();
-        Ok(true)
+        let mut breakpoints = self.breakpoints();
+        let before = breakpoints.len();
+        breakpoints.retain(|place| place.address != address);
+        Ok(breakpoints.len() < before)
     }
 }
 

@@ -619,7 +619,7 @@ fn fetches_across_pages_fault_with_the_second_page() {
 }
 
 #[test]
-fn address_fences_and_new_roots_take_effect_at_once() {
+pub(crate) fn address_fences_and_new_roots_take_effect_at_once() {
     let mut m = Machine::new();
     let table = m.paged();
     m.ram.store(table, (DATA >> 12) << 10 | 0xc7);
@@ -777,7 +777,7 @@ fn harts_agree_on_atomic_sums() {
 }
 
 #[test]
-fn changed_code_runs_after_its_fence() {
+pub(crate) fn changed_code_runs_after_its_fence() {
     let mut m = Machine::new();
     let patch = CODE + 0x40;
     place(&m.ram, patch, &[addi(10, 0, 1), jalr(0, 1, 0)]);

@@ -17,8 +17,13 @@ pub(crate) const REACH: u64 = 2048 + 8;
 /// What a stream may hold beyond what every peer has.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extras {
-    /// Zicond, which QEMU 7.2 lacks, and `ctzw`, of which it looks at all 64 bits (fixed in 8.0).
+    /// Zicond and Zfa, which QEMU 7.2 lacks, and `ctzw`, of which it looks at all 64 bits (fixed in 8.0).
     pub(crate) beyond_peer: bool,
+}
+
+/// What the peer lacks, or gets wrong.
+pub(crate) fn is_beyond_peer(kind: Kind) -> bool {
+    matches!(kind, Kind::CzeroEqz | Kind::CzeroNez | Kind::Ctzw) || kind as u8 >= Kind::FliS as u8
 }
 
 /// A generator of code.
@@ -147,7 +152,12 @@ impl Stream {
             23 => {
                 // How compilers compare without raising flags.
                 let (saved, result) = (self.destination(), self.destination());
-                let (funct3, sources) = (self.random.below(3) as u32, self.random.next() as u32);
+                let (funct3, mut sources) =
+                    (self.random.below(3) as u32, self.random.next() as u32);
+                if self.random.below(4) == 0 {
+                    // What is equal is rare by chance.
+                    sources = (sources & 31) << 5 | sources & 31;
+                }
                 self.put(code, csrrs(saved, 1, 0));
                 self.put(
                     code,
@@ -310,7 +320,7 @@ impl Stream {
                 if opcode == 0x53 {
                     // Conversions, moves and square roots have fixed sources.
                     if self.random.below(2) == 0 {
-                        word = word & !(0x1f << 20) | (self.random.below(4) as u32) << 20;
+                        word = word & !(0x1f << 20) | (self.random.below(6) as u32) << 20;
                     }
                     word &= !(1 << 26);
                 }
@@ -331,29 +341,8 @@ impl Stream {
         use Kind::*;
         let float_destination = matches!(op.kind, Flw | Fld)
             || (op.kind as u8 >= FmaddS as u8
-                && !matches!(
-                    op.kind,
-                    FcvtWS
-                        | FcvtWuS
-                        | FcvtLS
-                        | FcvtLuS
-                        | FmvXW
-                        | FeqS
-                        | FltS
-                        | FleS
-                        | FclassS
-                        | Fsw
-                        | Fsd
-                        | FcvtWD
-                        | FcvtWuD
-                        | FcvtLD
-                        | FcvtLuD
-                        | FmvXD
-                        | FeqD
-                        | FltD
-                        | FleD
-                        | FclassD
-                ));
+                && !matches!(op.kind, Fsw | Fsd)
+                && !op.kind.leaves_floats());
         let memory = matches!(
             op.kind,
             Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Sb | Sh | Sw | Sd | Flw | Fsw | Fld | Fsd
@@ -364,7 +353,7 @@ impl Stream {
             Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Sret | Wfi | SfenceVma | CboZero => {
                 false
             }
-            CzeroEqz | CzeroNez | Ctzw => self.extras.beyond_peer,
+            kind if is_beyond_peer(kind) => self.extras.beyond_peer,
             kind => !(kind as u8 >= LrW as u8 && kind as u8 <= AmomaxuD as u8),
         };
         allowed

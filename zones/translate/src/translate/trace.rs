@@ -1,14 +1,22 @@
 //! Finds what to translate in one piece: a straight way through one page, with exits to the sides.
 //!
-//! The way goes on where a forward branch is not taken, and through forward jumps within the page. It is entered only at its
-//! start, so what is known at one instruction holds for those after it.
+//! The way goes on where a branch is not taken, and through jumps within the page; a little further, and only where code was
+//! run before, after it has met a branch or jump backwards that does not close a loop. It is entered only at its start, so
+//! what is known at one instruction holds for those after it.
 
+use crate::debug::Breakpoint;
 use crate::decode;
 use crate::memory::PAGE_SIZE;
 use crate::op::{Kind, Op, SINK};
 
 /// Most instructions of a trace.
 const LONGEST: usize = 128;
+
+/// Most instructions after a branch or jump backwards.
+const LONGEST_AFTERWARDS: usize = 24;
+
+/// Most instructions that another is moved past.
+const MOST_PASSED: usize = 3;
 
 const SATP: i32 = 0x180;
 
@@ -61,16 +69,33 @@ fn left_to_interpreter(op: &Op) -> bool {
     }
 }
 
+/// Whether this is a branch or jump to an earlier place.
+fn jumps_back(op: &Op) -> bool {
+    use Kind::*;
+    op.imm < 0 && matches!(op.kind, Jal | Beq | Bne | Blt | Bge | Bltu | Bgeu)
+}
+
 impl Trace {
-    /// The trace from `start`; `read` gives the half-word at an even offset of the page.
-    pub(super) fn new(start: u64, mut read: impl FnMut(usize) -> u16) -> Self {
+    /// The trace from `start`, which goes past no place where a breakpoint may be; `read` gives the half-word at an even offset of
+    /// the page, `is_used` tells whether the code at an address was run lately.
+    pub(super) fn new(
+        start: u64,
+        guarded: &[Breakpoint],
+        mut read: impl FnMut(usize) -> u16,
+        is_used: impl Fn(u64) -> bool,
+    ) -> Self {
         let page = start & !(PAGE_SIZE - 1);
         let mut steps = Vec::new();
+        let mut seen = [false; PAGE_SIZE as usize / 2];
+        let mut most = LONGEST;
         let mut pc = start;
         let end = loop {
             let offset = pc.wrapping_sub(page);
-            if offset >= PAGE_SIZE || steps.len() >= LONGEST {
+            if offset >= PAGE_SIZE || steps.len() >= most || seen[offset as usize / 2] {
                 break End::Next(pc);
+            }
+            if !steps.is_empty() && guarded.iter().any(|place| place.is_beside(pc)) {
+                break End::Interpret(pc);
             }
             let offset = offset as usize;
             let low = read(offset);
@@ -87,32 +112,71 @@ impl Trace {
             if left_to_interpreter(&op) {
                 break End::Interpret(pc);
             }
+            seen[offset / 2] = true;
             let step = Step { op, pc };
-            match op.kind {
-                Kind::Jal
-                    if op.rd == SINK
-                        && step.target() > pc
-                        && step.target() & !(PAGE_SIZE - 1) == page =>
-                {
-                    steps.push(step);
-                    pc = step.target();
-                    continue;
-                }
-                Kind::Jal | Kind::Jalr => {
-                    steps.push(step);
-                    break End::Jump;
-                }
-                Kind::Beq | Kind::Bne | Kind::Blt | Kind::Bge | Kind::Bltu | Kind::Bgeu
-                    if op.imm < 0 =>
-                {
-                    steps.push(step);
-                    break End::Jump;
-                }
-                _ => {}
-            }
-            steps.push(step);
+            let target = step.target();
+            let near = target & !(PAGE_SIZE - 1) == page;
+            let closes_loop = near && seen[(target - page) as usize / 2];
             pc = step.following();
+            let goes_on = match op.kind {
+                Kind::Jal if op.rd == SINK && near && !closes_loop => {
+                    pc = target;
+                    op.imm > 0 || is_used(target)
+                }
+                Kind::Jal | Kind::Jalr => false,
+                Kind::Beq | Kind::Bne | Kind::Blt | Kind::Bge | Kind::Bltu | Kind::Bgeu => {
+                    op.imm >= 0 || !closes_loop && is_used(pc)
+                }
+                _ => true,
+            };
+            steps.push(step);
+            if !goes_on {
+                // The way to a loop ends before it: the loop is better off entered at its own start.
+                let head = steps.iter().position(|step| step.pc == target);
+                let straight = op.kind != Kind::Jalr && most == LONGEST;
+                if let Some(head) = head.filter(|head| *head > 0 && straight) {
+                    steps.truncate(head);
+                    break End::Next(target);
+                }
+                break End::Jump;
+            }
+            if jumps_back(&op) {
+                most = most.min(steps.len() + LONGEST_AFTERWARDS);
+            }
         };
+        bring_tests_to_branches(&mut steps);
         Self { start, steps, end }
     }
+}
+
+/// Moves an instruction that makes what a branch compares with zero down to that branch, past instructions that have nothing
+/// to do with it: what it leaves in the host's flags is then still there.
+fn bring_tests_to_branches(steps: &mut [Step]) {
+    for branch in 1..steps.len() {
+        let Step { op, .. } = &steps[branch];
+        if !matches!(op.kind, Kind::Beq | Kind::Bne) || op.rs2 != 0 {
+            continue;
+        }
+        let tested = op.rs1;
+        let first = branch.saturating_sub(MOST_PASSED + 1);
+        let Some(test) = (first..branch).rev().find(|at| steps[*at].op.rd == tested) else {
+            continue;
+        };
+        let Op { kind, rs1, rs2, .. } = steps[test].op;
+        let apart = |step: &Step| {
+            passes(step.op.kind)
+                && ![rs1, rs2, tested].contains(&step.op.rd)
+                && ![step.op.rs1, step.op.rs2].contains(&tested)
+        };
+        if matches!(kind, Kind::And | Kind::Andi) && steps[test + 1..branch].iter().all(apart) {
+            steps[test..branch].rotate_left(1);
+        }
+    }
+}
+
+/// Instructions that do nothing but write a register, and do not tell where they are.
+fn passes(kind: Kind) -> bool {
+    let kind = kind as u8;
+    (Kind::Addi as u8..=Kind::Sraw as u8).contains(&kind)
+        || (Kind::Mv as u8..=Kind::Lui as u8).contains(&kind)
 }

@@ -24,9 +24,12 @@ mod float;
 mod groups;
 mod loops;
 mod memory;
+mod skip;
 mod streams;
+mod words;
 
 use groups::Groups;
+use words::Words;
 
 /// Guest registers in host registers: those that compilers use most.
 const PINNED: [(u8, Reg); 9] = [
@@ -48,7 +51,7 @@ const BUDGET: Reg = R15;
 /// Page groups that one trace can have.
 const GROUP_SLOTS: usize = 32;
 /// Keeps the stack aligned: a return address and six saved registers lie above.
-const FRAME: i32 = (GROUP_SLOTS + streams::SLOTS) as i32 * 8 + 8;
+const FRAME: i32 = (GROUP_SLOTS + streams::SLOTS).next_multiple_of(2) as i32 * 8 + 8;
 /// All exceptions masked, to nearest, no flags.
 const CLEAN_MXCSR: u32 = 0x1f80;
 /// Where `rbp` points.
@@ -81,7 +84,7 @@ enum Cold {
     /// Another turn of a loop, or time to look up pages.
     Turn(Label, Label, Label),
     /// A loop without checks has used up its budget before the branch at this step.
-    Renew(Label, usize, Condition),
+    Renew(Label, usize),
     /// Puts a constant into a scratch register, then back.
     Constant(Label, Label, Reg, u64),
     /// Puts a constant into the first vector register, then back.
@@ -98,7 +101,8 @@ enum Cold {
 #[derive(Default)]
 pub(super) struct X64 {
     assembler: Assembler,
-    cold: Vec<Cold>,
+    /// With what is known about the registers there.
+    cold: Vec<(Cold, Words)>,
     clean_mxcsr: usize,
     /// The guest's flags for each combination of the host's.
     flags: usize,
@@ -112,6 +116,11 @@ pub(super) struct X64 {
     reloads: Vec<(Reg, u8, bool)>,
     /// Values of guest registers that are known: results of instructions with constants only.
     known: [Option<u64>; 32],
+    words: Words,
+    /// The registers that may be narrow where the body starts.
+    narrow_head: u32,
+    /// The instruction being written left its result narrow.
+    left_narrow: bool,
     exchanged: Vec<loops::Exchange>,
     loop_slots: memory::LoopSlots,
     streams: streams::Streams,
@@ -212,12 +221,12 @@ impl CodeGenerator for X64 {
         self.reloads.clear();
         self.exchanged = loops::exchanges(trace);
         self.exchange();
+        self.find_streams(trace);
         self.prepare_loop(trace);
-        self.prepare_streams();
         let head = self.assembler.label();
         self.assembler.bind(head);
         self.body(trace, head, output);
-        if let Some(head) = self.look_up_pages(self.least_turn, head) {
+        if let Some(head) = self.look_up_pages(self.least_turn) {
             self.body(trace, head, output);
         }
         self.assembler.finish();
@@ -274,6 +283,8 @@ impl X64 {
         self.floats.clear();
         self.known = [None; 32];
         self.known[0] = Some(0);
+        self.narrow_head = self.narrow_at_head(trace);
+        self.words = Words::at_head(self.narrow_head);
         self.least_turn = trace.steps.len() as i32;
         let mut index = 0;
         while index < trace.steps.len() {
@@ -338,6 +349,7 @@ impl X64 {
 
     /// Puts things back as all traces expect them; keeps the scratch registers.
     fn exchange_back(&mut self) {
+        self.settle_all();
         self.suspend_streams();
         for guests in &self.exchanged {
             self.assembler.store(W64, home(guests.held), guests.host);
@@ -354,15 +366,20 @@ impl X64 {
     /// A way out to code that puts the registers back and leaves.
     fn cold_leave(&mut self, id: u32) -> Label {
         let label = self.assembler.label();
-        self.cold.push(Cold::Leave(label, id, true));
+        self.defer(Cold::Leave(label, id, true));
         label
     }
 
     /// The same, after [`X64::exchange_back`].
     fn cold_leave_as_is(&mut self, id: u32) -> Label {
         let label = self.assembler.label();
-        self.cold.push(Cold::Leave(label, id, false));
+        self.defer(Cold::Leave(label, id, false));
         label
+    }
+
+    /// Puts code after the trace's own.
+    fn defer(&mut self, cold: Cold) {
+        self.cold.push((cold, self.words));
     }
 
     /// Cold code in which the interpreter does this step; returns its label and where it comes back.
@@ -373,7 +390,7 @@ impl X64 {
             before: index as u32,
         });
         let (label, back) = (self.assembler.label(), self.assembler.label());
-        self.cold.push(Cold::Site(label, back, id, (0, 0)));
+        self.defer(Cold::Site(label, back, id, (0, 0)));
         (label, back)
     }
 
@@ -383,7 +400,7 @@ impl X64 {
         let first = self.reloads.len();
         self.reloads.extend(self.floats.held());
         let last = self.reloads.len();
-        let site = self.cold.iter_mut().rev().find_map(|cold| match cold {
+        let site = self.cold.iter_mut().rev().find_map(|(cold, _)| match cold {
             Cold::Site(_, to, _, range) if *to == back => Some(range),
             _ => None,
         });
@@ -414,7 +431,9 @@ impl X64 {
     }
 
     fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
-        match self.cold[index] {
+        let (cold, words) = self.cold[index];
+        self.words = words;
+        match cold {
             Cold::Leave(label, id, exchanged) => {
                 self.assembler.bind(label);
                 if exchanged {
@@ -445,9 +464,9 @@ impl X64 {
                 self.assembler.bind(label);
                 self.count_turn(head, setup);
             }
-            Cold::Renew(label, index, condition) => {
+            Cold::Renew(label, index) => {
                 self.assembler.bind(label);
-                self.renew(&trace.steps[index], condition, trace, head, output);
+                self.renew(&trace.steps[index], trace, head, output);
             }
             Cold::Constant(label, back, reg, value) => {
                 self.assembler.bind(label);

@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt;
 
 use super::bitmap::bytes_for;
 use super::overlay::{CLUSTER, OverlayError};
+use super::volume::length;
 use crate::wire::{put, u32_at, u64_at};
 
 const MARK: &[u8; 8] = b"BLKHOVLY";
@@ -66,8 +67,8 @@ pub(super) fn create(file: &File, layout: &Layout, base_hash: [u8; 32]) -> io::R
 /// Checks that a file is an overlay of this base.
 pub(super) fn check(file: &File, layout: &Layout, base_hash: [u8; 32]) -> Result<(), OverlayError> {
     let mut header = [0; HEADER_SIZE];
-    let length = file.metadata()?.len();
-    if length < HEADER_SIZE as u64 {
+    let file_length = length(file)?;
+    if file_length < HEADER_SIZE as u64 {
         return Err(OverlayError::NotAnOverlay);
     }
     file.read_exact_at(&mut header, 0)?;
@@ -88,15 +89,15 @@ pub(super) fn check(file: &File, layout: &Layout, base_hash: [u8; 32]) -> Result
             hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         });
     }
-    if length == HEADER_SIZE as u64 {
+    if file_length == HEADER_SIZE as u64 {
         // The making of it was interrupted after the header.
         file.set_len(layout.file_length)?;
         return Ok(());
     }
-    if length != layout.file_length {
+    if file_length != layout.file_length {
         return Err(OverlayError::WrongLength {
             expected: layout.file_length,
-            actual: length,
+            actual: file_length,
         });
     }
     Ok(())

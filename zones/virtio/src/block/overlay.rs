@@ -13,7 +13,7 @@ use rustix::fs::FallocateFlags;
 
 use super::bitmap::Bitmap;
 use super::format::{self, Layout};
-use super::volume::{Volume, read_or_zero};
+use super::volume::{Volume, length, read_or_zero};
 
 /// Bytes of one cluster; the guest's page and block size, so that aligned writes never read the base.
 pub(super) const CLUSTER: u64 = CLUSTER_BYTES as u64;
@@ -42,7 +42,9 @@ pub enum OverlayError {
         cluster: u32,
     },
     /// An overlay of another base: its contents would make no sense over this one.
-    #[error("the overlay belongs to another base volume ({length} bytes, hash {hash})")]
+    #[error(
+        "the overlay belongs to another base volume ({length} bytes, hash {hash}): put that base back, or the overlay away to begin without what it holds"
+    )]
     OtherBase {
         /// Length of the base that the overlay was made for.
         length: u64,
@@ -98,7 +100,7 @@ impl<B: Volume> Overlay<B> {
     /// checked, and what does not fit is an error. What the guest reads as its disk is the guest's own affair.
     pub fn open(base: B, file: File, base_hash: [u8; 32]) -> Result<Self, OverlayError> {
         let layout = Self::layout(&base)?;
-        let present = if file.metadata()?.len() == 0 {
+        let present = if length(&file)? == 0 {
             format::create(&file, &layout, base_hash)?;
             Bitmap::new(layout.clusters)
         } else {

@@ -23,9 +23,9 @@ const DEVICE_TYPE: u32 = 3;
 const FEATURE_MULTIPORT: u64 = 1 << 1;
 const CONTROL_RECEIVE: usize = 2;
 const CONTROL_TRANSMIT: usize = 3;
-/// Receive and transmit of port 0, control both ways, receive and transmit of ports 1 and 2.
-const QUEUE_SIZES: [u16; 8] = [64, 64, 32, 32, 64, 64, 64, 64];
-/// Control messages that may wait for the guest's buffers. An honest driver causes 11 in all.
+/// Receive and transmit of port 0, control both ways, receive and transmit of the named ports.
+const QUEUE_SIZES: [u16; 2 + 2 * NAMES.len()] = [64, 64, 32, 32, 64, 64, 64, 64, 64, 64];
+/// Control messages that may wait for the guest's buffers. An honest driver causes four for each port.
 const MESSAGES_MAX: usize = 64;
 
 /// Bytes handed to the sink at a time.
@@ -39,8 +39,15 @@ pub const CONSOLE: u32 = 0;
 pub const STATE: u32 = 1;
 /// The stock agent's port, `com.redhat.spice.0`.
 pub const AGENT: u32 = 2;
+/// The port on which the guest's session offers files, `org.bulkhead.outbox`.
+pub const OUTBOX: u32 = 3;
 
-const NAMES: [Option<&str>; 3] = [None, Some("org.bulkhead.state"), Some("com.redhat.spice.0")];
+const NAMES: [Option<&str>; 4] = [
+    None,
+    Some("org.bulkhead.state"),
+    Some("com.redhat.spice.0"),
+    Some("org.bulkhead.outbox"),
+];
 
 /// Where the guest's output goes. Called with the device's lock held: it must not block for long nor call back.
 pub trait ConsoleSink: Send {

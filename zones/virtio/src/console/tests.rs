@@ -101,12 +101,12 @@ fn message(port: u32, event: u16, value: u16, name: &str) -> Vec<u8> {
 fn the_ports_introduce_themselves_as_linux_expects() {
     let (mut driver, _, seen) = plug();
     assert_eq!(driver.read32(8), 3);
-    assert_eq!(u32::from_le_bytes(driver.config(4)), 3);
+    assert_eq!(u32::from_le_bytes(driver.config(4)), 4);
     give(&mut driver, CONTROL_RECEIVE, 0..32, 4096);
     control(&mut driver, u32::MAX, 0, 1);
-    let added: Vec<_> = (0..3).map(|port| message(port, 1, 1, "")).collect();
+    let added: Vec<_> = (0..4).map(|port| message(port, 1, 1, "")).collect();
     assert_eq!(take(&mut driver, CONTROL_RECEIVE), added);
-    for port in 0..3 {
+    for port in 0..4 {
         control(&mut driver, port, 3, 1);
     }
     let expected = [
@@ -116,6 +116,8 @@ fn the_ports_introduce_themselves_as_linux_expects() {
         message(1, 6, 1, ""),
         message(2, 7, 1, "com.redhat.spice.0"),
         message(2, 6, 1, ""),
+        message(3, 7, 1, "org.bulkhead.outbox"),
+        message(3, 6, 1, ""),
     ];
     assert_eq!(take(&mut driver, CONTROL_RECEIVE), expected);
     control(&mut driver, 0, 6, 1);
@@ -210,7 +212,7 @@ fn strange_control_messages_are_ignored() {
     let (mut driver, _, seen) = plug();
     give(&mut driver, CONTROL_RECEIVE, 0..32, 4096);
     for (port, event, value) in [
-        (3, 3, 1),
+        (4, 3, 1),
         (u32::MAX, 3, 1),
         (u32::MAX, 6, 1),
         (0, 99, 1),

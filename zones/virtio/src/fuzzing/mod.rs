@@ -306,7 +306,11 @@ struct Terminal(Arc<Mutex<usize>>);
 
 impl ConsoleSink for Terminal {
     fn output(&mut self, port: u32, bytes: &[u8]) -> usize {
-        assert!(port < 3 && !bytes.is_empty() && bytes.len() <= crate::console::OUTPUT_MAX);
+        assert!(
+            port <= crate::console::OUTBOX
+                && !bytes.is_empty()
+                && bytes.len() <= crate::console::OUTPUT_MAX
+        );
         let mut room = self.0.lock().expect("not poisoned");
         let taken = bytes.len().min(*room);
         *room -= taken;
@@ -314,11 +318,11 @@ impl ConsoleSink for Terminal {
     }
 
     fn opened(&mut self, port: u32, _: bool) {
-        assert!(port < 3);
+        assert!(port <= crate::console::OUTBOX);
     }
 
     fn room(&mut self, port: u32) {
-        assert!(port < 3);
+        assert!(port <= crate::console::OUTBOX);
     }
 }
 

@@ -7,6 +7,16 @@ const LEADING: u8 = 0xbd;
 const TRAILING: u8 = 0xbc;
 const ONES: u8 = 0xb8;
 
+/// Whether [`X64::arithmetic`] does it, whatever its operands.
+pub(super) fn is_arithmetic(kind: Kind) -> bool {
+    use Kind::*;
+    let within = |first: Kind, last: Kind| (first as u8..=last as u8).contains(&(kind as u8));
+    matches!(kind, Nop | Mv | Li | Lui | Auipc)
+        || within(Addi, Sraw)
+        || within(Mul, Remuw)
+        || within(AddUw, CzeroNez)
+}
+
 impl X64 {
     /// Writes the code of an integer instruction; false if the interpreter has to do it.
     #[allow(clippy::too_many_lines, reason = "one table over the instructions")]
@@ -15,10 +25,13 @@ impl X64 {
         let op = &step.op;
         let shamt = (op.imm & 63) as u8;
         match op.kind {
-            Mv => {
-                let from = self.value(op.rs1, RAX);
-                self.put(op.rd, from);
-            }
+            Mv => match self.pinned(op.rd) {
+                Some(to) => self.assembler.mov(to, self.place(op.rs1)),
+                None => {
+                    let from = self.value(op.rs1, RAX);
+                    self.put(op.rd, from);
+                }
+            },
             Li | Lui => self.put_constant(op.rd, i64::from(op.imm).cast_unsigned()),
             Auipc => self.put_constant(op.rd, step.target()),
             Addi => self.add_immediate(op),
@@ -69,46 +82,36 @@ impl X64 {
             Srlw => self.shift_variable(Shift::Shr, W32, op),
             Sraw => self.shift_variable(Shift::Sar, W32, op),
             Addiw => {
+                let to = self.result(op.rd);
                 match self.pinned(op.rs1) {
-                    Some(host) if op.imm == 0 => {
-                        let to = self.result(op.rd);
-                        self.assembler.extend_signed(4, to, Place::Register(host));
-                        self.put(op.rd, to);
-                        return true;
+                    Some(host) if op.imm == 0 => self.put_word(op.rd, host),
+                    Some(host) if host == to => {
+                        self.assembler
+                            .alu_immediate(Alu::Add, W32, Place::Register(to), op.imm);
+                        self.put_word(op.rd, to);
                     }
-                    Some(host) => self.assembler.lea(RAX, Place::Memory(host, op.imm)),
+                    Some(host) => {
+                        self.assembler.lea(to, Place::Memory(host, op.imm));
+                        self.put_word(op.rd, to);
+                    }
                     None => {
-                        self.assembler.load(W32, RAX, self.place(op.rs1));
+                        self.assembler.load(W32, to, self.place(op.rs1));
                         if op.imm != 0 {
                             self.assembler.alu_immediate(
                                 Alu::Add,
                                 W32,
-                                Place::Register(RAX),
+                                Place::Register(to),
                                 op.imm,
                             );
                         }
-                    }
-                }
-                self.put_word(op.rd);
-            }
-            Addw | Subw => {
-                let alu = if op.kind == Addw { Alu::Add } else { Alu::Sub };
-                let second = self.place(op.rs2);
-                match self.pinned(op.rd).filter(|_| op.rd == op.rs1) {
-                    Some(to) => {
-                        self.assembler.alu(alu, W32, to, second);
-                        self.assembler.extend_signed(4, to, Place::Register(to));
-                    }
-                    None => {
-                        let first = self.place(op.rs1);
-                        self.assembler.load(W32, RAX, first);
-                        self.assembler.alu(alu, W32, RAX, second);
-                        self.put_word(op.rd);
+                        self.put_word(op.rd, to);
                     }
                 }
             }
-            Mul | Mulw => {
-                let width = if op.kind == Mul { W64 } else { W32 };
+            Addw => self.word(op, true, |a, to, from| a.alu(Alu::Add, W32, to, from)),
+            Subw => self.word(op, false, |a, to, from| a.alu(Alu::Sub, W32, to, from)),
+            Mulw => self.word(op, true, |a, to, from| a.multiply(W32, to, from)),
+            Mul => {
                 let second = self.place(op.rs2);
                 let to = self
                     .pinned(op.rd)
@@ -116,16 +119,10 @@ impl X64 {
                     .unwrap_or(RAX);
                 if to == RAX {
                     let first = self.place(op.rs1);
-                    self.assembler.load(width, RAX, first);
+                    self.assembler.load(W64, RAX, first);
                 }
-                self.assembler.multiply(width, to, second);
-                if width == W32 {
-                    let result = self.result(op.rd);
-                    self.assembler.extend_signed(4, result, Place::Register(to));
-                    self.put(op.rd, result);
-                } else {
-                    self.put(op.rd, to);
-                }
+                self.assembler.multiply(W64, to, second);
+                self.put(op.rd, to);
             }
             Mulh | Mulhu => {
                 self.assembler.load(W64, RAX, self.place(op.rs1));
@@ -261,8 +258,30 @@ impl X64 {
         true
     }
 
-    /// The sign-extended low half of `rax`.
-    fn put_word(&mut self, rd: u8) {
+    /// A 32-bit operation of two registers.
+    fn word(&mut self, op: &Op, commutes: bool, operation: impl Fn(&mut Assembler, Reg, Place)) {
+        let (first, second) = if commutes && op.rd == op.rs2 {
+            (op.rs2, op.rs1)
+        } else {
+            (op.rs1, op.rs2)
+        };
+        let to = self.result(op.rd);
+        // The destination must not be overwritten before it is read.
+        let to = if second == op.rd && first != op.rd {
+            RAX
+        } else {
+            to
+        };
+        let (first, second) = (self.place(first), self.place(second));
+        if first != Place::Register(to) {
+            self.assembler.load(W32, to, first);
+        }
+        operation(&mut self.assembler, to, second);
+        self.put_word(op.rd, to);
+    }
+
+    /// The sign-extended lower half of `rax`, at once.
+    fn put_extended(&mut self, rd: u8) {
         let to = self.result(rd);
         self.assembler.extend_signed(4, to, Place::Register(RAX));
         self.put(rd, to);
@@ -344,12 +363,15 @@ impl X64 {
 
     fn shift_constant(&mut self, shift: Shift, width: Width, op: &Op, count: u8) {
         if width == W32 {
-            self.assembler.load(W32, RAX, self.place(op.rs1));
+            let (to, from) = (self.result(op.rd), self.place(op.rs1));
+            if from != Place::Register(to) {
+                self.assembler.load(W32, to, from);
+            }
             if count != 0 {
                 self.assembler
-                    .shift_immediate(shift, W32, Place::Register(RAX), count);
+                    .shift_immediate(shift, W32, Place::Register(to), count);
             }
-            self.put_word(op.rd);
+            self.put_word(op.rd, to);
         } else if op.rd == op.rs1 {
             self.assembler
                 .shift_immediate(shift, W64, self.place(op.rd), count);
@@ -365,9 +387,10 @@ impl X64 {
     fn shift_variable(&mut self, shift: Shift, width: Width, op: &Op) {
         let count = self.value(op.rs2, RCX);
         if width == W32 {
+            let to = self.result(op.rd);
             self.assembler
-                .shift_by(shift, W32, RAX, self.place(op.rs1), count);
-            self.put_word(op.rd);
+                .shift_by(shift, W32, to, self.place(op.rs1), count);
+            self.put_word(op.rd, to);
         } else {
             let to = self.result(op.rd);
             self.assembler
@@ -382,13 +405,19 @@ impl X64 {
         self.assembler
             .shift_by_cl(shift, width, Place::Register(RAX));
         if width == W32 {
-            self.put_word(op.rd);
+            self.put_extended(op.rd);
         } else {
             self.put(op.rd, RAX);
         }
     }
 
     fn shifted_sum(&mut self, op: &Op, width: Width, shift: u8) {
+        if let (W64, Some(first), Some(second)) = (width, self.pinned(op.rs1), self.pinned(op.rs2))
+        {
+            let to = self.result(op.rd);
+            self.assembler.lea_scaled(to, second, first, shift);
+            return self.put(op.rd, to);
+        }
         self.assembler.load(width, RAX, self.place(op.rs1));
         if shift != 0 {
             self.assembler
@@ -435,7 +464,7 @@ impl X64 {
         self.assembler.test(width, RCX, RCX);
         self.assembler.jump_if(Condition::Equal, zero);
         // By zero: all ones, and the dividend remains.
-        self.cold.push(if remainder {
+        self.defer(if remainder {
             Cold::Back(zero, done)
         } else {
             Cold::Constant(zero, done, RAX, u64::MAX)
@@ -446,7 +475,7 @@ impl X64 {
             self.assembler
                 .alu_immediate(Alu::Cmp, width, Place::Register(RCX), -1);
             self.assembler.jump_if(Condition::Equal, minus_one);
-            self.cold.push(if remainder {
+            self.defer(if remainder {
                 Cold::Constant(minus_one, done, RAX, 0)
             } else {
                 Cold::Negate(minus_one, done, width)
@@ -462,7 +491,7 @@ impl X64 {
         }
         self.assembler.bind(done);
         if width == W32 {
-            self.put_word(op.rd);
+            self.put_extended(op.rd);
         } else {
             self.put(op.rd, RAX);
         }

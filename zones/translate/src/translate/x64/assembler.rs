@@ -60,10 +60,12 @@ pub(super) enum Shift {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition {
     Overflow = 0,
+    NoOverflow = 1,
     Below = 2,
     AboveEqual = 3,
     Equal = 4,
     NotEqual = 5,
+    BelowEqual = 6,
     Above = 7,
     Parity = 10,
     NoParity = 11,
@@ -71,6 +73,44 @@ pub(super) enum Condition {
     GreaterEqual = 13,
     LessEqual = 14,
     Greater = 15,
+}
+
+impl Condition {
+    /// With the operands the other way round.
+    pub(super) fn turned(self) -> Self {
+        use Condition::*;
+        match self {
+            Below => Above,
+            Above => Below,
+            AboveEqual => BelowEqual,
+            BelowEqual => AboveEqual,
+            Less => Greater,
+            Greater => Less,
+            GreaterEqual => LessEqual,
+            LessEqual => GreaterEqual,
+            other => other,
+        }
+    }
+
+    pub(super) fn opposite(self) -> Self {
+        use Condition::*;
+        match self {
+            Below => AboveEqual,
+            AboveEqual => Below,
+            Equal => NotEqual,
+            NotEqual => Equal,
+            Above => BelowEqual,
+            BelowEqual => Above,
+            Parity => NoParity,
+            NoParity => Parity,
+            Overflow => NoOverflow,
+            NoOverflow => Overflow,
+            Less => GreaterEqual,
+            GreaterEqual => Less,
+            LessEqual => Greater,
+            Greater => LessEqual,
+        }
+    }
 }
 
 /// A place in the code that jumps go to.
@@ -325,6 +365,15 @@ impl Assembler {
 
     pub(super) fn lea(&mut self, to: Reg, place: Place) {
         self.encode(None, true, false, &[0x8d], to.0, place);
+    }
+
+    /// `to = base + (index << shift)`
+    pub(super) fn lea_scaled(&mut self, to: Reg, base: Reg, index: Reg, shift: u8) {
+        self.lea(to, Place::Indexed(base, index, 0));
+        // The byte with the scale is the last but for a displacement.
+        let displacement = usize::from(base.0 & 7 == 5);
+        let at = self.bytes.len() - 1 - displacement;
+        self.bytes[at] |= shift << 6;
     }
 
     pub(super) fn shift_immediate(&mut self, op: Shift, width: Width, to: Place, count: u8) {

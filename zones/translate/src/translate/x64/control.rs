@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// Most instructions that are done in vain rather than jumped over.
-const MOST_SKIPPED: usize = 4;
-
 impl X64 {
     /// Writes the code of the step at `index`, and of those after it that go together with it; returns how many.
     pub(super) fn steps(
@@ -15,8 +12,9 @@ impl X64 {
         output: &mut Output<'_>,
     ) -> usize {
         let rest = &trace.steps[index..];
-        if let Some(done) = self.skipped(rest) {
-            self.least_turn -= done as i32 - 1;
+        self.left_narrow = false;
+        if let Some(done) = self.skip(rest) {
+            self.least_turn -= skip::length(rest).map_or(done as i32 - 2, |count| count as i32);
             return done;
         }
         let done = match rest {
@@ -27,21 +25,28 @@ impl X64 {
                 3
             }
             [step, ..] => {
+                self.settle_sources(&step.op);
                 self.step(trace, index, step, head, output);
                 1
             }
             [] => 1,
         };
         for step in rest.iter().take(done) {
-            if let Some((register, value)) = self.outcome(step) {
-                self.known[usize::from(register)] = value;
-            }
+            self.wrote(step);
         }
         done
     }
 
+    /// Takes in what is known after this step.
+    pub(super) fn wrote(&mut self, step: &Step) {
+        self.words.write(&step.op, self.left_narrow);
+        if let Some((register, value)) = self.outcome(step) {
+            self.known[usize::from(register)] = value;
+        }
+    }
+
     /// The register that an instruction writes, and its value if that is known.
-    fn outcome(&self, step: &Step) -> Option<(u8, Option<u64>)> {
+    pub(super) fn outcome(&self, step: &Step) -> Option<(u8, Option<u64>)> {
         use Kind::*;
         let op = &step.op;
         let written = groups::integer_destination(op)?;
@@ -81,103 +86,6 @@ impl X64 {
         self.assembler.extend_zero(bytes, to, self.place(first.rs1));
         self.put(first.rd, to);
         true
-    }
-
-    /// A branch over a few simple instructions that work on one register: what they make is taken or not, without a jump
-    /// that could be foretold wrongly. Returns how many steps that are, the branch included.
-    fn skipped(&mut self, rest: &[Step]) -> Option<usize> {
-        let (branch, after) = rest.split_first()?;
-        let condition = condition(branch.op.kind)?;
-        let count = (1..=MOST_SKIPPED.min(after.len()))
-            .find(|count| after[count - 1].following() == branch.target())?;
-        let skipped = &after[..count];
-        let rd = skipped[0].op.rd;
-        let chained = skipped.iter().enumerate().all(|(index, step)| {
-            let op = &step.op;
-            let form = in_accumulator(op);
-            // Only the first may read what the others write, but as their first source.
-            let first = index == 0 || op.rs1 == rd && !matches!(form, Some(Form::Constant));
-            let second = index == 0 || form != Some(Form::Registers) || op.rs2 != rd;
-            form.is_some() && op.rd == rd && first && second
-        });
-        if rd == SINK || !chained {
-            return None;
-        }
-        self.in_rax = None;
-        let mut index = 0;
-        while let Some(step) = skipped.get(index) {
-            let cleared = skipped.get(index + 1).and_then(|next| {
-                let pair = step.op.kind == Kind::Slli && next.op.kind == Kind::Srli;
-                kept_bytes(&step.op).filter(|_| pair && step.op.imm == next.op.imm)
-            });
-            match cleared {
-                Some(bytes) => {
-                    let from = if index == 0 {
-                        self.place(step.op.rs1)
-                    } else {
-                        Place::Register(RAX)
-                    };
-                    self.assembler.extend_zero(bytes, RAX, from);
-                    index += 2;
-                }
-                None => {
-                    self.accumulate(&step.op, index == 0);
-                    index += 1;
-                }
-            }
-        }
-        self.compare(&branch.op, RCX);
-        // If the branch is taken, the register stays and the instructions are not counted.
-        let old = self.place(rd);
-        self.assembler.conditional_move(condition, RAX, old);
-        self.assembler.set(condition, RCX);
-        self.assembler.extend_zero(1, RCX, Place::Register(RCX));
-        if count > 1 {
-            self.assembler.unary(3, W32, Place::Register(RCX));
-            self.assembler
-                .alu_immediate(Alu::And, W32, Place::Register(RCX), count as i32);
-        }
-        self.assembler
-            .alu(Alu::Add, W64, BUDGET, Place::Register(RCX));
-        self.put(rd, RAX);
-        // Which of two values it has is not known.
-        self.known[usize::from(rd & 31)] = None;
-        Some(1 + count)
-    }
-
-    /// One of the instructions of [`X64::skipped`], with its result in `rax`; all but the first find their first source
-    /// there.
-    fn accumulate(&mut self, op: &Op, first: bool) {
-        use Kind::*;
-        if first && !matches!(op.kind, Li | Lui) {
-            let from = self.place(op.rs1);
-            self.assembler.load(W64, RAX, from);
-        }
-        let to = Place::Register(RAX);
-        let second = self.place(op.rs2);
-        let a = &mut self.assembler;
-        match op.kind {
-            Li | Lui => a.constant(RAX, i64::from(op.imm).cast_unsigned()),
-            Add => a.alu(Alu::Add, W64, RAX, second),
-            Sub => a.alu(Alu::Sub, W64, RAX, second),
-            Xor => a.alu(Alu::Xor, W64, RAX, second),
-            Or => a.alu(Alu::Or, W64, RAX, second),
-            And => a.alu(Alu::And, W64, RAX, second),
-            Addw => a.alu(Alu::Add, W32, RAX, second),
-            Subw => a.alu(Alu::Sub, W32, RAX, second),
-            Addi => a.alu_immediate(Alu::Add, W64, to, op.imm),
-            Addiw => a.alu_immediate(Alu::Add, W32, to, op.imm),
-            Xori => a.alu_immediate(Alu::Xor, W64, to, op.imm),
-            Ori => a.alu_immediate(Alu::Or, W64, to, op.imm),
-            Andi => a.alu_immediate(Alu::And, W64, to, op.imm),
-            Slli => a.shift_immediate(Shift::Shl, W64, to, (op.imm & 63) as u8),
-            Srli => a.shift_immediate(Shift::Shr, W64, to, (op.imm & 63) as u8),
-            Srai => a.shift_immediate(Shift::Sar, W64, to, (op.imm & 63) as u8),
-            _ => {}
-        }
-        if matches!(op.kind, Addw | Subw | Addiw) {
-            a.extend_signed(4, RAX, to);
-        }
     }
 
     fn step(
@@ -281,13 +189,13 @@ impl X64 {
         output: &mut Output<'_>,
     ) {
         let op = &step.op;
-        let condition = condition(op.kind).unwrap_or(Condition::AboveEqual);
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
+            self.settle_for_head();
             // A loop: counted before the comparison, which can then jump straight to the head.
             let exhausted = if self.streams.is_within() {
                 let label = self.assembler.label();
-                self.cold.push(Cold::Renew(label, index, condition));
+                self.defer(Cold::Renew(label, index));
                 label
             } else {
                 let out = output.leave(Leave::Interpret {
@@ -299,17 +207,16 @@ impl X64 {
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
-            self.compare(op, RAX);
+            let condition = self.compare(op, RAX);
             let again = self.next_turn(head);
             self.assembler.jump_if(condition, again);
             self.go_to(step.pc, step.following(), 0, trace, head, output);
             return;
         }
-        self.compare(op, RAX);
+        let condition = self.compare(op, RAX);
         let taken = self.assembler.label();
         self.assembler.jump_if(condition, taken);
-        self.cold
-            .push(Cold::Taken(taken, index as i32 + 1, step.pc, step.target()));
+        self.defer(Cold::Taken(taken, index as i32 + 1, step.pc, step.target()));
         if last {
             self.go_to(
                 step.pc,
@@ -322,15 +229,23 @@ impl X64 {
         }
     }
 
-    /// Compares the two sources; the scratch register is for the first.
-    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) {
+    /// Compares the sources of a branch; returns when it is taken. The scratch register is for the first.
+    pub(super) fn compare(&mut self, op: &Op, scratch: Reg) -> Condition {
+        let width = self.comparison_width(op);
+        let condition = condition(op.kind).unwrap_or(Condition::AboveEqual);
+        if op.rs1 == 0 && op.rs2 != 0 {
+            let second = self.value(op.rs2, scratch);
+            self.assembler.test(width, second, second);
+            return condition.turned();
+        }
         let first = self.value(op.rs1, scratch);
         if op.rs2 == 0 {
-            self.assembler.test(W64, first, first);
+            self.assembler.test(width, first, first);
         } else {
             let second = self.place(op.rs2);
-            self.assembler.alu(Alu::Cmp, W64, first, second);
+            self.assembler.alu(Alu::Cmp, width, first, second);
         }
+        condition
     }
 
     /// Goes on at an address known now, after `count` instructions, from an instruction at `from`.
@@ -346,6 +261,7 @@ impl X64 {
         let page = |address: u64| address & !(PAGE_SIZE - 1);
         let near = page(target) == page(trace.start);
         if near && target == trace.start {
+            self.settle_for_head();
             self.assembler
                 .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
             let out = output.leave(Leave::Plain { pc: target });
@@ -354,9 +270,15 @@ impl X64 {
             return self.assembler.jump(head);
         }
         self.exchange_back();
-        self.assembler
-            .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
-        if !near || target <= from {
+        // Whatever goes round meets this: without it, the way leads to an address further on than the trace's start.
+        let checked = !near || target <= from.max(trace.start);
+        if count != 0 {
+            self.assembler
+                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
+        } else if checked {
+            self.assembler.test(W64, BUDGET, BUDGET);
+        }
+        if checked {
             let out = output.leave(Leave::Plain { pc: target });
             let exhausted = self.cold_leave_as_is(out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
@@ -417,7 +339,7 @@ impl X64 {
 }
 
 /// How many low bytes shifting left and right by the same count keeps, if those are an integer's.
-fn kept_bytes(shift: &Op) -> Option<u8> {
+pub(super) fn kept_bytes(shift: &Op) -> Option<u8> {
     match shift.imm {
         32 => Some(4),
         48 => Some(2),
@@ -436,25 +358,6 @@ pub(super) fn condition(kind: Kind) -> Option<Condition> {
         Bge => Condition::GreaterEqual,
         Bltu => Condition::Below,
         Bgeu => Condition::AboveEqual,
-        _ => return None,
-    })
-}
-
-/// What an instruction of [`X64::skipped`] reads.
-#[derive(PartialEq, Eq)]
-enum Form {
-    Constant,
-    Register,
-    Registers,
-}
-
-/// Instructions that [`X64::accumulate`] knows.
-fn in_accumulator(op: &Op) -> Option<Form> {
-    use Kind::*;
-    Some(match op.kind {
-        Li | Lui => Form::Constant,
-        Mv | Addi | Addiw | Xori | Ori | Andi | Slli | Srli | Srai => Form::Register,
-        Add | Sub | Xor | Or | And | Addw | Subw => Form::Registers,
         _ => return None,
     })
 }

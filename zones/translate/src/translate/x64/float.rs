@@ -178,7 +178,7 @@ impl X64 {
             .scalar_compare(true, COMPARE_QUIETLY, XMM0, from);
         let (unordered, back) = (self.assembler.label(), self.assembler.label());
         self.assembler.jump_if(Condition::Parity, unordered);
-        self.cold.push(Cold::Control(unordered, back));
+        self.defer(Cold::Control(unordered, back));
         self.assembler.bind(back);
         self.put_comparison(compare);
         true
@@ -276,7 +276,7 @@ impl X64 {
         self.assembler
             .scalar_compare(double, COMPARE_QUIETLY, XMM0, Place::Register(XMM0));
         self.assembler.jump_if(Condition::Parity, nan);
-        self.cold.push(Cold::Vector(
+        self.defer(Cold::Vector(
             nan,
             back,
             if double {

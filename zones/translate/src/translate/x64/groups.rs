@@ -8,7 +8,7 @@
 use crate::op::{Kind, Op};
 use crate::translate::trace::Step;
 
-use super::GROUP_SLOTS;
+use super::{GROUP_SLOTS, control};
 
 /// Most bytes between the first and the last of a group.
 const REACH: i32 = 2048;
@@ -25,8 +25,13 @@ pub(super) struct Group {
     /// First offset, and the one after the last.
     pub(super) low: i32,
     pub(super) high: i32,
-    first: usize,
+    /// Its first step.
+    pub(super) first: usize,
     count: usize,
+    /// Branches before the first.
+    exits: usize,
+    /// There are three accesses, or two without a way out between them.
+    worthwhile: bool,
 }
 
 /// What a step is to its group.
@@ -76,6 +81,7 @@ impl Groups {
         let mut found = Self::none(steps.len());
         // The group that is open for each base register, for loads and stores.
         let mut open = [[None; 2]; 32];
+        let mut exits = 0;
         for (index, Step { op, .. }) in steps.iter().enumerate() {
             if let Some((size, store)) = access(op.kind) {
                 let slot = &mut open[usize::from(op.rs1 & 31)][usize::from(store)];
@@ -85,6 +91,7 @@ impl Groups {
                 {
                     Some(group) => {
                         group.admit(op.imm, size);
+                        group.worthwhile |= group.count > 2 || exits == group.exits;
                         found.of_step[index] = *slot;
                     }
                     None => {
@@ -99,6 +106,8 @@ impl Groups {
                             high: op.imm + size,
                             first: index,
                             count: 1,
+                            exits,
+                            worthwhile: false,
                         });
                     }
                 }
@@ -106,6 +115,7 @@ impl Groups {
             if let Some(written) = integer_destination(op) {
                 open[usize::from(written & 31)] = [None; 2];
             }
+            exits += usize::from(control::condition(op.kind).is_some());
             if is_barrier(op.kind) {
                 open = [[None; 2]; 32];
             }
@@ -114,12 +124,12 @@ impl Groups {
         found
     }
 
-    /// Drops groups of one, and those beyond the room there is.
+    /// Drops groups that cost more than they save, and those beyond the room there is.
     fn keep_worthwhile(&mut self) {
         let mut places = Vec::with_capacity(self.groups.len());
         let mut kept = 0;
         for group in &self.groups {
-            let keep = group.count > 1 && kept < GROUP_SLOTS;
+            let keep = group.worthwhile && kept < GROUP_SLOTS;
             places.push(keep.then_some(kept));
             kept += usize::from(keep);
         }
@@ -172,9 +182,7 @@ pub(super) fn integer_destination(op: &Op) -> Option<u8> {
     use Kind::*;
     let written = match op.kind {
         Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd | Fsw | Fsd | Fence => false,
-        FcvtWS | FcvtWuS | FcvtLS | FcvtLuS | FmvXW | FeqS | FltS | FleS | FclassS => true,
-        FcvtWD | FcvtWuD | FcvtLD | FcvtLuD | FmvXD | FeqD | FltD | FleD | FclassD => true,
-        kind => (kind as u8) < Flw as u8,
+        kind => (kind as u8) < Flw as u8 || kind.leaves_floats(),
     };
     (written && op.rd < 32).then_some(op.rd)
 }

@@ -1,7 +1,6 @@
 //! Loads and stores: the check against the cached translations, and the access.
 
 use super::groups::{Role, access};
-use super::streams::Streams;
 use super::*;
 use crate::hart::Reservation;
 
@@ -89,14 +88,10 @@ impl X64 {
         }
     }
 
-    /// The same, as a place.
+    /// The same, as a place that `rdx` leads to.
     fn host_place(&mut self, address: Reg, store: bool) -> Place {
-        if address == RAX {
-            self.add_host(address, store);
-            return Place::Memory(RAX, 0);
-        }
-        self.assembler.load(W64, RAX, host_entry(store));
-        Place::Indexed(RAX, address, 0)
+        self.assembler.load(W64, RDX, host_entry(store));
+        Place::Indexed(RDX, address, 0)
     }
 
     /// In a loop: the page of an access's last turn is remembered in two slots of the stack frame, its address and what
@@ -120,7 +115,7 @@ impl X64 {
         );
         a.alu(Alu::Cmp, W64, RDX, group_slot(slot));
         a.jump_if(Condition::NotEqual, refill);
-        self.cold.push(Cold::Refill(
+        self.defer(Cold::Refill(
             refill,
             hit,
             slow,
@@ -131,13 +126,10 @@ impl X64 {
                 slot,
             },
         ));
+        let a = &mut self.assembler;
         a.bind(hit);
-        if address == RAX {
-            a.alu(Alu::Add, W64, RAX, group_slot(slot + 1));
-            return Place::Memory(RAX, 0);
-        }
-        a.load(W64, RAX, group_slot(slot + 1));
-        Place::Indexed(RAX, address, 0)
+        a.load(W64, RDX, group_slot(slot + 1));
+        Place::Indexed(RDX, address, 0)
     }
 
     /// The part of it that is run when the page is another.
@@ -158,20 +150,14 @@ impl X64 {
     /// Reserves slots for the accesses of a loop that stand alone, and marks them as empty.
     pub(super) fn prepare_loop(&mut self, trace: &Trace) {
         self.loop_slots = LoopSlots::default();
-        let is_plain =
-            |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
-        self.streams = Streams::default();
-        if !loops::is_loop(trace) || !trace.steps.iter().all(is_plain) {
+        if !is_plain_loop(trace) {
             return;
         }
-        let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
-        let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
-        self.streams = Streams::find(trace, idle);
         let first = self.groups.len();
         let alone = (0..trace.steps.len())
             .filter(|index| {
-                access(trace.steps[*index].op.kind).is_some()
-                    && self.groups.role(*index) == Role::Alone
+                let op = &trace.steps[*index].op;
+                access(op.kind).is_some() && self.groups.role(*index) == Role::Alone
             })
             .count();
         // Slots are for loads or for stores, so a second body has its own.
@@ -181,10 +167,18 @@ impl X64 {
             next: first,
             end: first + 2 * count,
         };
+        // The body without checks has no use for slots if all its accesses are streams'.
+        if self.streams.are_complete(trace) {
+            self.start_at_once(trace);
+        }
         for slot in (first..first + 2 * count).step_by(2) {
             // No page's address.
             self.assembler.store_constant(group_slot(slot), -1);
         }
+        if !self.streams.are_complete(trace) {
+            self.start_at_once(trace);
+        }
+        self.start_waiting();
     }
 
     /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
@@ -219,6 +213,17 @@ impl X64 {
         self.assembler.store(W64, group_slot(group), RAX);
     }
 
+    /// What an access is to its group. In the body without checks of a loop, one whose group's first is checked elsewhere
+    /// stands alone.
+    fn role(&self, index: usize) -> Role {
+        match self.groups.role(index) {
+            Role::Member(group) if self.stream_within(self.groups.group(group).first).is_some() => {
+                Role::Alone
+            }
+            role => role,
+        }
+    }
+
     /// Where the access goes on the host, and for one that stands alone the place to come back to from its slow way.
     fn reach(
         &mut self,
@@ -231,7 +236,7 @@ impl X64 {
         if let Some(place) = self.reach_stream(index, op) {
             return (place, None);
         }
-        let group = match self.groups.role(index) {
+        let group = match self.role(index) {
             Role::Alone => {
                 let (size, store) = access(op.kind).unwrap_or((8, true));
                 let (slow, back) = self.cold_site(index, step, output);
@@ -454,6 +459,13 @@ impl X64 {
 /// What leads to the host's address, after [`X64::check`].
 pub(super) fn host_entry(store: bool) -> Place {
     Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST)
+}
+
+/// Whether a trace is a loop in which translations stay what they are.
+pub(super) fn is_plain_loop(trace: &Trace) -> bool {
+    let is_plain =
+        |step: &Step| !(Kind::Csrrw as u8..=Kind::Csrrci as u8).contains(&(step.op.kind as u8));
+    loops::is_loop(trace) && trace.steps.iter().all(is_plain)
 }
 
 fn reservation(offset: usize) -> Place {

@@ -12,6 +12,8 @@ use super::*;
 const MOST: usize = 5;
 /// Turns with checks before the pages are looked up: many loops are short.
 const TURNS: i32 = 2;
+/// A loop that is known to make fewer is not worth it.
+const FEW: i32 = 4;
 
 /// One stream.
 #[derive(Debug, Clone)]
@@ -38,24 +40,24 @@ pub(super) struct Streams {
     /// The body without checks is being written, with its head, and the part that looks up pages.
     within: Option<Label>,
     setup: Option<Label>,
+    /// What goes before the first body.
+    start: Option<Label>,
 }
 
 /// Turns until pages are looked up.
 const WAIT: Place = slot(0);
-/// The lowest budget so far.
-const LIMIT: Place = slot(1);
-/// What was taken from the budget.
-const EXCESS: Place = slot(2);
+/// What was taken from the budget; while pages are looked up, all of it.
+const EXCESS: Place = slot(1);
 
 const fn slot(index: usize) -> Place {
     Place::Memory(RSP, ((GROUP_SLOTS + index) * 8) as i32)
 }
 
 /// Slots of the stack frame that this takes.
-pub(super) const SLOTS: usize = 3 + MOST;
+pub(super) const SLOTS: usize = 2 + MOST;
 
 fn bias(stream: usize) -> Place {
-    slot(3 + stream)
+    slot(2 + stream)
 }
 
 impl Streams {
@@ -80,7 +82,7 @@ impl Streams {
             let Some((size, store)) = access(op.kind) else {
                 continue;
             };
-            let Some((stride, moved)) = movement(trace, op.rs1) else {
+            let Some((stride, moved)) = movement(trace, op.rs1, false) else {
                 continue;
             };
             // After the base has moved, and a loop may go on without moving it.
@@ -131,6 +133,13 @@ impl Streams {
         streams.iter().enumerate().filter_map(held)
     }
 
+    /// Whether all accesses of the trace are streams'.
+    pub(super) fn are_complete(&self, trace: &Trace) -> bool {
+        let mut steps = trace.steps.iter().zip(&self.of_step);
+        !self.is_empty()
+            && steps.all(|(step, stream)| stream.is_some() || access(step.op.kind).is_none())
+    }
+
     pub(super) fn is_within(&self) -> bool {
         self.within.is_some()
     }
@@ -141,8 +150,9 @@ impl Streams {
     }
 }
 
-/// How far a turn moves a register, and the step that does; `None` if that is not so simple.
-fn movement(trace: &Trace, register: u8) -> Option<(i32, usize)> {
+/// How far a turn moves a register, and the step that does; `None` if that is not so simple. `word` also takes movements of
+/// the register's lower half.
+fn movement(trace: &Trace, register: u8, word: bool) -> Option<(i32, usize)> {
     let mut writes = trace
         .steps
         .iter()
@@ -151,8 +161,23 @@ fn movement(trace: &Trace, register: u8) -> Option<(i32, usize)> {
     let Some((index, step)) = writes.next() else {
         return Some((0, usize::MAX));
     };
-    let simple = step.op.kind == Kind::Addi && step.op.rs1 == register && writes.next().is_none();
+    let adds = step.op.kind == Kind::Addi || word && step.op.kind == Kind::Addiw;
+    let simple = adds && step.op.rs1 == register && writes.next().is_none();
     (simple && step.op.imm.unsigned_abs() < PAGE_SIZE as u32 / 2).then_some((step.op.imm, index))
+}
+
+/// The register that a loop's last branch compares with one that does not change, that one, and how far the first moves in
+/// a turn.
+fn countdown(trace: &Trace) -> Option<(u8, u8, i32)> {
+    let Op { kind, rs1, rs2, .. } = trace.steps.last()?.op;
+    let [first, second] =
+        [rs1, rs2].map(|register| movement(trace, register, true).map(|(by, _)| by));
+    match (kind, first?, second?) {
+        (Kind::Beq, ..) => None,
+        (_, 0, stride) if stride != 0 => Some((rs2, rs1, stride)),
+        (_, stride, 0) if stride != 0 => Some((rs1, rs2, stride)),
+        _ => None,
+    }
 }
 
 impl Stream {
@@ -174,11 +199,44 @@ impl Stream {
 }
 
 impl X64 {
-    /// Writes what goes before the first body.
-    pub(super) fn prepare_streams(&mut self) {
+    /// Finds the streams of a trace.
+    pub(super) fn find_streams(&mut self, trace: &Trace) {
+        self.streams = Streams::default();
+        if memory::is_plain_loop(trace) {
+            let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
+            let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
+            self.streams = Streams::find(trace, idle);
+        }
+    }
+
+    /// A loop that is going to make many turns, as far as can be told, looks up its pages before the first.
+    pub(super) fn start_at_once(&mut self, trace: &Trace) {
+        if self.streams.is_empty() {
+            return;
+        }
+        let (setup, start) = (self.assembler.label(), self.assembler.label());
+        self.streams.setup = Some(setup);
+        self.streams.start = Some(start);
+        if let Some((counter, limit, stride)) = countdown(trace) {
+            let (from, to) = if stride < 0 {
+                (limit, counter)
+            } else {
+                (counter, limit)
+            };
+            let (from, to) = (self.place(from), self.place(to));
+            let a = &mut self.assembler;
+            a.load(W64, RAX, to);
+            a.alu(Alu::Sub, W64, RAX, from);
+            a.alu_immediate(Alu::Cmp, W64, Place::Register(RAX), stride.abs() * FEW);
+            a.jump_if(Condition::GreaterEqual, setup);
+        }
+        self.assembler.bind(start);
+    }
+
+    /// What else goes before the first body.
+    pub(super) fn start_waiting(&mut self) {
         if !self.streams.is_empty() {
             self.assembler.store_constant(WAIT, TURNS);
-            self.streams.setup = Some(self.assembler.label());
         }
     }
 
@@ -188,7 +246,7 @@ impl X64 {
             return head;
         };
         let label = self.assembler.label();
-        self.cold.push(Cold::Turn(label, head, setup));
+        self.defer(Cold::Turn(label, head, setup));
         label
     }
 
@@ -199,34 +257,38 @@ impl X64 {
         self.assembler.jump(setup);
     }
 
-    /// Looks up the pages, and goes on to the body without checks, which follows, or back to `head`. Returns the head of that
-    /// body; `count` is the least number of instructions of a turn.
-    pub(super) fn look_up_pages(&mut self, count: i32, head: Label) -> Option<Label> {
-        let setup = self.streams.setup?;
+    /// Looks up the pages, and goes on to the body without checks, which follows, or back to the first one. Returns the head
+    /// of that body; `count` is the least number of instructions of a turn.
+    pub(super) fn look_up_pages(&mut self, count: i32) -> Option<Label> {
+        let (setup, start) = (self.streams.setup?, self.streams.start?);
         let failed = self.assembler.label();
-        self.assembler.bind(failed);
-        self.assembler.store_constant(WAIT, TURNS);
-        self.assembler.jump(head);
+        let within = self.assembler.label();
         self.assembler.bind(setup);
-        self.assembler.store(W64, LIMIT, BUDGET);
+        self.assembler.store(W64, EXCESS, BUDGET);
+        self.streams.within = Some(within);
+        for (_, host, guest) in self.streams.held() {
+            self.assembler.store(W64, home(guest), host);
+        }
         for number in 0..self.streams.streams.len() {
             self.look_up_page(number, count, failed);
         }
         let a = &mut self.assembler;
-        a.load(W64, RAX, Place::Register(BUDGET));
-        a.load(W64, BUDGET, LIMIT);
+        a.load(W64, RAX, EXCESS);
         a.alu(Alu::Sub, W64, RAX, Place::Register(BUDGET));
         a.store(W64, EXCESS, RAX);
-        let within = a.label();
-        self.streams.within = Some(within);
-        for (number, host, guest) in self.streams.held() {
-            self.assembler.store(W64, home(guest), host);
-            self.assembler.load(W64, host, bias(number));
+        a.jump(within);
+        a.bind(failed);
+        a.load(W64, BUDGET, EXCESS);
+        for (_, host, guest) in self.streams.held() {
+            self.assembler.load(W64, host, home(guest));
         }
+        self.assembler.jump(start);
         self.assembler.bind(within);
         Some(within)
     }
 
+    /// What leads to the host's addresses goes where the body without checks expects it, and the budget is lowered to the
+    /// turns that stay in the page.
     fn look_up_page(&mut self, number: usize, count: i32, failed: Label) {
         let Stream {
             base,
@@ -236,13 +298,14 @@ impl X64 {
             anchor,
             low,
             high,
-            ..
+            register,
         } = self.streams.streams[number];
         let address = self.address(base, anchor);
         self.check(address, size, store, failed);
         let a = &mut self.assembler;
-        a.load(W64, RDX, memory::host_entry(store));
-        a.store(W64, bias(number), RDX);
+        let host = register.map_or(RDX, |(host, _)| host);
+        a.load(W64, host, memory::host_entry(store));
+        a.store(W64, bias(number), host);
         // Where in the page the turn begins; the rest of it must lie in the same page.
         a.load(W32, RCX, Place::Register(address));
         if low != anchor {
@@ -262,22 +325,34 @@ impl X64 {
             a.load(W32, RDX, Place::Register(RCX));
         }
         // Further turns: a quotient of at most 4096, exact by way of the reciprocal since both numbers have at most 12 bits.
-        let reciprocal = (1u32 << 24).div_ceil(stride.unsigned_abs()) as i32;
-        a.multiply_constant(RDX, Place::Register(RDX), reciprocal);
-        a.shift_immediate(Shift::Shr, W64, Place::Register(RDX), 24);
+        let stride = stride.unsigned_abs();
+        if stride.is_power_of_two() {
+            a.shift_immediate(
+                Shift::Shr,
+                W32,
+                Place::Register(RDX),
+                stride.trailing_zeros() as u8,
+            );
+        } else {
+            let reciprocal = (1u32 << 24).div_ceil(stride) as i32;
+            a.multiply_constant(RDX, Place::Register(RDX), reciprocal);
+            a.shift_immediate(Shift::Shr, W64, Place::Register(RDX), 24);
+        }
         a.multiply_constant(RDX, Place::Register(RDX), count);
         a.alu_immediate(Alu::Add, W64, Place::Register(RDX), count);
-        let not_lower = a.label();
-        a.alu(Alu::Cmp, W64, RDX, LIMIT);
-        a.jump_if(Condition::GreaterEqual, not_lower);
-        a.store(W64, LIMIT, RDX);
-        a.bind(not_lower);
+        a.alu(Alu::Cmp, W64, RDX, Place::Register(BUDGET));
+        a.conditional_move(Condition::Less, BUDGET, Place::Register(RDX));
     }
 
-    /// Where an access of the body without checks goes.
-    pub(super) fn reach_stream(&mut self, index: usize, op: &Op) -> Option<Place> {
+    /// The stream of an access in the body without checks.
+    pub(super) fn stream_within(&self, index: usize) -> Option<usize> {
         self.streams.within?;
-        let number = self.streams.of_step.get(index).copied().flatten()?;
+        self.streams.of_step.get(index).copied().flatten()
+    }
+
+    /// Where such an access goes.
+    pub(super) fn reach_stream(&mut self, index: usize, op: &Op) -> Option<Place> {
+        let number = self.stream_within(index)?;
         let base = self.pinned(op.rs1);
         let register = self.streams.streams[number].register;
         Some(match (register, base) {
@@ -323,7 +398,6 @@ impl X64 {
     pub(super) fn renew(
         &mut self,
         branch: &Step,
-        condition: Condition,
         trace: &Trace,
         head: Label,
         output: &mut Output<'_>,
@@ -340,11 +414,14 @@ impl X64 {
         });
         let exhausted = self.cold_leave(out);
         self.assembler.jump_if(Condition::LessEqual, exhausted);
-        self.compare(&branch.op, RAX);
+        let condition = self.compare(&branch.op, RAX);
         let again = self.assembler.label();
         self.assembler.jump_if(condition, again);
+        let words = self.words;
         self.go_to(branch.pc, branch.following(), 0, trace, head, output);
+        self.words = words;
         self.assembler.bind(again);
+        self.settle_all();
         for (_, host, guest) in self.streams.held() {
             self.assembler.load(W64, host, home(guest));
         }
