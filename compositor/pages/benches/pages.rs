@@ -32,7 +32,7 @@ fn main() {
         desk.open(name);
         // Another look makes all of it be painted.
         let whole = best(|round| {
-            let theme = [Theme::Dark, Theme::Light][round % 2];
+            let theme = [Theme::Light, Theme::Dark][round % 2];
             let settings = Settings {
                 theme,
                 ..Settings::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compositor::accesskit::Role;
 use compositor::{Icon, Mark, Shape, ZoneIdentity, badge_image, mark_image};
 use egui::{
-    Align, Button, Color32, ColorImage, CornerRadius, FontId, Galley, Pos2, Rect, Response,
+    Align, Button, Color32, ColorImage, CornerRadius, FontId, Galley, Key, Pos2, Rect, Response,
     RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, TextWrapMode, TextureHandle,
     TextureOptions, Ui, Vec2, WidgetInfo, WidgetText,
 };
@@ -189,6 +189,18 @@ pub(crate) fn nothing(ui: &mut Ui, tones: &Tones, words: &str, more: &str) {
     });
 }
 
+/// Scrolls what is around by the keys for whole pages.
+pub(crate) fn page_keys(ui: &Ui) {
+    let height = ui.clip_rect().height() * 0.9;
+    let pressed = |key| ui.input(|input| input.key_pressed(key));
+    if pressed(Key::PageDown) {
+        ui.scroll_with_delta(Vec2::new(0.0, -height));
+    }
+    if pressed(Key::PageUp) {
+        ui.scroll_with_delta(Vec2::new(0.0, height));
+    }
+}
+
 /// Rows of a long list, of which only those are made that are seen, and one beyond each end for the keyboard.
 ///
 /// `row` gets a row's number, its place, and what a person does with it.
@@ -209,6 +221,7 @@ pub(crate) fn rows(
             let whole = height * count as f32;
             ui.set_height(whole);
             ui.set_width(ui.available_width());
+            page_keys(ui);
             let corner = ui.min_rect().min;
             #[allow(
                 clippy::cast_possible_truncation,

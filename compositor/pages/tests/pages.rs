@@ -156,6 +156,14 @@ fn a_hundred_thousand_records_are_scrolled_through_by_windows() {
     });
     desk.open("Log");
     desk.point(700, 400);
+    for (code, row) in [(keys::PAGE_DOWN, 20), (keys::PAGE_UP, 0)] {
+        desk.tap(code);
+        let record = format!(" record {row}");
+        assert!(
+            desk.said().iter().any(|said| said.ends_with(&record)),
+            "{record}"
+        );
+    }
     let mut most = 0;
     for _ in 0..400 {
         desk.input(InputEvent::Wheel {

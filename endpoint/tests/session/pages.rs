@@ -225,6 +225,10 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
     desk.session.add_devices(usb).unwrap();
     desk.until_ready("corp");
     open(&mut desk, "USB");
+    // It is looked at beside the loop; the page says so once that is done.
+    desk.until("the device to be known", |session| {
+        said(session).contains("keyboards")
+    });
     let shown = said(&desk.session);
     assert!(
         shown.contains("keyboards") && shown.contains("Used by no zone"),

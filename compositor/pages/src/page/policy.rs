@@ -177,6 +177,7 @@ impl Page<'_> {
                     cells + Vec2::new(side.x * column as f32, side.y * row as f32)
                 };
                 self.step(ui, state);
+                widgets::page_keys(ui);
                 let seen = ui.clip_rect();
                 let (left, top) = (seen.left().max(origin.x), seen.top().max(origin.y));
                 let mut inner = seen;

@@ -34,6 +34,7 @@ impl Page<'_> {
             .auto_shrink(false)
             .animated(false)
             .show(ui, |ui| {
+                widgets::page_keys(ui);
                 self.choices(ui, (words.theme, words.theme_why), &themes);
                 self.choices(ui, (words.text_size, words.text_why), &sizes);
                 self.choices(ui, (words.language, words.language_why), &languages);

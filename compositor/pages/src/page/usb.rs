@@ -20,6 +20,7 @@ impl Page<'_> {
             .auto_shrink(false)
             .animated(false)
             .show(ui, |ui| {
+                widgets::page_keys(ui);
                 for device in &views.usb.devices {
                     let tones = self.tones;
                     ui.push_id(device.id.0, |ui| {

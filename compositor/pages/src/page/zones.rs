@@ -24,6 +24,7 @@ impl Page<'_> {
             .auto_shrink(false)
             .animated(false)
             .show(ui, |ui| {
+                widgets::page_keys(ui);
                 for zone in &ground.zones {
                     let tones = self.tones;
                     ui.push_id(zone.identity.id.0, |ui| {
