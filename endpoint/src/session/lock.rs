@@ -166,7 +166,7 @@ impl Session {
         let since = self.since(now);
         match tried {
             Ok(Tried::Right) if self.lock.holds.is_empty() => {
-                self.unlock_screen("by the passphrase")
+                self.unlock_screen("by the passphrase");
             }
             Ok(Tried::Right) => {
                 self.scene.refuse_unlock(since);
