@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use compositor::accesskit;
 use compositor::{InputEvent, Point};
 use endpoint::usb::{Places, Usb};
+use usb_redirect::device::DescriptionFile;
+use usb_redirect::plugged::Digest;
 
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
 
@@ -192,8 +194,8 @@ fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     assert_eq!(desk.session.take_followed(), None);
 }
 
-/// A program that holds a device until it is told to let go.
-const HOLDS: &str = "#!/bin/sh\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
+/// A program that knows what a device says of itself, and holds it until it is told to let go.
+const HOLDS: &str = "#!/bin/sh\n[ \"$1\" = --describe ] && exec cat \"$2.digest\"\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
 
 fn a_device_is_given_and_taken_back_on_the_usb_page() {
     let composite = concat!(
