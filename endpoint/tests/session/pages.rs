@@ -222,8 +222,13 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         door: None,
     });
     let mut usb = usb.unwrap();
-    usb.simulate(composite.as_ref(), None, Instant::now())
-        .unwrap();
+    let text = std::fs::read_to_string(composite).unwrap();
+    let file = place.join("composite.txt");
+    std::fs::write(&file, &text).unwrap();
+    let description = DescriptionFile::parse(&text).unwrap().describe().unwrap();
+    let digest = Digest::from(&description).to_string();
+    std::fs::write(place.join("composite.txt.digest"), digest).unwrap();
+    usb.simulate(&file, None, Instant::now()).unwrap();
     desk.session.add_devices(usb).unwrap();
     desk.until_ready("corp");
     open(&mut desk, "USB");
