@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use compositor::accesskit;
 use compositor::{InputEvent, Point};
 use endpoint::usb::{Places, Usb};
+use usb_redirect::device::DescriptionFile;
+use usb_redirect::plugged::Digest;
 
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
 
@@ -192,8 +194,8 @@ fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     assert_eq!(desk.session.take_followed(), None);
 }
 
-/// A program that holds a device until it is told to let go.
-const HOLDS: &str = "#!/bin/sh\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
+/// A program that knows what a device says of itself, and holds it until it is told to let go.
+const HOLDS: &str = "#!/bin/sh\n[ \"$1\" = --describe ] && exec cat \"$2.digest\"\necho device 00 keyboard\nwhile read -r word <&1; do [ \"$word\" = detach ] && { echo end Detached; exit 0; }; done\n";
 
 fn a_device_is_given_and_taken_back_on_the_usb_page() {
     let composite = concat!(
@@ -220,8 +222,13 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
         door: None,
     });
     let mut usb = usb.unwrap();
-    usb.simulate(composite.as_ref(), None, Instant::now())
-        .unwrap();
+    let text = std::fs::read_to_string(composite).unwrap();
+    let file = place.join("composite.txt");
+    std::fs::write(&file, &text).unwrap();
+    let description = DescriptionFile::parse(&text).unwrap().describe().unwrap();
+    let digest = Digest::from(&description).to_string();
+    std::fs::write(place.join("composite.txt.digest"), digest).unwrap();
+    usb.simulate(&file, None, Instant::now()).unwrap();
     desk.session.add_devices(usb).unwrap();
     desk.until_ready("corp");
     open(&mut desk, "USB");
