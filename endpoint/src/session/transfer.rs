@@ -47,14 +47,15 @@ pub(super) struct Clip {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Form {
     Clip(ClipKind),
-    File(FileName),
+    /// With its media type, by the ending of its name, where one is known; once the file is here, only if it begins as such a file.
+    File(FileName, Option<MediaType>),
 }
 
 impl Form {
     fn kind(&self) -> Kind {
         match self {
             Self::Clip(_) => Kind::Clipboard,
-            Self::File(_) => Kind::File,
+            Self::File(..) => Kind::File,
         }
     }
 
@@ -63,7 +64,49 @@ impl Form {
         match self {
             Self::Clip(ClipKind::Text) => "a text".to_owned(),
             Self::Clip(kind) => format!("a picture ({})", kind.mime()),
-            Self::File(_) => "a file".to_owned(),
+            Self::File(..) => "a file".to_owned(),
+        }
+    }
+}
+
+/// A type of files that can be told by how they begin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct MediaType {
+    name: &'static str,
+    ending: &'static str,
+    /// Empty for text, which is UTF-8 without NUL.
+    beginning: &'static [u8],
+}
+
+impl MediaType {
+    const KNOWN: [Self; 6] = [
+        Self::new("text/plain", "txt", b""),
+        Self::new("application/pdf", "pdf", b"%PDF-"),
+        Self::new("image/png", "png", b"\x89PNG\r\n\x1a\n"),
+        Self::new("image/jpeg", "jpg", b"\xff\xd8\xff"),
+        Self::new("image/jpeg", "jpeg", b"\xff\xd8\xff"),
+        Self::new("application/zip", "zip", b"PK"),
+    ];
+
+    const fn new(name: &'static str, ending: &'static str, beginning: &'static [u8]) -> Self {
+        Self {
+            name,
+            ending,
+            beginning,
+        }
+    }
+
+    fn by_name(name: &FileName) -> Option<Self> {
+        let (_, ending) = name.as_str().rsplit_once('.')?;
+        let known = |known: &Self| ending.eq_ignore_ascii_case(known.ending);
+        Self::KNOWN.into_iter().find(known)
+    }
+
+    fn fits(self, bytes: &[u8]) -> bool {
+        if self.beginning.is_empty() {
+            std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0)
+        } else {
+            bytes.starts_with(self.beginning)
         }
     }
 }
@@ -224,7 +267,10 @@ impl Session {
                     self.clip = Some(Clip {
                         zone: id,
                         incarnation,
-                        forms: name.map(|name| vec![Form::File(name)]),
+                        forms: name.map(|name| {
+                            let media_type = MediaType::by_name(&name);
+                            vec![Form::File(name, media_type)]
+                        }),
                         at: now,
                     });
                 }
@@ -303,7 +349,7 @@ impl Session {
         };
         let patience = match form {
             Form::Clip(_) => FETCH,
-            Form::File(_) => FILE,
+            Form::File(..) => FILE,
         };
         self.fetch(clip.zone, &form);
         self.transfer = Some(Transfer {
@@ -325,7 +371,7 @@ impl Session {
                 }
                 self.pump_agent_of(from);
             }
-            Form::File(_) => {
+            Form::File(..) => {
                 if let Some(process) = self.process_of(from) {
                     process.offers.request();
                 }
@@ -364,9 +410,12 @@ impl Session {
             Payload::Clip(_) => Kind::Clipboard,
             Payload::File(_) => Kind::File,
         };
-        let Some(transfer) = self.take_fetching(from, kind) else {
+        let Some(mut transfer) = self.take_fetching(from, kind) else {
             return;
         };
+        if let Form::File(_, media_type) = &mut transfer.form {
+            media_type.take_if(|known| !known.fits(payload.bytes()));
+        }
         let (to, copied) = (transfer.to, transfer.copied);
         let size = Some(payload.size());
         let Some(request) = self.request(from, to, &transfer.form, copied, size, now) else {
@@ -449,7 +498,7 @@ impl Session {
     fn ask(&mut self, transfer: Transfer, prompt: Prompt, payload: Payload, now: Instant) {
         let (how, name) = match &transfer.form {
             Form::Clip(_) => ("copied", ""),
-            Form::File(name) => ("offered", name.as_str()),
+            Form::File(name, _) => ("offered", name.as_str()),
         };
         let question = format!(
             "Bring {} of {} bytes, {how} in {}, to {}?",
@@ -566,7 +615,7 @@ impl Session {
             }
             Payload::File(_) => {
                 let (size, sha256) = (payload.size(), payload.sha256());
-                if let (Form::File(name), Payload::File(FileBytes(bytes))) =
+                if let (Form::File(name, _), Payload::File(FileBytes(bytes))) =
                     (&transfer.form, payload)
                 {
                     agent.send_file(name.as_str(), bytes);
@@ -592,7 +641,7 @@ impl Session {
     fn written(&mut self, to: ZoneId, now: Instant) {
         let Some(Transfer {
             from,
-            form: Form::File(name),
+            form: Form::File(name, _),
             stage:
                 Stage::Writing {
                     permit,
@@ -806,8 +855,10 @@ impl Session {
         };
         match form {
             Form::Clip(kind) => facts.mime = Mime::parse(kind.mime()).ok(),
-            // Of what type it is nobody knows here: a rule for types does not fit it.
-            Form::File(name) => facts.file_name = Some(name.clone()),
+            Form::File(name, media_type) => {
+                facts.file_name = Some(name.clone());
+                facts.mime = media_type.and_then(|known| Mime::parse(known.name).ok());
+            }
         }
         Some(Request::new(form.kind(), party(from)?, party(to)?).with(facts))
     }

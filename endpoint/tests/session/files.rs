@@ -12,6 +12,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         an_allowed_file_crosses_once,
     ),
     (
+        "files::a_file_that_is_not_what_its_name_says_has_no_type",
+        a_file_that_is_not_what_its_name_says_has_no_type,
+    ),
+    (
         "files::a_denied_file_is_not_even_fetched",
         a_denied_file_is_not_even_fetched,
     ),
@@ -99,6 +103,18 @@ fn an_allowed_file_crosses_once() {
         1,
         "once"
     );
+}
+
+fn a_file_that_is_not_what_its_name_says_has_no_type() {
+    let text_only = policy("allow", "when = { mime = \"text/plain\" }");
+    let mut desk = offered(&text_only, "brings-no-text", "");
+    desk.keys(&CHORD);
+    until_flow(&mut desk, "the denial", |flow| flow.verdict == "deny");
+    assert!(desk.console("open").contains("file fetched"));
+    assert!(!desk.console("corp").contains("file:"));
+    let mut desk = offered(&text_only, "", "");
+    desk.keys(&CHORD);
+    desk.until_console("corp", "file bytes: \"hello\"");
 }
 
 fn a_denied_file_is_not_even_fetched() {

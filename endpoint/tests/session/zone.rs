@@ -177,6 +177,7 @@ impl Fake {
                     self.write("file fetched\n");
                     self.outbox(match self.behave.as_str() {
                         "brings-a-larger-file" => "+aGVsbG8gaGVsbG8=\nend\n",
+                        "brings-no-text" => "+aGVsAG8=\nend\n",
                         "brings-half-a-file" => "+aGVs\nwithdraw\n",
                         _ => "+aGVs\n+bG8=\nend\n",
                     });
