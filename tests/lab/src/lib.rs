@@ -55,7 +55,8 @@ impl Machine {
         fs::write(&initramfs, boot.initramfs).expect("write the initramfs");
         let qmp = folder.path().join("qmp");
         let mut qemu = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "768", "-smp", "1"])
+            // Half of the memory is what the initramfs may unpack to: programs with their line tables.
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1536", "-smp", "1"])
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", qmp.display()))
