@@ -1,6 +1,7 @@
 //! What changes between two policies, in verdicts and not in lines.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -151,12 +152,23 @@ fn cell(
         now: Timestamp(1_772_409_600),
         utc_offset: 0,
     };
+    // What is redirected is decided again for the zone that it goes to: the conditions there count, too.
     let rules = |decider: &Decider, cell: &Cell| -> Vec<Rule> {
-        cell.rules
-            .iter()
-            .filter_map(|id| decider.rule(*id))
-            .cloned()
-            .collect()
+        let mut receivers = vec![to.clone()];
+        let mut found = Vec::new();
+        let mut ids = Arc::clone(&cell.rules);
+        for next in 1.. {
+            for rule in ids.iter().filter_map(|id| decider.rule(*id)) {
+                let redirect = rule.obligations.redirect.clone().map(Party::Zone);
+                receivers.extend(redirect.filter(|zone| !receivers.contains(zone)));
+                found.push(rule.clone());
+            }
+            let Some(receiver) = receivers.get(next) else {
+                break;
+            };
+            ids = decider.cell(kind, from, receiver).rules;
+        }
+        found
     };
     let (old_rules, new_rules) = (rules(before, &old), rules(after, &new));
     let both: Vec<&Rule> = old_rules.iter().chain(&new_rules).collect();

@@ -238,3 +238,29 @@ fn a_loosening_for_things_of_which_nothing_is_known_is_told() {
         "{difference}"
     );
 }
+
+/// Found by the same property: what a rule adds shows only after a redirect.
+#[test]
+fn a_loosening_of_where_something_is_redirected_to_is_told() {
+    let zones: String = ["a", "b", "c"]
+        .map(|name| format!("[zone.{name}]\ncolour = \"#000000\"\nimage = \"x\"\n"))
+        .concat();
+    let text = |more: &str| {
+        format!(
+            "{zones}[[flow]]\nname = \"one\"\nkind = \"clipboard\"\nfrom = \"a\"\nto = \"c\"\nverdict = \"ask\"\nthen = {{ redirect = \"b\" }}\n{more}"
+        )
+    };
+    let decider = |text: String| Decider::new(Policy::parse("p.toml", text.as_bytes()).unwrap());
+    let (before, after) = (
+        decider(text("")),
+        decider(text(
+            "[[flow]]\nname = \"two\"\nkind = \"clipboard\"\nfrom = \"a\"\nto = \"any\"\nverdict = \"allow\"\nwhen = { hours = \"08:00-18:00\" }\n",
+        )),
+    );
+    let difference = bulkhead_policy::Difference::between(&before, &after);
+    let told = difference
+        .cells
+        .iter()
+        .any(|cell| cell.loosened && cell.from.as_str() == "a" && cell.to.as_str() == "c");
+    assert!(told, "{difference:?}");
+}

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Each report descriptor with the name it has there; equal ones once.
 pub fn report_descriptors() -> Vec<(String, Vec<u8>)> {
+    // Tests run side by side, and there is one cache.
+    static CACHE: Mutex<()> = Mutex::new(());
+    let _alone = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-kernel-source");
     let folder = cache.join("linux-source-6.1/drivers/hid");
     if !cache.join("complete").exists() {
