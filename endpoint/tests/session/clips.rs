@@ -76,8 +76,18 @@ pub(crate) fn policy(verdict: &str, more: &str) -> String {
 
 /// A desk where something was copied in `open`, and `corp` has the keyboard.
 pub(crate) fn copied(policy: &str, behaviour: &str) -> Desk {
+    ready_to_bring(policy, &[("open", behaviour)], KEY_C, "copied")
+}
+
+/// A desk where a key was pressed in `open` until it said what it did, and `corp` has the keyboard.
+pub(crate) fn ready_to_bring(
+    policy: &str,
+    behaviours: &[(&str, &str)],
+    key: u16,
+    done: &str,
+) -> Desk {
     let setting = Setting {
-        behaviours: &[("open", behaviour)],
+        behaviours,
         ..Setting::default()
     };
     let mut desk = Desk::with_policy(policy, &setting);
@@ -86,8 +96,8 @@ pub(crate) fn copied(policy: &str, behaviour: &str) -> Desk {
         desk.until_console(zone, "agent answered");
     }
     desk.focus("open");
-    desk.keys(&[KEY_C]);
-    desk.until_console("open", "copied");
+    desk.keys(&[key]);
+    desk.until_console("open", done);
     desk.focus("corp");
     desk
 }

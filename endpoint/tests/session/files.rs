@@ -2,8 +2,8 @@
 
 use compositor::keys::{ENTER, TAB};
 
-use crate::clips::{CHORD, until_asked, until_flow};
-use crate::desk::{Desk, Setting, policy_text};
+use crate::clips::{CHORD, ready_to_bring, until_asked, until_flow};
+use crate::desk::{Desk, policy_text};
 use crate::zone::KEY_F;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -46,20 +46,8 @@ fn policy(verdict: &str, more: &str) -> String {
 
 /// A desk where a file was offered in `open`, and `corp` has the keyboard.
 fn offered(policy: &str, giver: &str, receiver: &str) -> Desk {
-    let setting = Setting {
-        behaviours: &[("open", giver), ("corp", receiver)],
-        ..Setting::default()
-    };
-    let mut desk = Desk::with_policy(policy, &setting);
-    for zone in ["open", "corp"] {
-        desk.until_ready(zone);
-        desk.until_console(zone, "agent answered");
-    }
-    desk.focus("open");
-    desk.keys(&[KEY_F]);
-    desk.until_console("open", "offered");
-    desk.focus("corp");
-    desk
+    let behaviours = [("open", giver), ("corp", receiver)];
+    ready_to_bring(policy, &behaviours, KEY_F, "offered")
 }
 
 fn until_recorded(desk: &mut Desk, what: &str) {
