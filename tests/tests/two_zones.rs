@@ -4,7 +4,7 @@ use e2e::Desktop;
 
 /// A command whose text on the screen differs from what it prints, so that an echo of the typing proves nothing.
 const COMMAND: &str = "type echo $((6*7))-from-$(hostname) | tee /dev/hvc0\nkey Return";
-/// The background of a zone's first terminal: `packaging/guest/root/etc/X11/Xresources`.
+/// The background of a zone's first terminal: `XTerm*background` in the image's `Xresources`.
 const TERMINAL: [u8; 3] = [0x14, 0x18, 0x1d];
 
 #[test]
