@@ -223,7 +223,12 @@ pub(crate) fn paint(
         name,
         right - left,
     );
-    if look.identity.weakened.is_some() {
+    let mark = match look.identity {
+        identity if identity.weakened.is_some() => Some(look.words.jail_weakened),
+        identity if identity.outdated.is_some() => Some(look.words.outdated),
+        _ => None,
+    };
+    if let Some(mark) = mark {
         left += paint_warning(
             canvas,
             masks,
@@ -234,7 +239,7 @@ pub(crate) fn paint(
                 y: middle,
             },
             right,
-            look.words.jail_weakened,
+            mark,
         );
     }
     let remark = match look.state {

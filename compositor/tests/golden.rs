@@ -468,7 +468,7 @@ fn prompt_pages() {
 }
 
 fn lock(mut desk: Desk, name: &str, typed: bool) {
-    desk.scene.lock();
+    desk.scene.lock(LockReason::Person);
     if typed {
         for code in 30..36 {
             desk.scene.handle(
@@ -479,7 +479,7 @@ fn lock(mut desk: Desk, name: &str, typed: bool) {
                 Duration::ZERO,
             );
         }
-        desk.scene.refuse_unlock(Duration::ZERO);
+        desk.scene.refuse_unlock(Refusal::Wrong, Duration::ZERO);
     }
     desk.check(name);
 }

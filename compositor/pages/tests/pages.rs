@@ -334,7 +334,7 @@ fn what_was_seen_is_forgotten_with_the_page() {
         count,
     };
     assert_eq!(desk.queries.last(), Some(&asked));
-    desk.scene.lock();
+    desk.scene.lock(LockReason::Person);
     desk.settle();
     assert!(!desk.said().concat().contains("clipboard"));
     assert_eq!(desk.pages.next_wake(), None);

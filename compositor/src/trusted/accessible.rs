@@ -214,8 +214,7 @@ fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
             }
         }
         Page::Lock => {
-            let (_, refused, _) = look.ui.lock_entry(look.now);
-            said.extend(refused.then(|| words.refused.to_owned()));
+            said.extend(look.lock_lines().map(|(words, _)| words));
         }
         Page::Work(_) => said.push(look.phrase()),
     }
@@ -259,8 +258,8 @@ fn described(zone: &PanelZone<'_>, look: &PageLook<'_>) -> String {
     if zone.hidden {
         said = format!("{said}, {}", words.hidden);
     }
-    if let Some(why) = &zone.identity.weakened {
-        said = format!("{said}, {}: {why}", words.jail_weakened);
+    for remark in paint::marks(zone.identity, words) {
+        said = format!("{said}, {remark}");
     }
     if let ZoneState::Dark(why) = zone.state {
         said = format!("{said}: {why}");

@@ -2,6 +2,7 @@
 
 use super::trusted::{at, chord, question, tap};
 use super::*;
+use crate::trusted::LockReason;
 use crate::trusted::views::*;
 use crate::trusted::work::*;
 
@@ -199,7 +200,7 @@ fn signs_in_the_panel_lead_to_their_pages_and_a_lock_hides_them() {
     assert!(opened.contains(&Action::FocusChanged(None)));
     assert_eq!(scene.work_space().unwrap().page, WorkPage::Audit);
     assert_eq!(scene.focus(), None, "the keyboard is the page's");
-    scene.lock();
+    scene.lock(LockReason::Person);
     let locked = said(&scene).concat();
     for hidden in ["open", "corp", "Log", "09:41"] {
         assert!(!locked.contains(hidden), "{hidden} is told while locked");
@@ -239,7 +240,7 @@ fn screen_readers_are_told_of_every_page_and_of_nothing_that_zones_draw_or_peopl
         .filter(|(_, node)| node.is_disabled())
         .count();
     assert!(unarmed >= 2, "answers are not there to be given yet");
-    scene.lock();
+    scene.lock(LockReason::Person);
     let (id, node) = {
         let tree = scene.accessible_tree();
         let found = tree.nodes.iter().find(|(id, _)| *id == tree.focus).cloned();
