@@ -279,7 +279,9 @@ impl World {
                 scene.unlock(self.now);
                 assert!(!scene.is_locked());
             }
-            Op::Unlock { right: false } => scene.refuse_unlock(Refusal::Wrong, self.now + Duration::from_secs(1)),
+            Op::Unlock { right: false } => {
+                scene.refuse_unlock(Refusal::Wrong, self.now + Duration::from_secs(1))
+            }
             Op::Wait(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 let actions = self.scene.tick(self.now);

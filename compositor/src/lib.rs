@@ -72,8 +72,8 @@ pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneIn
 pub use keys::HostKey;
 pub use layout::KeyboardLayout;
 pub use scene::{
-    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, STATUS_LENGTH,
-    Scene, SceneError, Settings, Target, WORKSPACES,
+    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics,
+    STATUS_LENGTH, Scene, SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::{Palette, Theme};

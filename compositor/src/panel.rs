@@ -269,7 +269,14 @@ pub(crate) fn paint(
                 let room = signed(place.width()) - metrics.px(6);
                 let left = place.left() + metrics.px(6);
                 let style = Style::regular(metrics.body, palette.text);
-                draw_set(canvas, (left, place.centre().y), words, style, metrics, room);
+                draw_set(
+                    canvas,
+                    (left, place.centre().y),
+                    words,
+                    style,
+                    metrics,
+                    room,
+                );
             }
             Item::Sign(sign, health) => {
                 paint_sign(canvas, masks, palette, metrics, place, sign, health);
@@ -389,15 +396,7 @@ fn paint_focus(
             x: left + width + metrics.px(8),
             y: middle,
         };
-        frame::paint_warning(
-            canvas,
-            masks,
-            metrics,
-            palette,
-            at,
-            block.right(),
-            mark,
-        );
+        frame::paint_warning(canvas, masks, metrics, palette, at, block.right(), mark);
     }
 }
 

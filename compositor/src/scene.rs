@@ -362,10 +362,7 @@ impl Scene {
     pub fn set_identity(&mut self, identity: ZoneIdentity) -> Result<(), SceneError> {
         let id = identity.id;
         let zone = self.zone_mut(id).ok_or(SceneError::Unknown(id))?;
-        let (weakened, outdated) = (
-            zone.identity.weakened.take(),
-            zone.identity.outdated.take(),
-        );
+        let (weakened, outdated) = (zone.identity.weakened.take(), zone.identity.outdated.take());
         zone.identity = ZoneIdentity {
             weakened,
             outdated,

@@ -368,7 +368,10 @@ impl TrustedUi {
         let arming = (!self.is_armed(now)).then_some(self.armed_at);
         // The wait is told by the second in its last minute, and by the minute before that.
         let retry = self.lock.as_ref().and_then(|lock| {
-            let wait = lock.retry_at.checked_sub(now).filter(|wait| !wait.is_zero())?;
+            let wait = lock
+                .retry_at
+                .checked_sub(now)
+                .filter(|wait| !wait.is_zero())?;
             let step = if wait <= Duration::from_secs(60) {
                 1000
             } else {

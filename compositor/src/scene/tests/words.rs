@@ -14,7 +14,13 @@ const MINUTES: Duration = Duration::from_secs(720);
 /// Everything that a text may be set in.
 fn looks() -> impl Iterator<Item = (Settings, Scale)> {
     Language::ALL.into_iter().flat_map(|language| {
-        let sizes = [(false, 1.0), (true, 1.0), (false, 1.25), (false, 2.0), (true, 2.0)];
+        let sizes = [
+            (false, 1.0),
+            (true, 1.0),
+            (false, 1.25),
+            (false, 2.0),
+            (true, 2.0),
+        ];
         sizes.into_iter().map(move |(large_text, factor)| {
             let settings = Settings {
                 language,
@@ -48,7 +54,12 @@ fn desk((settings, scale): (Settings, Scale)) -> (Scene, Size) {
         let half = |length: u32| (length / 2).cast_signed();
         scene.set_client_rect(
             id,
-            Rect::from_edges(0, half(size.height) / 2, half(size.width), half(size.height)),
+            Rect::from_edges(
+                0,
+                half(size.height) / 2,
+                half(size.width),
+                half(size.height),
+            ),
         );
     }
     scene.set_weakened(ZoneId(3), Some("no"));
@@ -166,7 +177,9 @@ fn a_lock_tells_its_reason_and_counts_its_wait_down() {
         assert!(scene.needs_render(OutputId(0)), "{due:?}");
     }
     let minutes = [4, 3, 2].map(|minutes| format!("Next attempt in {minutes} min"));
-    let seconds = (1..=60).rev().map(|left| format!("Next attempt in {left} s"));
+    let seconds = (1..=60)
+        .rev()
+        .map(|left| format!("Next attempt in {left} s"));
     assert_eq!(told, minutes.into_iter().chain(seconds).collect::<Vec<_>>());
     assert!(said(&scene).ends_with("The passphrase was wrong."));
 }
