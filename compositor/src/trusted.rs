@@ -139,11 +139,13 @@ pub enum LockReason {
     Policy,
     /// Records cannot be written; no passphrase opens it.
     Log,
+    /// One of the last two was so, and is not any more: a passphrase opens it.
+    Over,
 }
 
 impl LockReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Started,
         Self::Crashed,
         Self::Person,
@@ -152,6 +154,7 @@ impl LockReason {
         Self::Screens,
         Self::Policy,
         Self::Log,
+        Self::Over,
     ];
 }
 

@@ -24,6 +24,9 @@ pub trait Audit {
     /// It could not be written. The caller says so to the user; nothing is undone.
     fn record(&mut self, event: Event) -> Result<(), AuditError>;
 
+    /// Whether the last desktop closed its log before this one opened it.
+    fn ended_in_order(&self) -> bool;
+
     /// Makes what was recorded survive a power cut.
     ///
     /// # Errors
@@ -101,6 +104,10 @@ impl Audit for AuditLog {
             .map_or(Ok(()), |log| log.append(event, timestamp()).map(|_| ()))
     }
 
+    fn ended_in_order(&self) -> bool {
+        self.log.as_ref().is_none_or(Log::was_closed)
+    }
+
     fn sync(&mut self) -> Result<(), AuditError> {
         self.log.as_mut().map_or(Ok(()), Log::sync)
     }
@@ -155,6 +162,10 @@ impl Audit for AuditMemory {
             .map_err(|_| io::Error::other("a thread panicked while recording"))?;
         events.push(event);
         Ok(())
+    }
+
+    fn ended_in_order(&self) -> bool {
+        true
     }
 
     fn sync(&mut self) -> Result<(), AuditError> {

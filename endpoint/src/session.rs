@@ -37,6 +37,7 @@ use crate::clock;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use crate::words::Remark;
 use devices::Devices;
 use lock::{Hold, Lock};
 use screenshot::Screenshot;
@@ -167,7 +168,7 @@ pub struct Session {
     clock: Timestamp,
     seen: Timestamp,
     /// Words for the panel, and until when they stand there.
-    notice: Option<(String, Instant)>,
+    notice: Option<(Remark, Instant)>,
     lock: Lock,
     pages: Pages,
     reading: pages::Reading,

@@ -37,6 +37,8 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use usb_redirect::identity::{Hash, Identity};
 use usb_redirect::plugged::{self, Digest, Place};
 
+use crate::words::Remark;
+
 pub use door::{Order, Reply, ask};
 pub use judge::PolicyJudge;
 
@@ -117,7 +119,7 @@ pub enum Act {
         /// The zone that it is about.
         zone: ZoneName,
         /// The endpoint's words.
-        text: String,
+        text: Remark,
         /// What the devices call themselves. They may lie.
         detail: String,
     },
@@ -135,7 +137,7 @@ pub enum Act {
     /// Something else to record.
     Record(Record),
     /// Words for the panel.
-    Tell(String),
+    Tell(Remark),
     /// What is plugged in is not what it was.
     Changed,
 }
@@ -435,24 +437,27 @@ impl Usb {
         zone: &str,
         around: &mut Around<'_>,
         now: Instant,
-    ) -> Reply {
-        let device = self.devices.get(&id).ok_or("the device is gone")?;
+    ) -> Result<Remark, Remark> {
+        let device = self.devices.get(&id).ok_or(Remark::DeviceGone)?;
         let title = device.title.clone();
         if !matches!(device.state, State::Waiting | State::Refused) {
-            return Err(format!("{title} is in use; detach it first"));
+            return Err(Remark::DeviceBusy(title));
         }
         let known = around.zones.iter().find(|known| known.name == *zone);
         let zone = match known {
             Some(zone) if zone.is_ready => zone.name.clone(),
-            Some(_) => return Err(format!("zone {zone} does not run")),
-            None => return Err(format!("there is no zone {zone}")),
+            Some(_) => return Err(Remark::ZoneOff(zone.to_owned())),
+            None => return Err(Remark::NoZone(zone.to_owned())),
         };
         let attempt = self.attempt(id, &zone, around, now)?;
         let reply = match attempt {
-            None => format!("zone {zone} has {title}"),
+            None => Remark::ZoneHas {
+                zone: zone.to_string(),
+                device: title,
+            },
             Some(prompt) => {
                 self.ask(vec![(id, zone, prompt)]);
-                "the person at the desktop is asked".to_owned()
+                Remark::PersonAsked
             }
         };
         if let Some(device) = self.devices.get_mut(&id) {
@@ -466,7 +471,7 @@ impl Usb {
         if let Some(device) = self.devices.get_mut(&id) {
             device.automatic = false;
             device.home = None;
-            self.let_go(id, "taken back by the person", now);
+            self.let_go(id, Remark::PersonTookBack, now);
             self.drop_questions(id);
         }
     }
@@ -605,7 +610,7 @@ impl Usb {
             if let Some(device) = self.devices.remove(&id)
                 && let State::Held(held) = device.state
             {
-                self.tell_end(&held.zone, &device.title, "it was pulled out");
+                self.tell_end(&held.zone, &device.title, Remark::PulledOut);
             }
         }
         for place in list {
@@ -632,7 +637,7 @@ impl Usb {
     fn add(&mut self, id: DeviceId, source: Source, port: String, automatic: bool, now: Instant) {
         let device = Device {
             source,
-            title: format!("device at {port}"),
+            title: format!("USB {port}"),
             port,
             numbers: (0, 0, 0),
             identity: None,
@@ -698,7 +703,10 @@ impl Usb {
         let digest = match result {
             Ok(digest) => digest,
             Err(why) => {
-                let told = format!("{} cannot be read: {why}", device.title);
+                let told = Remark::DeviceUnreadable {
+                    device: device.title.clone(),
+                    why,
+                };
                 tracing::warn!("{told}");
                 if matches!(device.source, Source::Simulated { .. }) {
                     self.acts.push(Act::Tell(told));
@@ -729,9 +737,12 @@ impl Usb {
             return;
         };
         let reply = match order {
-            Order::Attach { device, zone } => self
-                .find(&device)
-                .and_then(|id| self.attach(id, &zone, around, now)),
+            Order::Attach { device, zone } => self.find(&device).and_then(|id| {
+                let words = |remark: Remark| remark.to_string();
+                self.attach(id, &zone, around, now)
+                    .map(words)
+                    .map_err(words)
+            }),
             Order::Detach { device: None } => {
                 self.detach_all(now);
                 Ok("everything is taken back".to_owned())

@@ -63,6 +63,7 @@ pub(crate) struct Words {
     pub(crate) lock_screens: &'static str,
     pub(crate) lock_policy: &'static str,
     pub(crate) lock_log: &'static str,
+    pub(crate) lock_over: &'static str,
     pub(crate) refused_wrong: &'static str,
     pub(crate) refused_held: &'static str,
     pub(crate) refused_broken: &'static str,
@@ -109,6 +110,7 @@ impl Words {
             LockReason::Screens => self.lock_screens,
             LockReason::Policy => self.lock_policy,
             LockReason::Log => self.lock_log,
+            LockReason::Over => self.lock_over,
         }
     }
 
@@ -178,6 +180,7 @@ const ENGLISH: Words = Words {
     lock_screens: "A screen was connected or disconnected.",
     lock_policy: "The policy was not renewed in time. It stays locked until a valid one is installed.",
     lock_log: "The log cannot be written. It stays locked until that works again.",
+    lock_over: "What kept it locked is over.",
     refused_wrong: "The passphrase was wrong.",
     refused_held: "It stays locked for now.",
     refused_broken: "The passphrase cannot be checked: set it anew with `bulkhead passphrase set`.",
@@ -245,6 +248,7 @@ const GERMAN: Words = Words {
     lock_screens: "Ein Bildschirm wurde angeschlossen oder getrennt.",
     lock_policy: "Die Regeln wurden nicht rechtzeitig erneuert. Gesperrt, bis gültige Regeln installiert sind.",
     lock_log: "Das Protokoll kann nicht geschrieben werden. Gesperrt, bis das wieder möglich ist.",
+    lock_over: "Der Grund der Sperre besteht nicht mehr.",
     refused_wrong: "Das Passwort war falsch.",
     refused_held: "Der Bildschirm bleibt vorerst gesperrt.",
     refused_broken: "Das Passwort ist nicht prüfbar: Mit `bulkhead passphrase set` neu festlegen.",

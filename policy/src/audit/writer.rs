@@ -82,6 +82,7 @@ pub struct Log<D> {
     /// Records that could not be written since the last that could.
     dropped: u64,
     unsynced: bool,
+    was_closed: bool,
 }
 
 impl<D: Disk> Log<D> {
@@ -115,6 +116,7 @@ impl<D: Disk> Log<D> {
             firsts: Vec::new(),
             dropped: 0,
             unsynced: false,
+            was_closed: true,
         };
         let mut opening = Opening {
             clean: true,
@@ -142,6 +144,7 @@ impl<D: Disk> Log<D> {
         if last_is_finished {
             log.begin_segment(numbers.last().copied().unwrap_or(0) + 1);
         }
+        log.was_closed = opening.clean;
         let (major, minor, patch) = ENGINE;
         let event = Event::Opened {
             engine: format!("{major}.{minor}.{patch}"),
@@ -153,6 +156,11 @@ impl<D: Disk> Log<D> {
         log.append(event, now)?;
         log.sync()?;
         Ok(log)
+    }
+
+    /// Whether the log was closed in order before it was opened; true of a new one.
+    pub fn was_closed(&self) -> bool {
+        self.was_closed
     }
 
     fn begin_segment(&mut self, number: u64) {
