@@ -104,7 +104,7 @@ impl fmt::Display for Colour {
 }
 
 /// The named zone colours: the palette of Okabe and Ito, which people with any common kind of colour blindness can
-/// tell apart, and a grey.
+/// tell apart, and a grey as dark as none of them is to anybody.
 pub const ZONE_PALETTE: [(&str, Colour); 8] = [
     ("red", Colour::rgb(0xd5, 0x5e, 0x00)),
     ("orange", Colour::rgb(0xe6, 0x9f, 0x00)),
@@ -113,7 +113,7 @@ pub const ZONE_PALETTE: [(&str, Colour); 8] = [
     ("blue", Colour::rgb(0x00, 0x72, 0xb2)),
     ("sky", Colour::rgb(0x56, 0xb4, 0xe9)),
     ("purple", Colour::rgb(0xcc, 0x79, 0xa7)),
-    ("grey", Colour::rgb(0x8f, 0x96, 0xa0)),
+    ("grey", Colour::rgb(0x60, 0x66, 0x70)),
 ];
 
 /// A colour that is neither a name of the palette nor `#rrggbb`.

@@ -125,7 +125,6 @@ pub enum Remark {
     // Marks of zones, and facts about them.
     Lacks(Vec<Lack>),
     Outdated(Vec<ZoneSetting>),
-    OutdatedFacts(Vec<ZoneSetting>),
     Image {
         name: String,
         keeps_home: bool,

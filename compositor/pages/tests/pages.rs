@@ -422,7 +422,7 @@ fn change(desk: &mut Desk, seed: u8) {
         .collect();
     for facts in desk.zones.zones.values_mut() {
         facts.image = label(&hostile);
-        facts.outdated = label(&hostile);
+        facts.memory = label(&hostile);
     }
     let parties = desk.policy.parties.clone();
     desk.policy.parties = parties.iter().cycle().take(some % 70).cloned().collect();

@@ -280,7 +280,12 @@ fn find_images(arguments: &Arguments, policy: &Policy) -> Result<StoreImages, Fa
     for zone in &policy.zones {
         if let Err(error) = images.find(&zone.image) {
             let message = format!("zone {} has no image: {}", zone.name, error.message);
-            let diagnostic = policy.error_at(zone.image.span, "missing-image", message, error.mend.to_string());
+            let diagnostic = policy.error_at(
+                zone.image.span,
+                "missing-image",
+                message,
+                error.mend.to_string(),
+            );
             mistakes.push_str(&format!("\n{diagnostic}"));
         }
     }

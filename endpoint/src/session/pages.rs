@@ -115,16 +115,10 @@ impl Session {
                 name: policy.image.to_string(),
                 keeps_home: policy.persistence != Persistence::Disposable,
             };
-            let outdated = if zone.outdated.is_empty() {
-                String::new()
-            } else {
-                self.say(&Remark::OutdatedFacts(zone.outdated.clone()))
-            };
             ZoneFacts {
                 memory: Label::new(&format!("{} MiB", policy.memory_mib), 24),
                 image: Label::new(&self.say(&image), 80),
                 since: zone.since.map(clock_face).unwrap_or_default(),
-                outdated: Label::new(&outdated, 160),
             }
         };
         ZonesView {

@@ -235,7 +235,7 @@ fn a_person_is_asked_once_for_a_dock() {
     assert_eq!(
         said,
         [
-            "ask 1 work: Give work this USB device: keyboard and mouse; mouse? [Bulkhead Simulated keyboard and mouse; Mouse]"
+            "ask 1 work: Give work these USB devices: keyboard and mouse; mouse? [Bulkhead Simulated keyboard and mouse; Mouse]"
         ]
     );
     assert!(desk.held().is_empty());
@@ -287,7 +287,7 @@ fn another_policy_takes_back_what_it_does_not_allow() {
         .replace(policy(&flow("allow", "usage=keyboard", "")));
     let said = desk.settle(Duration::ZERO);
     assert_eq!(said[0], "deny by rule");
-    assert!(said[1].contains("the policy takes it back"), "{said:?}");
+    assert!(said[1].contains("no longer allowed"), "{said:?}");
     assert!(desk.held().is_empty());
     // A policy that allows it again brings it back.
     desk.engine.replace(policy(&flow("allow", "class=hid", "")));
@@ -409,7 +409,12 @@ fn a_device_that_is_another_one_at_the_same_port_has_changed() {
         let id = desk.usb.devices().next().unwrap().id();
         desk.with(|usb, around, now| usb.attach(id, "work", around, now))
     };
-    assert!(reply.unwrap_err().to_string().contains("Zone work may not have it"));
+    assert!(
+        reply
+            .unwrap_err()
+            .to_string()
+            .contains("Zone work may not have it")
+    );
 }
 
 #[test]

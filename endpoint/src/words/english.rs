@@ -120,9 +120,6 @@ pub(super) fn say(remark: &Remark) -> String {
 
         Remark::Lacks(layers) => lacks(layers),
         Remark::Outdated(settings) => format!("the policy changed its {}", changed(settings)),
-        Remark::OutdatedFacts(settings) => {
-            format!("New from its next start on: {}", changed(settings))
-        }
         Remark::Image { name, keeps_home } => {
             let home = if *keeps_home {
                 "its home is kept"
@@ -157,9 +154,9 @@ pub(super) fn say(remark: &Remark) -> String {
             format!("A keyboard of {zone} types faster than a person and is held. Let it go on?")
         }
         Remark::DeviceEnded { device, zone, why } => {
-            format!("{device} is not in {zone} any more: {}", say(why))
+            format!("{device} has left {zone}: {}", say(why))
         }
-        Remark::PolicyTookBack(why) => format!("the policy takes it back: {}", say(why)),
+        Remark::PolicyTookBack(why) => format!("no longer allowed: {}", say(why)),
         Remark::PolicyPassesOther => "the policy lets other things of it pass".into(),
         Remark::ZoneStopped => "its zone does not run any more".into(),
         Remark::PersonTookBack => "taken back by the person".into(),

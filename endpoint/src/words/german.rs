@@ -144,9 +144,6 @@ pub(super) fn say(remark: &Remark) -> String {
 
         Remark::Lacks(layers) => lacks(layers),
         Remark::Outdated(settings) => format!("Laut Regeln geändert: {}", changed(settings)),
-        Remark::OutdatedFacts(settings) => {
-            format!("Gilt ab dem nächsten Start: {}", changed(settings))
-        }
         Remark::Image { name, keeps_home } => {
             let home = if *keeps_home {
                 "Persönliche Daten bleiben erhalten"
@@ -187,10 +184,10 @@ pub(super) fn say(remark: &Remark) -> String {
             "Eine Tastatur von {zone} tippt schneller als ein Mensch und ist angehalten. Weiter zulassen?"
         ),
         Remark::DeviceEnded { device, zone, why } => {
-            format!("{device} ist nicht mehr in {zone}: {}", say(why))
+            format!("{device} hat {zone} verlassen: {}", say(why))
         }
         Remark::PolicyTookBack(why) => {
-            format!("Die Regeln lassen es nicht mehr zu: {}", say(why))
+            format!("Nicht mehr erlaubt: {}", say(why))
         }
         Remark::PolicyPassesOther => "Die Regeln lassen anderes davon zu als bisher".into(),
         Remark::ZoneStopped => "Die Zone läuft nicht mehr".into(),

@@ -232,9 +232,12 @@ fn questions() -> Vec<Remark> {
 fn others() -> Vec<Remark> {
     let words = || "EIO".to_owned();
     let lines = [1, 2, 12_345].map(Remark::LogDamaged);
-    let mends = [ImageMend::Add, ImageMend::Name].map(|mend| Remark::NoImage { why: words(), mend });
+    let mends =
+        [ImageMend::Add, ImageMend::Name].map(|mend| Remark::NoImage { why: words(), mend });
     let last = [None, Some(words())];
-    let ends = last.clone().map(|last| Remark::ProcessEnded { how: words(), last });
+    let ends = last
+        .clone()
+        .map(|last| Remark::ProcessEnded { how: words(), last });
     let jails = last.map(Remark::JailNotClosed);
     let homes = [true, false].map(|keeps_home| Remark::Image {
         name: "desk".to_owned(),
@@ -282,7 +285,6 @@ fn others() -> Vec<Remark> {
         Remark::NotWaitedFor(words()),
         Remark::Lacks(lack()),
         Remark::Outdated(SETTINGS.to_vec()),
-        Remark::OutdatedFacts(SETTINGS.to_vec()),
         Remark::NoDevices,
         Remark::NoDeviceFacts {
             port: "1-2".to_owned(),
@@ -343,7 +345,7 @@ fn these_are_all_remarks_that_there_are() {
         is_one.then(|| name[..end.unwrap_or(name.len())].to_owned())
     });
     let variants: BTreeSet<String> = variants.collect();
-    assert!(variants.len() > 100, "{variants:?}");
+    assert!(variants.len() > 90, "{variants:?}");
     let known: BTreeSet<String> = all().iter().map(variant).collect();
     assert_eq!(known, variants);
 }
@@ -356,7 +358,7 @@ fn german_is_no_english_and_both_can_be_shown() {
         let [english, german] = Language::ALL.map(|language| remark.say(language));
         assert_eq!(english, remark.to_string());
         let variant = variant(&remark);
-        let is_same = same.contains(&variant.as_str()) || remark == Remark::Flow(Kind::Usb);
+        let is_same = same.contains(&variant.as_str());
         assert_eq!(english == german, is_same, "{variant}: {english}");
         if !is_same {
             // Words that German does not have.
@@ -368,14 +370,23 @@ fn german_is_no_english_and_both_can_be_shown() {
         for words in [&english, &german] {
             assert!(!words.is_empty() && !words.contains("  ") && !words.contains("{}"));
             let shown = Label::new(words, 1000);
-            assert_eq!(shown.as_str(), words, "it has characters that cannot be shown");
+            assert_eq!(
+                shown.as_str(),
+                words,
+                "it has characters that cannot be shown"
+            );
         }
         let first = german.chars().next().unwrap();
-        let starts_with_a_name = [ZONE, DEVICE, "invoice", "desk", "text", "seccomp", "bulkhead", "office", "1050", "offi"];
+        let starts_with_a_name = [
+            ZONE, DEVICE, "invoice", "desk", "text", "seccomp", "bulkhead", "office", "1050",
+            "offi",
+        ];
         assert!(
             first.is_uppercase()
                 || first.is_ascii_digit()
-                || starts_with_a_name.iter().any(|name| german.starts_with(name)),
+                || starts_with_a_name
+                    .iter()
+                    .any(|name| german.starts_with(name)),
             "{german}"
         );
     }
@@ -424,14 +435,22 @@ fn numbers_and_days_are_written_as_people_of_the_language_do() {
     let ends = Remark::Stands(Standing::EndsSoon(noon));
     assert!(ends.to_string().starts_with("The policy ends 2026-06-0"));
     let german = ends.say(Language::German);
-    assert!(german.contains(".06.2026, ") && german.ends_with(" Uhr"), "{german}");
-    for (lines, words) in [(1, "1 Zeile ist"), (2, "2 Zeilen sind"), (1000, "1.000 Zeilen sind")] {
+    assert!(
+        german.contains(".06.2026, ") && german.ends_with(" Uhr"),
+        "{german}"
+    );
+    for (lines, words) in [
+        (1, "1 Zeile ist"),
+        (2, "2 Zeilen sind"),
+        (1000, "1.000 Zeilen sind"),
+    ] {
         let said = Remark::LogDamaged(lines).say(Language::German);
         assert!(said.starts_with(words), "{said}");
     }
 }
 
-/// The palette's colours stay apart for those who lack one kind of cones (CIEDE2000, simulated as the policy's lint does).
+/// The palette's colours stay apart for those who lack one kind of cones (CIEDE2000, as the policy's lint
+/// measures it, and by more than it asks of them).
 #[test]
 fn colours_of_the_palette_are_told_apart_with_any_sight() {
     use bulkhead_policy::{Colour, Sight};
@@ -446,7 +465,14 @@ fn colours_of_the_palette_are_told_apart_with_any_sight() {
         for (place, (name, colour)) in colours.iter().enumerate() {
             for (other_name, other) in &colours[place + 1..] {
                 let difference = colour.difference(*other, sight);
-                println!("{name} {other_name} {sight}: {difference:.1}");
+                let wanted = match sight {
+                    Sight::Full => 15.0,
+                    _ => 10.0,
+                };
+                assert!(
+                    difference >= wanted,
+                    "{name} and {other_name} differ by {difference:.1} with {sight}"
+                );
             }
         }
     }

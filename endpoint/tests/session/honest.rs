@@ -411,7 +411,11 @@ fn a_bad_image_fails_its_zone_alone() {
     let mut desk = Desk::with_policy(&text, &Setting::default());
     desk.until_status("open", "failed");
     let reason = desk.status("open").reason().map(Remark::to_string);
-    assert!(reason.unwrap().starts_with("its kernel is not what it was; add it"));
+    assert!(
+        reason
+            .unwrap()
+            .starts_with("its kernel is not what it was; add it")
+    );
     desk.assert_goes_on("corp");
 }
 

@@ -51,6 +51,7 @@ impl Desk {
         }
         scene.set_state(BANK, ZoneState::dark("its kernel panicked"));
         scene.set_weakened(CORP, Some("no user namespaces"));
+        scene.set_outdated(CORP, Some("memory"));
         scene.set_secret_phrase("Sieben gelbe Drachen über Łódź");
         scene.set_signs(PanelSigns {
             clock: Some(label("09:41")),
@@ -195,28 +196,19 @@ pub fn label(text: &str) -> Label {
 }
 
 fn zones_view() -> ZonesView {
-    let facts = |memory, image, since, outdated| ZoneFacts {
+    let facts = |memory, image, since| ZoneFacts {
         memory: label(memory),
         image: label(image),
         since: label(since),
-        outdated: label(outdated),
     };
     let zones = [
         (
             OPEN,
-            facts("1024 MiB", "desktop, thrown away at the end", "09:12", ""),
+            facts("1024 MiB", "desktop, thrown away at the end", "09:12"),
         ),
-        (
-            CORP,
-            facts(
-                "2048 MiB",
-                "office, home is kept",
-                "08:55",
-                "New memory from the next start on.",
-            ),
-        ),
-        (BANK, facts("512 MiB", "desktop, home is kept", "", "")),
-        (LAB, facts("512 MiB", "lab, thrown away at the end", "", "")),
+        (CORP, facts("2048 MiB", "office, home is kept", "08:55")),
+        (BANK, facts("512 MiB", "desktop, home is kept", "")),
+        (LAB, facts("512 MiB", "lab, thrown away at the end", "")),
     ];
     ZonesView {
         zones: zones.into_iter().collect(),
