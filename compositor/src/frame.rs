@@ -378,5 +378,9 @@ pub(crate) fn paint_void(
         Style::bold(metrics.body, palette.void_text),
     );
     let line_style = Style::regular(metrics.body, palette.void.mixed(palette.void_text, 200));
-    centred(centre.y + metrics.px(40), line, line_style);
+    let mut middle = centre.y + metrics.px(40);
+    for line in text::wrapped(line, line_style, room, 3) {
+        centred(middle, line, line_style);
+        middle += metrics.body * 3 / 2;
+    }
 }

@@ -213,6 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_was_not_closed_says_so() {
+        let (place, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let audit = open(place.path()).unwrap();
+        assert!(audit.ended_in_order(), "a new one");
+        // As it is on the disk when the desktop crashes or the power goes.
+        std::fs::create_dir(cut.path().join("audit")).unwrap();
+        for entry in std::fs::read_dir(place.path().join("audit")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(
+                entry.path(),
+                cut.path().join("audit").join(entry.file_name()),
+            )
+            .unwrap();
+        }
+        std::fs::copy(place.path().join("audit.key"), cut.path().join("audit.key")).unwrap();
+        drop(audit);
+        assert!(open(place.path()).unwrap().ended_in_order());
+        assert!(!open(cut.path()).unwrap().ended_in_order());
+        assert!(open(cut.path()).unwrap().ended_in_order());
+    }
+
+    #[test]
     fn one_log_has_one_writer_and_a_damaged_key_is_told() {
         let place = tempfile::tempdir().unwrap();
         let first = open(place.path()).unwrap();

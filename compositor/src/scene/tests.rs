@@ -10,6 +10,7 @@ use crate::keys;
 use crate::scene::window::Arrangement;
 use crate::zone::StillPixels;
 
+mod by_keys;
 mod pages;
 mod trusted;
 mod words;

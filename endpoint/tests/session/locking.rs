@@ -1,12 +1,13 @@
 //! Lock and passphrase: what is in doubt stays locked.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compositor::keys::ENTER;
 
 use crate::clips;
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
+use crate::pages::said;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     (
@@ -28,6 +29,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "locking::a_damaged_passphrase_file_unlocks_nothing",
         a_damaged_passphrase_file_unlocks_nothing,
+    ),
+    (
+        "locking::the_lock_screen_says_why_and_nothing_of_zones",
+        the_lock_screen_says_why_and_nothing_of_zones,
     ),
     (
         "locking::an_idle_desktop_locks_itself",
@@ -156,6 +161,43 @@ fn a_damaged_passphrase_file_unlocks_nothing() {
     assert!(desk.session.is_locked());
 }
 
+fn the_lock_screen_says_why_and_nothing_of_zones() {
+    let mut desk = locked(&plain());
+    let expect = |desk: &mut Desk, reason: &str| {
+        assert!(desk.session.is_locked());
+        let said = said(&desk.session);
+        assert!(said.contains(reason), "{said}");
+        assert!(!said.contains("open") && !said.contains("corp"), "{said}");
+    };
+    desk.until_ready("open");
+    expect(&mut desk, "Bulkhead has just been started.");
+    unlock(&mut desk);
+    desk.keys(&LOCK);
+    expect(&mut desk, "You locked the desktop.");
+    unlock(&mut desk);
+    let screen = (desk.session.size(), compositor::Scale::ONE);
+    desk.session.set_screens(&[screen, screen], Instant::now());
+    expect(&mut desk, "A screen was connected or disconnected.");
+    for count in 1..=3 {
+        try_passphrase(&mut desk, "wrong");
+        until_refused(&mut desk, &format!("{count} in a row"));
+    }
+    expect(
+        &mut desk,
+        "The passphrase was wrong.\nNext attempt in 2 s\n",
+    );
+    // It counts down by itself, then takes an attempt again.
+    desk.until("the wait to pass", |session| {
+        !said(session).contains("Next attempt")
+    });
+    unlock_after_typing(&mut desk);
+    std::fs::write(desk.state.path().join("passphrase"), "damaged\n").unwrap();
+    desk.keys(&LOCK);
+    try_passphrase(&mut desk, "right one");
+    until_refused(&mut desk, "is damaged");
+    expect(&mut desk, "set it anew with `bulkhead passphrase set`");
+}
+
 fn an_idle_desktop_locks_itself() {
     let mut desk = locked(&policy_text("\"seccomp\", \"user\"", "idle-lock = \"2 s\""));
     desk.until_ready("open");
@@ -168,6 +210,7 @@ fn an_idle_desktop_locks_itself() {
             .iter()
             .any(|event| event.contains("nobody was there"))
     );
+    assert!(said(&desk.session).contains("There was no input for a while."));
 }
 
 fn without_a_passphrase_there_is_no_false_lock() {
@@ -212,6 +255,7 @@ fn a_full_log_locks_where_the_policy_says_so() {
     desk.disk_is_full.store(true, Ordering::Relaxed);
     desk.session.kill("corp").unwrap();
     assert!(desk.session.is_locked(), "its record could not be written");
+    assert!(said(&desk.session).contains("The log cannot be written."));
     desk.disk_is_full.store(false, Ordering::Relaxed);
     desk.until("room to be found", |session| !session.is_locked());
     desk.assert_goes_on("open");

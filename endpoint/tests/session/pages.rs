@@ -34,6 +34,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_choice_on_the_settings_page_outlives_the_session,
     ),
     (
+        "pages::a_german_desktop_speaks_german",
+        a_german_desktop_speaks_german,
+    ),
+    (
         "pages::a_device_is_given_and_taken_back_on_the_usb_page",
         a_device_is_given_and_taken_back_on_the_usb_page,
     ),
@@ -46,7 +50,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 const SPACE: u16 = 57;
 
 /// Everything that a screen reader could say.
-fn said(session: &endpoint::Session) -> String {
+pub(crate) fn said(session: &endpoint::Session) -> String {
     let tree = session.scene().accessible_tree();
     let texts = tree
         .nodes
@@ -171,6 +175,82 @@ fn a_choice_on_the_settings_page_outlives_the_session() {
     assert_eq!(kept.language, compositor::Language::German);
     std::fs::write(desk.state.path().join("look.json"), "{\"theme\": \"pink\"}").unwrap();
     assert_eq!(state.look(), None, "what makes no sense is not used");
+}
+
+fn a_german_desktop_speaks_german() {
+    let mut desk = crate::clips::copied(&crate::clips::policy("ask", ""), "");
+    desk.session.kill("open").unwrap();
+    desk.until_status("open", "killed");
+    // What is said already is said anew.
+    let dark = |session: &endpoint::Session| session.zone("open").unwrap().status().clone();
+    assert_eq!(
+        dark(&desk.session).reason().unwrap().to_string(),
+        "the user killed it"
+    );
+    open(&mut desk, "Settings");
+    press(&mut desk, "Language: Deutsch");
+    press(&mut desk, "Zonen");
+    let shown = said(&desk.session);
+    for words in [
+        "open",
+        "durch einen Fehler beendet: Die Zone wurde auf Wunsch sofort beendet",
+        "nichts bleibt erhalten",
+        "Starten: open",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    press(&mut desk, "Regeln");
+    let shown = said(&desk.session);
+    for words in [
+        "Zwischenablage: open \u{2192} corp: Sie werden gefragt",
+        "Regeln ohne Version",
+        "eine einfache Datei ohne Signatur",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    press(&mut desk, "USB");
+    assert!(said(&desk.session).contains("keine USB-Geräte weiterzugeben"));
+    desk.keys(&[compositor::keys::ESCAPE]);
+    // A notice, and the same in the other language once that is chosen.
+    desk.focus("corp");
+    desk.keys(&crate::clips::CHORD);
+    let notice = "Das zuletzt Kopierte gibt es nicht mehr\n";
+    assert!(
+        said(&desk.session).contains(notice),
+        "{}",
+        said(&desk.session)
+    );
+    open(&mut desk, "Einstellungen");
+    press(&mut desk, "Sprache: English");
+    assert!(said(&desk.session).contains("What was copied last is gone\n"));
+    press(&mut desk, "Language: Deutsch");
+    desk.keys(&[compositor::keys::ESCAPE]);
+
+    // A question.
+    let mut desk = crate::clips::copied(&crate::clips::policy("ask", ""), "");
+    open(&mut desk, "Settings");
+    press(&mut desk, "Language: Deutsch");
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.focus("corp");
+    desk.keys(&crate::clips::CHORD);
+    desk.until("the question", |session| {
+        session.scene().answerable().is_some()
+    });
+    let shown = said(&desk.session);
+    for words in [
+        "Frage",
+        "open fragt",
+        "Einen Text mit ",
+        "nach corp übertragen?",
+        "Nein",
+        "Einmal erlauben",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("the answer to be told", |session| {
+        said(session).contains("Nicht übertragen: Es wurde nicht zugestimmt")
+    });
 }
 
 fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
