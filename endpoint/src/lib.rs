@@ -21,6 +21,7 @@ pub mod script;
 mod session;
 pub mod state_directory;
 pub mod usb;
+pub mod windows;
 pub mod words;
 
 pub use session::{

@@ -37,6 +37,7 @@ use crate::clock;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use crate::windows::Windows;
 use crate::words::Remark;
 use devices::Devices;
 use lock::{Hold, Lock};
@@ -184,6 +185,8 @@ pub struct Session {
     /// A picture while it is decided who is in it, and one that is to be taken.
     screenshot: Option<Screenshot>,
     wanted_picture: Option<WantedPicture>,
+    /// Where windows are, as it was kept last.
+    windows: Windows,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
 }
@@ -247,8 +250,10 @@ impl Session {
             transfer: None,
             screenshot: None,
             wanted_picture: None,
+            windows: Windows::default(),
             devices: None,
         };
+        session.windows = session.services.state.windows();
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);
         }
@@ -525,6 +530,7 @@ impl Session {
         if self.sync_due.take_if(|due| *due <= now).is_none() {
             return;
         }
+        self.keep_windows();
         if !self.records_work {
             // There may be room again; if so, this record is behind the one of the gap.
             self.record(Record::session("audit-resumed", ""));
@@ -532,6 +538,23 @@ impl Session {
             self.recorded(Err(error));
             self.sync_due = Some(now + RETRY);
         }
+    }
+
+    /// Keeps where windows are for the next time. It is done beside what happens anyhow: a window that moves wakes nobody for it.
+    fn keep_windows(&mut self) {
+        let mut windows = self.windows.clone();
+        for zone in self.present() {
+            if let Some(placement) = self.scene.placement(zone.id) {
+                windows.note(zone.policy.name.as_str(), placement);
+            }
+        }
+        if windows == self.windows {
+            return;
+        }
+        if let Err(error) = self.services.state.keep_windows(&windows) {
+            tracing::warn!("the places of windows could not be kept: {error}");
+        }
+        self.windows = windows;
     }
 
     /// While records cannot be written, flows that need one are denied, and zones are covered if the policy says so.
@@ -559,6 +582,7 @@ impl AsFd for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.keep_windows();
         // Processes are killed by their own drop; this only completes the record.
         self.record(Record::session("ended", ""));
     }

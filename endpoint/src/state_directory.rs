@@ -6,15 +6,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zone_link::{Volume, Writes};
 
 use crate::look::Look;
 use crate::passphrase::{PassphraseFile, write_private};
+use crate::windows::Windows;
 
 /// A phrase of 64 characters, and some room.
 const SECRET_PHRASE_MOST: u64 = 1024;
-/// A few words.
-const LOOK_MOST: u64 = 4096;
+/// A few words, or the places of all windows that there may be.
+const CHOICES_MOST: u64 = 64 << 10;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -99,20 +102,7 @@ impl StateDirectory {
     /// How a person chose that the trusted UI looks. None: nothing was chosen, or what was cannot be read.
     #[must_use]
     pub fn look(&self) -> Option<Look> {
-        let path = self.path.join("look.json");
-        let mut text = String::new();
-        let file = File::open(&path).ok()?;
-        let read = file.take(LOOK_MOST).read_to_string(&mut text);
-        let look = read
-            .map_err(|error| error.to_string())
-            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
-        match look {
-            Ok(look) => Some(look),
-            Err(error) => {
-                tracing::warn!("{} is not used: {error}", path.display());
-                None
-            }
-        }
+        self.choices("look.json")
     }
 
     /// Keeps it.
@@ -120,8 +110,40 @@ impl StateDirectory {
     /// # Errors
     /// It cannot be written.
     pub fn keep_look(&self, look: Look) -> Result<(), StateError> {
-        let path = self.path.join("look.json");
-        let text = serde_json::to_string(&look).unwrap_or_default();
+        self.keep_choices("look.json", &look)
+    }
+
+    /// Where windows were; nothing where that is not known, or makes no sense.
+    #[must_use]
+    pub fn windows(&self) -> Windows {
+        self.choices("windows.json").unwrap_or_default()
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_windows(&self, windows: &Windows) -> Result<(), StateError> {
+        self.keep_choices("windows.json", windows)
+    }
+
+    /// Reads a small file that the desktop wrote for itself. It does without one that is damaged.
+    fn choices<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.path.join(name);
+        let mut text = String::new();
+        let file = File::open(&path).ok()?;
+        let read = file.take(CHOICES_MOST).read_to_string(&mut text);
+        let choices = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        choices
+            .inspect_err(|error| tracing::warn!("{} is not used: {error}", path.display()))
+            .ok()
+    }
+
+    fn keep_choices(&self, name: &str, choices: &impl Serialize) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let text = serde_json::to_string(choices).unwrap_or_default();
         write_private(&path, &text).map_err(|source| StateError { path, source })
     }
 

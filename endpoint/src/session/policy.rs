@@ -146,8 +146,10 @@ impl Session {
         if let Some(zone) = self.zones.get_mut(index) {
             zone.withdrawn = false;
             zone.policy = new;
-            let shown = screen::identity(zone.id, &zone.policy)
-                .map(|identity| self.scene.add_zone(identity, None));
+            let shown = screen::identity(zone.id, &zone.policy).map(|identity| {
+                let placement = self.windows.placement(zone.policy.name.as_str());
+                self.scene.add_zone(identity, placement)
+            });
             if !matches!(shown, Some(Ok(()))) {
                 tracing::error!("a zone that was checked cannot be shown");
             }
@@ -158,6 +160,7 @@ impl Session {
     /// The policy has no such zone any more: its window is gone at once, it gets no input and nothing crosses; the machine is asked to
     /// shut down and killed if it does not.
     fn withdraw_zone(&mut self, index: usize, now: Instant) {
+        self.keep_windows();
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };

@@ -34,6 +34,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_choice_on_the_settings_page_outlives_the_session,
     ),
     (
+        "pages::a_window_is_where_it_was_when_the_desktop_starts_anew",
+        a_window_is_where_it_was_when_the_desktop_starts_anew,
+    ),
+    (
         "pages::a_german_desktop_speaks_german",
         a_german_desktop_speaks_german,
     ),
@@ -177,10 +181,36 @@ fn a_choice_on_the_settings_page_outlives_the_session() {
     assert_eq!(state.look(), None, "what makes no sense is not used");
 }
 
+fn a_window_is_where_it_was_when_the_desktop_starts_anew() {
+    use compositor::keys::{LEFT_SHIFT, PAGE_DOWN, RIGHT};
+    let mut desk = Desk::new();
+    let place = |desk: &Desk| {
+        let id = desk.session.zone("open").unwrap().id();
+        desk.session.scene().placement(id).unwrap()
+    };
+    let first = place(&desk);
+    desk.focus("open");
+    desk.keys(&[LEFT_SUPER, LEFT_SHIFT, RIGHT]);
+    desk.keys(&[LEFT_SUPER, LEFT_SHIFT, PAGE_DOWN]);
+    let moved = place(&desk);
+    assert_ne!(moved, first);
+    let desk = desk.started_anew();
+    assert_eq!(place(&desk), moved);
+    // What makes no sense is not used.
+    std::fs::write(desk.state.path().join("windows.json"), "{\"open\": 7}").unwrap();
+    let kept = endpoint::state_directory::StateDirectory::open(desk.state.path());
+    assert_eq!(
+        kept.unwrap().windows(),
+        endpoint::windows::Windows::default()
+    );
+}
+
 fn a_german_desktop_speaks_german() {
     let mut desk = crate::clips::copied(&crate::clips::policy("ask", ""), "");
     desk.session.kill("open").unwrap();
-    desk.until_status("open", "killed");
+    desk.until("its process to end", |session| {
+        session.zone("open").unwrap().process_id().is_none()
+    });
     // What is said already is said anew.
     let dark = |session: &endpoint::Session| session.zone("open").unwrap().status().clone();
     assert_eq!(
@@ -214,7 +244,7 @@ fn a_german_desktop_speaks_german() {
     // A notice, and the same in the other language once that is chosen.
     desk.focus("corp");
     desk.keys(&crate::clips::CHORD);
-    let notice = "Das zuletzt Kopierte gibt es nicht mehr\n";
+    let notice = "In keiner anderen Zone wurde etwas kopiert\n";
     assert!(
         said(&desk.session).contains(notice),
         "{}",
@@ -222,7 +252,7 @@ fn a_german_desktop_speaks_german() {
     );
     open(&mut desk, "Einstellungen");
     press(&mut desk, "Sprache: English");
-    assert!(said(&desk.session).contains("What was copied last is gone\n"));
+    assert!(said(&desk.session).contains("Nothing was copied in another zone\n"));
     press(&mut desk, "Language: Deutsch");
     desk.keys(&[compositor::keys::ESCAPE]);
 
