@@ -171,6 +171,12 @@ impl<'a> DeviceView<'a> {
         self.1.identity.as_ref()
     }
 
+    /// True when a zone might have it and does not get it: a person said no, or it failed.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        matches!(self.1.state, State::Refused)
+    }
+
     /// The zone that has it.
     #[must_use]
     pub fn zone(self) -> Option<&'a ZoneName> {

@@ -69,7 +69,7 @@ fn zones() {
 #[test]
 fn policy() {
     let chosen = "clipboard: open \u{2192} corp: you are asked, under conditions";
-    let gewaehlt = "clipboard: open \u{2192} corp: Sie werden gefragt, unter Bedingungen";
+    let gewaehlt = "Zwischenablage: open \u{2192} corp: Sie werden gefragt, unter Bedingungen";
     shown(dark(), "Policy", &[chosen], "policy-dark");
     shown(light(), "Regeln", &[gewaehlt], "policy-light-german");
     shown(contrast(), "Policy", &[chosen], "policy-contrast-large");

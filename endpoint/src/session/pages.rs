@@ -264,6 +264,7 @@ impl Session {
             policy: warned(in_force),
             audit: warned(self.records_work),
             usb: match self.devices() {
+                Some(usb) if usb.devices().any(DeviceView::is_refused) => Health::Warned,
                 Some(usb) if usb.devices().any(|device| device.zone().is_some()) => Health::Good,
                 _ => Health::Absent,
             },

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::audit::FlowRecord;
 use bulkhead_policy::{
     Answer, Condition, Decision, Facts, FileName, Grant, Kind, Mime, Outcome, Party, Permit,
-    Prompt, Request, Verdict,
+    Prompt, Reason, Request, Verdict,
 };
 use compositor::{Answer as Pressed, Grant as Offered, PromptId, PromptRequest, ZoneId};
 use spice_agent::{Agent, ClipKind, Contents, Event, Offer, Outbox};
@@ -388,7 +388,7 @@ impl Session {
             .determining
             .first()
             .and_then(|id| self.engine.decider().rule(*id));
-        let why = match rule {
+        let why = match rule.filter(|_| decision.reason == Reason::Rules) {
             Some(rule) => Remark::Rule(rule.name.to_string()),
             None => Remark::NoVerdict(decision.reason.clone()),
         };

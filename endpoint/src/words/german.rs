@@ -146,7 +146,7 @@ pub(super) fn say(remark: &Remark) -> String {
         Remark::Outdated(settings) => format!("Laut Regeln geändert: {}", changed(settings)),
         Remark::Image { name, keeps_home } => {
             let home = if *keeps_home {
-                "Persönliche Daten bleiben erhalten"
+                "persönliche Daten bleiben erhalten"
             } else {
                 "nichts bleibt erhalten"
             };

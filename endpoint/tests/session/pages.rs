@@ -378,4 +378,15 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
     desk.until("the page to say so", |session| {
         said(session).contains("Used by no zone")
     });
+    // After a No, the panel's sign is to be looked at: there is a device that nobody gets.
+    desk.run_for(std::time::Duration::from_millis(800));
+    press(&mut desk, &give);
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("another question", |session| {
+        session.scene().answerable().is_some()
+    });
+    press(&mut desk, "No");
+    desk.until("the sign", |session| {
+        said(session).contains("USB: needs a look")
+    });
 }
