@@ -280,7 +280,7 @@ impl World {
                 assert!(!scene.is_locked());
             }
             Op::Unlock { right: false } => {
-                scene.refuse_unlock(Refusal::Wrong, self.now + Duration::from_secs(1))
+                scene.refuse_unlock(Refusal::Wrong, self.now + Duration::from_secs(1));
             }
             Op::Wait(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
