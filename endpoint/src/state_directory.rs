@@ -152,6 +152,18 @@ impl StateDirectory {
         path.join("usb")
     }
 
+    /// The socket on which the desktop whose state directory is at `path` takes orders about zones.
+    #[must_use]
+    pub fn zones_door_in(path: &Path) -> PathBuf {
+        path.join("zones")
+    }
+
+    /// The same of this one.
+    #[must_use]
+    pub fn zones_door(&self) -> PathBuf {
+        Self::zones_door_in(&self.path)
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
