@@ -12,13 +12,15 @@ fn what_happens_in_one_zone_stays_there() {
     let desktop = Desktop::new((1600, 900), &["open", "corp"]);
     let script = format!(
         "wait-ready open\nwait-ready corp\nfocus open\nfocus corp\nwait-still open 5\nwait-still corp 5\nscreenshot before.png\n\
+         move 1200 600\nwait-still corp 3\nscreenshot pointed.png\nmove 800 4\n\
          {COMMAND}\nwait-console corp 42-from-corp timeout 60\nwait-still corp 3\nscreenshot after.png\n\
          kill corp\nfocus open\nsleep 1\nscreenshot killed.png\n\
          {COMMAND}\nwait-console open 42-from-open timeout 60\nwait-still open 3\nscreenshot survivor.png\nquit\n"
     );
     let played = desktop.play(&script).succeeded();
-    let [before, after, killed, survivor] =
-        ["before.png", "after.png", "killed.png", "survivor.png"].map(|name| played.picture(name));
+    let [before, pointed, after, killed, survivor] =
+        ["before", "pointed", "after", "killed", "survivor"]
+            .map(|name| played.picture(&format!("{name}.png")));
     let (open, corp) = (before.client_area(0), before.client_area(1));
 
     // Each desktop holds a terminal of a useful size.
@@ -32,6 +34,13 @@ fn what_happens_in_one_zone_stays_there() {
             "the terminal has {terminal} pixels"
         );
     }
+
+    // The guest's pointer is an arrow or a bar, and what is around it shows through.
+    let pointer = before.differences(&pointed, corp);
+    assert!(
+        (20..1000).contains(&pointer),
+        "the pointer has {pointer} pixels"
+    );
 
     // The command and its output are to be seen in corp: some thirty characters and a new prompt.
     let drawn = before.differences(&after, corp);
