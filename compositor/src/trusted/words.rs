@@ -27,6 +27,8 @@ pub(crate) struct Words {
     pub(crate) jail_weakened: &'static str,
     pub(crate) phrase_is: &'static str,
     pub(crate) no_phrase: &'static str,
+    /// What screen readers are told in its place.
+    pub(crate) phrase_unspoken: &'static str,
     pub(crate) phrase_rule: &'static str,
     pub(crate) had_keyboard: &'static str,
     pub(crate) show: &'static str,
@@ -66,6 +68,14 @@ pub(crate) struct Words {
 }
 
 impl Language {
+    /// Its code by BCP 47.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::German => "de",
+        }
+    }
+
     pub(crate) fn words(self) -> &'static Words {
         match self {
             Language::English => &ENGLISH,
@@ -90,6 +100,7 @@ const ENGLISH: Words = Words {
     jail_weakened: "jail weakened",
     phrase_is: "Your secret phrase",
     no_phrase: "no phrase is set yet",
+    phrase_unspoken: "is on the screen and is not read out",
     phrase_rule: "A screen that asks for trust without this phrase is an imitation.",
     had_keyboard: "had the keyboard",
     show: "Show",
@@ -144,6 +155,7 @@ const GERMAN: Words = Words {
     jail_weakened: "Schutz geschwächt",
     phrase_is: "Ihr geheimer Satz",
     no_phrase: "noch kein Satz festgelegt",
+    phrase_unspoken: "steht auf dem Bildschirm und wird nicht vorgelesen",
     phrase_rule: "Was Vertrauen will und diesen Satz nicht zeigt, ist nachgeahmt.",
     had_keyboard: "hatte die Tastatur",
     show: "Zeigen",
