@@ -46,7 +46,10 @@ impl Scripted {
         std::fs::write(&program, text).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
         let (wake, woken) = mpsc::channel();
-        let bridge = Bridge::start(&program, move || drop(wake.send(()))).unwrap();
+        let bridge = Bridge::start(&program, move || {
+            let _ = wake.send(());
+        })
+        .unwrap();
         Self {
             bridge,
             place,

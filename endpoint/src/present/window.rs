@@ -90,7 +90,9 @@ enum Wake {
 /// Starts the bridge to screen readers. A desktop without one is a desktop all the same.
 fn tell_readers(program: &Path, proxy: EventLoopProxy<Wake>) -> Option<Bridge> {
     // Where the main thread is gone nobody has to be woken.
-    let wake = move || drop(proxy.send_event(Wake::Reader));
+    let wake = move || {
+        let _ = proxy.send_event(Wake::Reader);
+    };
     let started = Bridge::start(program, wake);
     let told = |error| {
         let program = program.display();

@@ -122,7 +122,7 @@ struct Listener {
 
 impl Listener {
     fn start(bus: &Bus) -> Self {
-        let mut process = within(&mut Command::new("python3"), bus.home.path())
+        let mut process = within(&mut Command::new("/usr/bin/python3"), bus.home.path())
             .args(["-c", include_str!("listener.py")])
             .envs(bus.variables())
             .stdin(Stdio::piped())
