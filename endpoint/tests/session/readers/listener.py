@@ -20,9 +20,10 @@ HEARD = []
 
 def hear(event):
     try:
-        if event.host_application.name != APPLICATION:
+        # The registry speaks of the desktop, too.
+        if event.source.get_application().get_name() != APPLICATION:
             return
-        name = event.source.name
+        name = event.source.get_name()
     except (AttributeError, GLib.Error):
         # Whoever said it is gone already.
         name = None
@@ -38,7 +39,7 @@ def application():
     desktop = Atspi.get_desktop(0)
     for index in range(desktop.get_child_count()):
         child = desktop.get_child_at_index(index)
-        if child is not None and child.name == APPLICATION:
+        if child is not None and child.get_name() == APPLICATION:
             return child
     return None
 
@@ -66,9 +67,9 @@ def tree():
         try:
             states = [state.value_nick for state in node.get_state_set().get_states()]
             told.append({
-                "depth": depth, "role": node.get_role_name(), "name": node.name or "", "states": states,
+                "depth": depth, "role": node.get_role_name(), "name": node.get_name() or "", "states": states,
                 "interfaces": list(node.get_interfaces()), "locale": node.get_object_locale() or "",
-                "description": node.description or "",
+                "description": node.get_description() or "",
             })
         except GLib.Error:
             # It went while it was looked at.
