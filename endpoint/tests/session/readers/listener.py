@@ -103,7 +103,7 @@ def attack():
     ]
     answered = {}
     for _, node in list(nodes()):
-        name, path = node.app.bus_name, "/org/a11y/atspi/accessible/" + node.path.rsplit("/", 1)[1]
+        name, path = node.app.bus_name, node.path
         for interface, method, arguments in requests:
             interface = "org.a11y.atspi." + interface
             try:
