@@ -49,7 +49,10 @@ pub(crate) struct StatusLine<'a> {
 /// One of them.
 #[derive(Clone, Copy)]
 pub(crate) enum Item<'a> {
+    /// The clock and the layout.
     Words(&'a str),
+    /// What the endpoint has to say.
+    Notice(&'a str),
     Sign(Sign, Health),
 }
 
@@ -81,7 +84,7 @@ impl<'a> StatusLine<'a> {
                     .filter(|(_, health)| *health != Health::Absent)
                     .map(|(sign, health)| Item::Sign(sign, health)),
             )
-            .chain(words.iter().map(|words| Item::Words(words.as_str())))
+            .chain(words.iter().map(|words| Item::Notice(words.as_str())))
     }
 
     /// Where each stands in a panel; what finds no room is left out.
@@ -91,7 +94,7 @@ impl<'a> StatusLine<'a> {
         let mut places = Vec::new();
         for item in self.items() {
             let wanted = match item {
-                Item::Words(words) => {
+                Item::Words(words) | Item::Notice(words) => {
                     let room = right - limit - metrics.px(12);
                     let style = Style::regular(metrics.body, Colour::WHITE);
                     let (style, lines) = set(words, style, metrics, room);
@@ -265,7 +268,7 @@ pub(crate) fn paint(
     }
     for (item, place) in look.status.places(inner, metrics) {
         match item {
-            Item::Words(words) => {
+            Item::Words(words) | Item::Notice(words) => {
                 let room = signed(place.width()) - metrics.px(6);
                 let left = place.left() + metrics.px(6);
                 let style = Style::regular(metrics.body, palette.text);

@@ -1,6 +1,8 @@
 //! What egui says of a page to screen readers, as a part of the scene's own tree.
 
-use compositor::accesskit::{Node, NodeId, Rect, Role, TreeUpdate};
+use compositor::accesskit::{
+    Action, Node, NodeId, Rect, Role, TextPosition, TextSelection, TreeUpdate,
+};
 use compositor::{PAGE_NODES, PageTree};
 
 /// Brings egui's tree into pixels and into numbers that the scene does not use. `width` and `height` are the picture's.
@@ -19,6 +21,9 @@ pub(crate) fn page_tree(update: TreeUpdate, scale: f64, width: f64, height: f64)
             continue;
         }
         translate(&mut node, number);
+        if node.role() == Role::TextRun {
+            scale_run(&mut node, scale);
+        }
         if let Some(bounds) = node.bounds() {
             // What is scrolled away is nowhere; what is cut off is as large as is seen of it.
             let across = |value: f64| (value * scale).clamp(0.0, width);
@@ -40,7 +45,6 @@ pub(crate) fn page_tree(update: TreeUpdate, scale: f64, width: f64, height: f64)
 
 /// Renumbers what a node names, and takes away what nobody may ask of it: a page hears keys and pointer alone.
 fn translate(node: &mut Node, number: impl Fn(NodeId) -> NodeId) {
-    use compositor::accesskit::Action;
     let children: Vec<NodeId> = node.children().iter().copied().map(&number).collect();
     node.set_children(children);
     let labels: Vec<NodeId> = node.labelled_by().iter().copied().map(&number).collect();
@@ -52,8 +56,35 @@ fn translate(node: &mut Node, number: impl Fn(NodeId) -> NodeId) {
     if can_focus {
         node.add_action(Action::Focus);
     }
-    if node.role() == Role::TextRun {
-        // They name each other by numbers; the field's value says the same.
-        node.set_role(Role::GenericContainer);
+    // Runs of one line name each other, and a field's selection names its runs.
+    if let Some(next) = node.next_on_line() {
+        node.set_next_on_line(number(next));
+    }
+    if let Some(previous) = node.previous_on_line() {
+        node.set_previous_on_line(number(previous));
+    }
+    if let Some(selection) = node.text_selection() {
+        let renumbered = |position: TextPosition| TextPosition {
+            node: number(position.node),
+            ..position
+        };
+        let selection = TextSelection {
+            anchor: renumbered(selection.anchor),
+            focus: renumbered(selection.focus),
+        };
+        node.set_text_selection(selection);
+    }
+}
+
+/// Brings the places of a run's characters into pixels.
+fn scale_run(run: &mut Node, scale: f64) {
+    #[allow(clippy::cast_possible_truncation, reason = "a scale is a small number")]
+    let scale = scale as f32;
+    let scaled = |values: &[f32]| values.iter().map(|value| value * scale).collect::<Vec<_>>();
+    if let Some(positions) = run.character_positions().map(scaled) {
+        run.set_character_positions(positions);
+    }
+    if let Some(widths) = run.character_widths().map(scaled) {
+        run.set_character_widths(widths);
     }
 }

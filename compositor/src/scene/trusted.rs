@@ -400,7 +400,8 @@ impl Scene {
     }
 
     /// The panel and the page that is up as a tree for screen readers; coordinates are desktop pixels. See the crate
-    /// `accesskit` for what its nodes mean. Nothing of what zones draw is in it.
+    /// `accesskit` for what its nodes mean. Nothing of what zones draw is in it, and neither are the secret phrase and what
+    /// is typed at the lock screen.
     pub fn accessible_tree(&self) -> accesskit::TreeUpdate {
         let mut tree = accessible::Growing::new();
         let zones = self.panel_zones(None);
@@ -432,7 +433,8 @@ impl Scene {
         if let Some(((page, layout), output)) = page.zip(layout).zip(shown) {
             tree.page(page, &layout, &output.metrics(&self.settings), &look);
         }
-        tree.finish(first.map_or(Rect::EMPTY, |output| output.area))
+        let area = first.map_or(Rect::EMPTY, |output| output.area);
+        tree.finish(area, self.settings.language)
     }
 
     pub(super) fn page_key(&mut self, code: u16, shift: bool) {

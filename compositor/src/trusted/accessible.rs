@@ -2,27 +2,68 @@
 //!
 //! It holds what the endpoint itself says and shows, and nothing of what zones draw. It is read only: every control can be
 //! reached by keys, and what is asked for through such a tree is not a person's act, so no request of that way is taken.
-//! Neither is what is typed at the lock screen in it.
+//! Whoever shares the desktop around Bulkhead's window may listen, so neither the secret phrase nor anything of what is typed
+//! at the lock screen is in it, not even how much.
+//!
+//! A node keeps its number for as long as it is the same thing to a person, and no longer: readers speak what is new, and what
+//! they are told is [live](Live) they speak when its words change.
 
-use accesskit::{Action, Node, NodeId, Role, Toggled, TreeId, TreeInfo, TreeUpdate};
+use accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeId, TreeInfo, TreeUpdate};
 
-use super::paint::{self, PageLook};
+use super::paint::{self, LockLine, PageLook};
+use super::work::WorkPage;
 use super::{Control, Layout, Page};
 use crate::geometry::Rect;
 use crate::icons::Sign;
 use crate::panel::{Item, PanelZone};
 use crate::theme::Metrics;
 use crate::trusted::views::Health;
+use crate::trusted::words::Language;
 use crate::zone::{ZoneId, ZoneState};
 
 const ROOT: NodeId = NodeId(0);
 const PANEL: NodeId = NodeId(1);
-const PAGE: NodeId = NodeId(2);
-const PASSPHRASE: NodeId = NodeId(3);
-/// Where the numbers of the panel's and the page's own nodes begin.
-const PANEL_PARTS: u64 = 1 << 20;
-const PAGE_PARTS: u64 = 1 << 21;
-const CONTROLS: u64 = 1 << 22;
+/// Who has the keyboard.
+const KEYBOARD: NodeId = NodeId(2);
+
+/// The parts of the panel by kind, and the pages: each has 2^32 numbers.
+const ZONES: u64 = 1;
+const WORKSPACES: u64 = 2;
+const WORDS: u64 = 3;
+const NOTICES: u64 = 4;
+const PAGES: u64 = 16;
+const PROMPTS: u64 = 1 << 24;
+/// Within a page's numbers: the page itself is 0.
+const PASSPHRASE: u64 = 1;
+const TEXTS: u64 = 1 << 16;
+const CONTROLS: u64 = 1 << 17;
+
+fn number(kind: u64, at: u64) -> NodeId {
+    NodeId((kind << 32) | at)
+}
+
+/// Numbers in a row.
+fn numbers(kind: u64, from: u64) -> impl Iterator<Item = NodeId> {
+    (from..).map(move |at| number(kind, at))
+}
+
+/// The numbers of a page: another question is another page.
+fn page_kind(page: Page, look: &PageLook<'_>) -> u64 {
+    match page {
+        Page::Attention => PAGES,
+        Page::Overview => PAGES + 1,
+        Page::Lock => PAGES + 2,
+        Page::Work(page) => {
+            PAGES
+                + 3
+                + (0..)
+                    .zip(WorkPage::ALL)
+                    .find(|(_, known)| *known == page)
+                    .map_or(0, |(at, _)| at)
+        }
+        Page::Prompt => PROMPTS + look.ui.prompt().map_or(0, |prompt| prompt.id.0 % PROMPTS),
+    }
+}
 
 /// The tree while it grows.
 pub(crate) struct Growing {
@@ -40,10 +81,11 @@ impl Growing {
         }
     }
 
-    /// The whole tree over an output's area.
-    pub(crate) fn finish(mut self, area: Rect) -> TreeUpdate {
+    /// The whole tree over an output's area, in the language of its words.
+    pub(crate) fn finish(mut self, area: Rect, language: Language) -> TreeUpdate {
         let mut root = node(Role::Window, area);
         root.set_label("Bulkhead");
+        root.set_language(language.code());
         root.set_children(self.top);
         self.nodes.push((ROOT, root));
         TreeUpdate {
@@ -71,30 +113,38 @@ impl Growing {
         status: &[(Item<'_>, Rect)],
     ) {
         let words = look.words;
-        let mut parts = Vec::new();
         let focused = look.zones.iter().find(|zone| zone.focused);
         let said = match focused {
             Some(zone) => format!("{} {}", zone.identity.name, words.has_keyboard),
             None if look.ui.page().is_some() => format!("Bulkhead {}", words.has_keyboard),
             None => words.nobody.to_owned(),
         };
-        parts.push(text(Role::Status, area, &said));
+        let mut keyboard = text(Role::Status, area, &said);
+        // Whose the next key is goes before whatever else is being spoken.
+        keyboard.set_live(Live::Assertive);
+        let mut parts = vec![(KEYBOARD, keyboard)];
         for (id, place) in chips {
             if let Some(zone) = look.zones.iter().find(|zone| zone.identity.id == *id) {
                 let mut chip = focusable(Role::Button, *place);
                 chip.set_label(described(zone, look));
-                parts.push(chip);
+                parts.push((number(ZONES, id.0.into()), chip));
             }
         }
-        for (number, (place, shown)) in workspaces.iter().enumerate() {
+        for (at, (place, shown)) in (0..).zip(workspaces) {
             let mut mark = focusable(Role::RadioButton, *place);
-            mark.set_label(words.workspace.replace("{}", &(number + 1).to_string()));
+            mark.set_label(words.workspace.replace("{}", &(at + 1).to_string()));
             mark.set_toggled(Toggled::from(*shown));
-            parts.push(mark);
+            parts.push((number(WORKSPACES, at), mark));
         }
+        let (mut plain, mut notices) = (numbers(WORDS, 0), numbers(NOTICES, 0));
         for (item, place) in status {
-            parts.push(match item {
-                Item::Words(words) => text(Role::Label, *place, words),
+            let (numbers, node): (&mut dyn Iterator<Item = NodeId>, Node) = match item {
+                Item::Words(words) => (&mut plain, text(Role::Label, *place, words)),
+                Item::Notice(words) => {
+                    let mut notice = text(Role::Status, *place, words);
+                    notice.set_live(Live::Polite);
+                    (&mut notices, notice)
+                }
                 Item::Sign(sign, health) => {
                     let of = match sign {
                         Sign::Policy => words.policy,
@@ -106,13 +156,16 @@ impl Growing {
                         Health::Warned => words.warned,
                         _ => words.good,
                     };
-                    text(Role::Status, *place, &format!("{of}: {how}"))
+                    (
+                        &mut plain,
+                        text(Role::Status, *place, &format!("{of}: {how}")),
+                    )
                 }
-            });
+            };
+            parts.extend(numbers.next().map(|number| (number, node)));
         }
         let mut group = node(Role::Toolbar, area);
         group.set_label(words.panel);
-        let parts = (PANEL_PARTS..).map(NodeId).zip(parts).collect();
         self.group(PANEL, group, parts);
     }
 
@@ -124,27 +177,27 @@ impl Growing {
         metrics: &Metrics,
         look: &PageLook<'_>,
     ) {
-        let mut parts: Vec<(NodeId, Node)> = (PAGE_PARTS..)
-            .map(NodeId)
+        let kind = page_kind(page, look);
+        let sheet = number(kind, 0);
+        let mut parts: Vec<(NodeId, Node)> = numbers(kind, TEXTS)
             .zip(texts(page, layout, look))
             .collect();
+        self.focus = sheet;
         if page == Page::Lock {
             let mut field = focusable(Role::PasswordInput, layout.area);
             field.set_label(look.words.passphrase);
-            parts.push((PASSPHRASE, field));
-            self.focus = PASSPHRASE;
-        } else {
-            self.focus = PAGE;
+            self.focus = number(kind, PASSPHRASE);
+            parts.push((self.focus, field));
         }
         let armed = look.ui.is_armed(look.now);
-        for (number, (id, (place, control))) in
-            (CONTROLS..).map(NodeId).zip(&layout.controls).enumerate()
+        for (at, (id, (place, control))) in
+            numbers(kind, CONTROLS).zip(&layout.controls).enumerate()
         {
             let mut node = control_node(*place, *control, look);
             if !armed {
                 node.set_disabled();
             }
-            if look.ui.selected() == number && page != Page::Lock {
+            if look.ui.selected() == at && page != Page::Lock {
                 self.focus = id;
             }
             parts.push((id, node));
@@ -166,7 +219,7 @@ impl Growing {
                     others.push((*id, node));
                 }
             }
-            self.focus = work.tree.focus.unwrap_or(PAGE);
+            self.focus = work.tree.focus.unwrap_or(sheet);
         }
         self.nodes.extend(others);
         let role = if page == Page::Prompt {
@@ -177,19 +230,22 @@ impl Growing {
         let mut group = node(role, layout.area);
         group.set_label(look.title(page));
         group.set_modal();
-        self.group(PAGE, group, parts);
+        self.group(sheet, group, parts);
     }
 }
 
 /// What a page says beside its controls, in the order it is read.
 fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
     let words = look.words;
+    let phrase = match look.ui.phrase {
+        Some(_) => words.phrase_unspoken,
+        None => words.no_phrase,
+    };
+    let phrase = format!("{}: {phrase}", words.phrase_is);
     let mut said: Vec<String> = Vec::new();
     match page {
         Page::Attention => {
-            let phrase = look.ui.phrase.as_ref();
-            let phrase = phrase.map_or(words.no_phrase, |phrase| phrase.as_str());
-            said.push(format!("{}: {phrase}", words.phrase_is));
+            said.push(phrase);
             said.push(words.phrase_rule.to_owned());
             said.extend(look.zones.iter().map(|zone| described(zone, look)));
         }
@@ -214,9 +270,19 @@ fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
             }
         }
         Page::Lock => {
-            said.extend(look.lock_lines().map(|(words, _)| words));
+            // The focus stays where it is, so what came of an attempt has to be spoken by itself; a wait that is counted
+            // down must not be.
+            let spoken = |(line, words): (LockLine, String)| {
+                let mut node = text(Role::Label, layout.area, &words);
+                node.set_live(match line {
+                    LockLine::Refused => Live::Assertive,
+                    LockLine::Why | LockLine::Wait => Live::Off,
+                });
+                node
+            };
+            return look.lock_lines().map(spoken).collect();
         }
-        Page::Work(_) => said.push(look.phrase()),
+        Page::Work(_) => said.push(phrase),
     }
     said.iter()
         .map(|words| text(Role::Label, layout.area, words))
@@ -285,9 +351,12 @@ fn focusable(role: Role, place: Rect) -> Node {
     node
 }
 
-/// Words that are read; for what is no control they are its value.
+/// Words that are read. A label's words are its value, for readers of any other node they are its name.
 fn text(role: Role, place: Rect, words: &str) -> Node {
     let mut node = node(role, place);
-    node.set_value(words);
+    match role {
+        Role::Label => node.set_value(words),
+        _ => node.set_label(words),
+    }
     node
 }

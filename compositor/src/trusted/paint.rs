@@ -26,6 +26,17 @@ pub(crate) struct PageLook<'a> {
     pub(crate) hovered: Option<usize>,
 }
 
+/// What a line on the lock screen is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockLine {
+    /// Why it is locked.
+    Why,
+    /// What came of the last attempt.
+    Refused,
+    /// When the next one is taken.
+    Wait,
+}
+
 impl PageLook<'_> {
     fn zone(&self, id: ZoneId) -> Option<&PanelZone<'_>> {
         self.zones.iter().find(|zone| zone.identity.id == id)
@@ -39,19 +50,18 @@ impl PageLook<'_> {
         }
     }
 
-    /// What the lock screen says, and whether that is a warning: why it is locked, what came of the last attempt, and when
-    /// the next one is taken.
-    pub(crate) fn lock_lines(&self) -> impl Iterator<Item = (String, bool)> {
+    /// What the lock screen says.
+    pub(crate) fn lock_lines(&self) -> impl Iterator<Item = (LockLine, String)> {
         let words = self.words;
         let lock = self.ui.lock_state(self.now);
-        let why = lock.map(|lock| (words.lock_reason(lock.why).to_owned(), false));
+        let why = lock.map(|lock| (LockLine::Why, words.lock_reason(lock.why).to_owned()));
         let refused = lock
             .and_then(|lock| lock.refused)
-            .map(|refusal| (words.refusal(refusal).to_owned(), true));
+            .map(|refusal| (LockLine::Refused, words.refusal(refusal).to_owned()));
         let wait = lock
             .map(|lock| lock.wait)
             .filter(|wait| !wait.is_zero())
-            .map(|wait| (words.next_attempt(wait), true));
+            .map(|wait| (LockLine::Wait, words.next_attempt(wait)));
         [why, refused, wait].into_iter().flatten()
     }
 
@@ -883,8 +893,11 @@ impl Brush<'_, '_> {
             .first()
             .map_or(field.bottom(), |(place, _)| place.bottom());
         let mut middle = bottom + metrics.px(28);
-        for (words, warns) in self.look.lock_lines() {
-            let ink = if warns { palette.warning } else { palette.text };
+        for (line, words) in self.look.lock_lines() {
+            let ink = match line {
+                LockLine::Why => palette.text,
+                LockLine::Refused | LockLine::Wait => palette.warning,
+            };
             let style = Style::regular(metrics.body, ink);
             let room = signed(layout.area.width()) - 2 * margin(metrics);
             for line in text::wrapped(&words, style, room, 2) {

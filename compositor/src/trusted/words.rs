@@ -36,6 +36,8 @@ pub(crate) struct Words {
     pub(crate) outdated_short: &'static str,
     pub(crate) phrase_is: &'static str,
     pub(crate) no_phrase: &'static str,
+    /// What screen readers are told in its place.
+    pub(crate) phrase_unspoken: &'static str,
     pub(crate) phrase_rule: &'static str,
     pub(crate) had_keyboard: &'static str,
     pub(crate) show: &'static str,
@@ -89,6 +91,14 @@ pub(crate) struct Words {
 impl Language {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::English, Self::German];
+
+    /// Its code by BCP 47.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::German => "de",
+        }
+    }
 
     pub(crate) fn words(self) -> &'static Words {
         match self {
@@ -153,6 +163,7 @@ const ENGLISH: Words = Words {
     outdated_short: "restart",
     phrase_is: "Your secret phrase",
     no_phrase: "no phrase is set yet",
+    phrase_unspoken: "is on the screen and is not read out",
     phrase_rule: "A screen that asks for trust without this phrase is an imitation.",
     had_keyboard: "had the keyboard",
     show: "Show",
@@ -221,6 +232,7 @@ const GERMAN: Words = Words {
     outdated_short: "Neustart",
     phrase_is: "Ihr geheimer Satz",
     no_phrase: "noch kein Satz festgelegt",
+    phrase_unspoken: "steht auf dem Bildschirm und wird nicht vorgelesen",
     phrase_rule: "Ein Bildschirm, der Vertrauen verlangt und diesen Satz nicht zeigt, ist gefälscht.",
     had_keyboard: "hatte die Tastatur",
     show: "Anzeigen",

@@ -67,6 +67,10 @@ pub(super) struct Arguments {
     /// Colours of frames, panel and pages [default: as chosen on the settings page].
     #[arg(long, value_enum)]
     theme: Option<ThemeChoice>,
+    /// Tell screen readers of the desktop around the window nothing of Bulkhead's own screens.
+    #[cfg(feature = "window")]
+    #[arg(long)]
+    no_accessibility: bool,
     /// Larger text in frames, panel and pages, whatever was chosen there.
     #[arg(long)]
     large_text: bool,
@@ -220,11 +224,23 @@ fn present(arguments: &Arguments, show: Show) -> Result<(), ShowError> {
         return endpoint::present::kms::run(show);
     }
     #[cfg(feature = "window")]
-    return endpoint::present::window::run(show, arguments.size, painter(arguments));
+    {
+        let bridge = accessibility_program(arguments);
+        let painter = painter(arguments);
+        endpoint::present::window::run(show, arguments.size, painter, bridge.as_deref())
+    }
     #[cfg(not(feature = "window"))]
     return Err(ShowError::NoDisplay(
         "this program was built without windows".into(),
     ));
+}
+
+/// The program that tells screen readers, where there is one and it is wanted.
+#[cfg(feature = "window")]
+fn accessibility_program(arguments: &Arguments) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let program = program.with_file_name("bulkhead-accessibility");
+    (!arguments.no_accessibility && program.exists()).then_some(program)
 }
 
 #[cfg(feature = "window")]

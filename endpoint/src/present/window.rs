@@ -2,12 +2,17 @@
 //!
 //! The main thread belongs to winit. A helper thread waits for the session's descriptors and wakes it by a user event; it then waits
 //! to be told that the session was looked at, so it never turns busy.
+//!
+//! Screen readers hear of a frame when it is presented, through a process of their own (crate `accessibility`). Nothing comes back.
 
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use accessibility::{Bridge, Told};
+use compositor::accesskit::Rect;
 use compositor::{InputEvent, KeyMovement, Point, Scale, Size, Target};
 use rustix::event::{PollFd, PollFlags, poll};
 use winit::application::ApplicationHandler;
@@ -38,22 +43,30 @@ pub enum Painter {
     Card,
 }
 
-/// Runs a show to its end in a window of `size`.
+/// Runs a show to its end in a window of `size`, told to screen readers by the program `bridge`, if one is given.
 ///
 /// # Errors
 /// There is no display, or what went wrong with the show.
-pub fn run(show: Show, size: Size, painter: Painter) -> Result<(), ShowError> {
+pub fn run(
+    show: Show,
+    size: Size,
+    painter: Painter,
+    bridge: Option<&Path>,
+) -> Result<(), ShowError> {
     super::libraries::check()?;
     let events = EventLoop::<Wake>::with_user_event()
         .build()
         .map_err(|error| ShowError::NoDisplay(error.into()))?;
     let looked_at = watch(&show, events.create_proxy())?;
+    let bridge = bridge.and_then(|program| tell_readers(program, events.create_proxy()));
     let mut presenter = Presenter {
         show,
         size,
         painter,
         canvas: None,
         looked_at,
+        bridge,
+        has_keyboard: false,
         failure: None,
     };
     let ran = events.run_app(&mut presenter);
@@ -65,9 +78,28 @@ pub fn run(show: Show, size: Size, painter: Painter) -> Result<(), ShowError> {
     show.outcome()
 }
 
-/// Something happened to the session.
+/// Why the main thread is woken.
 #[derive(Debug)]
-struct Wake;
+enum Wake {
+    /// Something happened to the session.
+    Session,
+    /// A screen reader begins to listen.
+    Reader,
+}
+
+/// Starts the bridge to screen readers. A desktop without one is a desktop all the same.
+fn tell_readers(program: &Path, proxy: EventLoopProxy<Wake>) -> Option<Bridge> {
+    // Where the main thread is gone nobody has to be woken.
+    let wake = move || {
+        let _ = proxy.send_event(Wake::Reader);
+    };
+    let started = Bridge::start(program, wake);
+    let told = |error| {
+        let program = program.display();
+        tracing::warn!("screen readers hear nothing of this desktop: {program}: {error}");
+    };
+    started.map_err(told).ok()
+}
 
 /// Starts the helper thread. It ends when the sender it gives back is dropped.
 fn watch(show: &Show, proxy: EventLoopProxy<Wake>) -> Result<mpsc::Sender<()>, ShowError> {
@@ -82,7 +114,7 @@ fn watch(show: &Show, proxy: EventLoopProxy<Wake>) -> Result<mpsc::Sender<()>, S
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return tracing::error!("waiting for zones failed: {errno}"),
         }
-        if proxy.send_event(Wake).is_err() || looked_at.recv().is_err() {
+        if proxy.send_event(Wake::Session).is_err() || looked_at.recv().is_err() {
             return;
         }
     };
@@ -99,6 +131,8 @@ struct Presenter {
     painter: Painter,
     canvas: Option<WindowCanvas>,
     looked_at: mpsc::Sender<()>,
+    bridge: Option<Bridge>,
+    has_keyboard: bool,
     failure: Option<ShowError>,
 }
 
@@ -168,6 +202,27 @@ impl Presenter {
             .session
             .resize(Size::new(size.width, size.height), scale, Instant::now());
         canvas.window.request_redraw();
+    }
+
+    /// Tells screen readers what is on the trusted screens now.
+    fn tell(&self) {
+        let bridge = self
+            .bridge
+            .as_ref()
+            .filter(|bridge| bridge.is_listened_to());
+        let (Some(bridge), Some(canvas)) = (bridge, &self.canvas) else {
+            return;
+        };
+        // Wayland tells no window its place.
+        let origin = canvas.window.inner_position().unwrap_or_default();
+        let origin = (f64::from(origin.x), f64::from(origin.y));
+        let size = self.show.session.size();
+        let size = (f64::from(size.width), f64::from(size.height));
+        bridge.tell(Told {
+            has_keyboard: self.has_keyboard,
+            place: Rect::from_origin_size(origin, size),
+            tree: self.show.session.scene().accessible_tree(),
+        });
     }
 
     fn paint(&mut self) {
@@ -270,7 +325,10 @@ impl ApplicationHandler<Wake> for Presenter {
         }
     }
 
-    fn user_event(&mut self, _: &ActiveEventLoop, _: Wake) {
+    fn user_event(&mut self, _: &ActiveEventLoop, wake: Wake) {
+        if matches!(wake, Wake::Reader) {
+            return self.tell();
+        }
         // `about_to_wait` follows and looks at the session; the helper may wait again after that.
         self.show.step(&mut SpareCanvas, Instant::now());
         let _ = self.looked_at.send(());
@@ -313,8 +371,17 @@ impl ApplicationHandler<Wake> for Presenter {
                     self.resize(size);
                 }
             }
-            WindowEvent::RedrawRequested => self.paint(),
-            WindowEvent::Focused(false) => self.input(InputEvent::KeyboardLost),
+            WindowEvent::RedrawRequested => {
+                self.paint();
+                self.tell();
+            }
+            WindowEvent::Focused(has_keyboard) => {
+                self.has_keyboard = has_keyboard;
+                if !has_keyboard {
+                    self.input(InputEvent::KeyboardLost);
+                }
+                self.tell();
+            }
             // Keys that were down before the window had the keyboard are reported as synthetic presses: not a person's act here.
             WindowEvent::KeyboardInput {
                 event,

@@ -1,6 +1,7 @@
 //! The endpoint with zone processes that paint patterns instead of running machines: honest ones, and ones that attack.
 //!
-//! The zone process is this very program, started again with `--link-fd`; so the tests have a `main` of their own.
+//! The zone process is this very program, started again with `--link-fd`, and so is the process that tells screen readers, by
+//! its name; so the tests have a `main` of their own.
 
 mod attacks;
 mod clips;
@@ -15,6 +16,7 @@ mod locking;
 mod measure;
 mod pages;
 mod players;
+mod readers;
 mod window;
 mod zone;
 
@@ -24,6 +26,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--link-fd") {
         return zone::main(&arguments);
+    }
+    if std::env::current_exe().is_ok_and(|own| own.ends_with("bulkhead-accessibility")) {
+        return accessibility_bus::run();
     }
     let tests = [
         honest::TESTS,
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
         command_line::TESTS,
         kms::TESTS,
         window::TESTS,
+        readers::TESTS,
     ];
     let tests = || tests.into_iter().flatten();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -25,9 +25,9 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Display {
+pub(crate) struct Display {
     server: Child,
     name: String,
     frame_buffer: tempfile::TempDir,
@@ -63,7 +63,7 @@ impl Display {
         }
     }
 
-    fn person(&self, acts: &[&str]) -> String {
+    pub(crate) fn person(&self, acts: &[&str]) -> String {
         let output = Command::new("xdotool")
             .args(acts)
             .env("DISPLAY", &self.name)
@@ -73,7 +73,7 @@ impl Display {
     }
 
     /// The colour of a pixel of the screen. The file is an XWD: its header says where the pixels begin.
-    fn pixel(&self, x: usize, y: usize) -> u32 {
+    pub(crate) fn pixel(&self, x: usize, y: usize) -> u32 {
         let image = std::fs::read(self.frame_buffer.path().join("Xvfb_screen0")).unwrap();
         let word = |index: usize| {
             let bytes: [u8; 4] = image[index * 4..index * 4 + 4].try_into().unwrap();
@@ -92,7 +92,7 @@ impl Drop for Display {
     }
 }
 
-fn wait_for(what: &str, mut met: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut met: impl FnMut() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !met() {
         assert!(Instant::now() < give_up, "waited in vain for {what}");
@@ -101,14 +101,23 @@ fn wait_for(what: &str, mut met: impl FnMut() -> bool) {
 }
 
 /// The program in a window on that display, with both zones up.
-struct Shown {
-    installed: Installed,
-    display: Display,
-    running: Child,
+pub(crate) struct Shown {
+    pub(crate) installed: Installed,
+    pub(crate) display: Display,
+    pub(crate) running: Child,
 }
 
 impl Shown {
-    fn start(installed: Installed, more: &[&str]) -> Self {
+    pub(crate) fn start(installed: Installed, more: &[&str]) -> Self {
+        Self::start_within(installed, more, &[])
+    }
+
+    /// In a desktop session that more variables describe.
+    pub(crate) fn start_within(
+        installed: Installed,
+        more: &[&str],
+        session: &[(&str, &str)],
+    ) -> Self {
         let display = Display::open();
         std::fs::write(
             installed.path("up.script"),
@@ -126,6 +135,7 @@ impl Shown {
             ])
             .args(more)
             .env("DISPLAY", &display.name)
+            .envs(session.iter().copied())
             .stderr(std::fs::File::create(installed.path("said")).unwrap())
             .spawn()
             .unwrap();
@@ -139,12 +149,12 @@ impl Shown {
         }
     }
 
-    fn console(&self, zone: &str) -> String {
+    pub(crate) fn console(&self, zone: &str) -> String {
         let log = format!("state/bulkhead/{zone}.console.log");
         std::fs::read_to_string(self.installed.path(&log)).unwrap_or_default()
     }
 
-    fn audit(&self) -> String {
+    pub(crate) fn audit(&self) -> String {
         let log = self
             .installed
             .path("state/bulkhead/audit/audit-00000001.log");
@@ -152,7 +162,7 @@ impl Shown {
     }
 
     /// An interrupt at the terminal shuts the zones down in good order.
-    fn interrupt(&mut self) {
+    pub(crate) fn interrupt(&mut self) {
         let process = rustix::process::Pid::from_child(&self.running);
         rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
         assert_eq!(self.running.wait().unwrap().code(), Some(0));

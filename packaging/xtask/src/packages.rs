@@ -108,6 +108,26 @@ pub const TEST: &[Package] = &[
         "/usr/bin/xdotool",
         "drives the window as a person does",
     ),
+    package(
+        "dbus-daemon",
+        "/usr/bin/dbus-daemon",
+        "the bus of a desktop session",
+    ),
+    package(
+        "at-spi2-core",
+        "/usr/libexec/at-spi-bus-launcher",
+        "its bus for screen readers",
+    ),
+    package(
+        "gir1.2-atspi-2.0",
+        "/usr/lib/x86_64-linux-gnu/girepository-1.0/Atspi-2.0.typelib",
+        "listens there as a screen reader does",
+    ),
+    package(
+        "python3-gi",
+        "/usr/lib/python3/dist-packages/gi/__init__.py",
+        "its language",
+    ),
 ];
 
 /// Needed by the window, which loads them when it opens.

@@ -67,6 +67,8 @@ impl Project {
             "zone-machine",
             "--package",
             "usb-redirect-host",
+            "--package",
+            "accessibility-bus",
             "--bins",
         ]))
     }

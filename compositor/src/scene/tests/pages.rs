@@ -2,9 +2,9 @@
 
 use super::trusted::{at, chord, question, tap};
 use super::*;
-use crate::trusted::LockReason;
 use crate::trusted::views::*;
 use crate::trusted::work::*;
+use crate::trusted::{LockReason, Refusal};
 
 const OPEN: ZoneId = A;
 const CORP: ZoneId = B;
@@ -188,7 +188,7 @@ fn signs_in_the_panel_lead_to_their_pages_and_a_lock_hides_them() {
         let node = tree
             .nodes
             .iter()
-            .find(|(_, node)| node.value() == Some(what));
+            .find(|(_, node)| node.label() == Some(what));
         node.and_then(|(_, node)| node.bounds()).unwrap()
     };
     assert!(said(&scene).contains(&"09:41".to_owned()) && said(&scene).contains(&"EN".to_owned()));
@@ -218,19 +218,18 @@ fn screen_readers_are_told_of_every_page_and_of_nothing_that_zones_draw_or_peopl
         plain.contains(&"corp has the keyboard".to_owned()),
         "{plain:?}"
     );
-    assert!(
-        !plain.concat().contains("dragons"),
-        "the phrase is for the trusted screens"
-    );
     chord(&mut scene, keys::SPACE, false);
     let attention = said(&scene).concat();
     for told in [
-        "seven yellow dragons",
+        "Your secret phrase: is on the screen and is not read out",
         "Restart: corp",
         "corp, running, had the keyboard",
     ] {
         assert!(attention.contains(told), "{told} is not told");
     }
+    press(&mut scene, "Policy", Duration::ZERO);
+    let page = said(&scene).concat();
+    assert!(page.contains("is not read out"));
     tap(&mut scene, keys::ESCAPE, Duration::ZERO);
     scene.ask(question(CORP), Duration::ZERO).unwrap();
     let tree = scene.accessible_tree();
@@ -247,12 +246,85 @@ fn screen_readers_are_told_of_every_page_and_of_nothing_that_zones_draw_or_peopl
         found.unwrap()
     };
     assert_eq!(node.role(), accesskit::Role::PasswordInput);
-    tap(&mut scene, 30, at(2000));
-    assert_eq!(scene.accessible_tree().focus, id);
-    assert_eq!(node.value(), None);
-    let all = said(&scene);
-    assert!(!all.iter().any(|words| words == "a"), "{all:?}");
-    for (scene_said, what) in [(plain, "the desktop"), (all, "the lock screen")] {
-        assert!(!scene_said.concat().contains("drawn by"), "{what}");
+    let before = scene.accessible_tree();
+    for (code, seconds) in [(30, 2), (30, 3), (keys::BACKSPACE, 4)] {
+        tap(&mut scene, code, at(seconds * 1000));
+        assert_eq!(scene.accessible_tree(), before, "typing tells nothing");
     }
+    assert_eq!((before.focus, node.value()), (id, None));
+    let all = said(&scene).concat();
+    for (told, what) in [
+        (plain.concat(), "the desktop"),
+        (attention, "the attention screen"),
+        (page, "a page"),
+        (all, "the lock screen"),
+    ] {
+        assert!(!told.contains("drawn by"), "{what}");
+        assert!(!told.contains("dragons"), "{what} tells the phrase");
+    }
+}
+
+/// What is spoken without being asked for, in the order of the tree.
+fn live(scene: &Scene) -> Vec<(accesskit::NodeId, String, accesskit::Live)> {
+    let tree = scene.accessible_tree();
+    let spoken = tree.nodes.iter().filter_map(|(id, node)| {
+        let live = node.live().filter(|live| *live != accesskit::Live::Off)?;
+        let words = node.label().or(node.value())?;
+        Some((*id, words.to_owned(), live))
+    });
+    spoken.collect()
+}
+
+#[test]
+fn who_has_the_keyboard_notices_and_refusals_are_spoken_by_themselves() {
+    use accesskit::Live::{Assertive, Polite};
+    let mut scene = desk();
+    scene.set_signs(PanelSigns {
+        clock: Some(Label::new("09:41", 8)),
+        ..PanelSigns::default()
+    });
+    let words = |scene: &Scene| -> Vec<_> {
+        let live = live(scene).into_iter();
+        live.map(|(_, words, live)| (words, live)).collect()
+    };
+    let nobody = ("No zone has the keyboard".to_owned(), Assertive);
+    assert_eq!(words(&scene), [nobody], "a clock is not spoken");
+    let status = live(&scene)[0].0;
+    focus(&mut scene, CORP);
+    scene.set_status(&["log not written"]);
+    let corp = ("corp has the keyboard".to_owned(), Assertive);
+    assert_eq!(
+        words(&scene),
+        [corp, ("log not written".to_owned(), Polite)]
+    );
+    // Its words changed, not what it is; also when a zone is gone.
+    scene.remove_zone(OPEN);
+    assert_eq!(live(&scene)[0].0, status);
+    scene.lock(LockReason::Person);
+    assert_eq!(words(&scene), []);
+    tap(&mut scene, 30, at(1000));
+    let tried = tap(&mut scene, keys::ENTER, at(1100));
+    assert!(matches!(tried[..], [Action::UnlockAttempt(_)]));
+    scene.refuse_unlock(Refusal::Wrong, Duration::from_secs(2));
+    let refused = "The passphrase was wrong.".to_owned();
+    assert_eq!(words(&scene), [(refused, Assertive)]);
+}
+
+#[test]
+fn another_question_is_another_dialog_and_its_first_answer_is_no() {
+    let mut scene = desk();
+    let asked = |scene: &Scene| {
+        let tree = scene.accessible_tree();
+        let find = |role| tree.nodes.iter().find(|(_, node)| node.role() == role);
+        let (id, dialog) = find(accesskit::Role::AlertDialog).unwrap();
+        let focused = tree.nodes.iter().find(|(id, _)| *id == tree.focus).unwrap();
+        assert!(dialog.children().contains(&tree.focus));
+        assert_eq!(focused.1.label(), Some("No"));
+        *id
+    };
+    scene.ask(question(CORP), Duration::ZERO).unwrap();
+    scene.ask(question(OPEN), Duration::ZERO).unwrap();
+    let first = asked(&scene);
+    tap(&mut scene, keys::ESCAPE, at(5000));
+    assert_ne!(asked(&scene), first, "readers speak it as something new");
 }
