@@ -265,17 +265,6 @@ impl fmt::Display for Remark {
     }
 }
 
-impl ImageMend {
-    /// In the words of a language.
-    #[must_use]
-    pub fn say(self, language: Language) -> &'static str {
-        match language {
-            Language::English => english::mend(self),
-            Language::German => german::mend(self),
-        }
-    }
-}
-
 impl fmt::Display for ImageMend {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(english::mend(*self))

@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use compositor::keys::ENTER;
+use endpoint::state_directory::StateDirectory;
 use endpoint::{ZoneLine, ZoneOrder, door};
 
 use crate::clips;
+use crate::command_line::Installed;
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
 use crate::pages::said;
 
@@ -34,6 +36,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "locking::the_lock_screen_says_why_and_nothing_of_zones",
         the_lock_screen_says_why_and_nothing_of_zones,
+    ),
+    (
+        "locking::after_a_crash_the_desktop_is_locked_and_says_so",
+        after_a_crash_the_desktop_is_locked_and_says_so,
     ),
     (
         "locking::an_idle_desktop_locks_itself",
@@ -220,6 +226,41 @@ fn the_lock_screen_says_why_and_nothing_of_zones() {
     expect(&mut desk, "set it anew with `bulkhead passphrase set`");
 }
 
+fn after_a_crash_the_desktop_is_locked_and_says_so() {
+    let installed = Installed::new();
+    let state = StateDirectory::open(installed.path("locked")).unwrap();
+    state.passphrase().set("right one").unwrap();
+    let begin = |expected: &str| {
+        let script = format!("wait-shown {expected} timeout 25\nunlock right one\nwait-unlocked\n");
+        std::fs::write(installed.path("lock.script"), script).unwrap();
+        let arguments = ["run", "--policy", "policy.toml", "--headless"];
+        let mut command = installed.command(&arguments);
+        command.args(["--state-dir", "locked", "--script", "lock.script"]);
+        command.stderr(std::process::Stdio::null());
+        command
+    };
+    // It runs on after its script, until it is killed.
+    let mut first = begin("Bulkhead has just been started.");
+    let mut running = first.args(["--for", "300"]).spawn().unwrap();
+    let log = installed.path("locked").join("audit/audit-00000001.log");
+    let give_up = Instant::now() + Duration::from_secs(30);
+    let is_unlocked = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("unlocked"));
+    while !is_unlocked() {
+        assert!(Instant::now() < give_up, "it is not unlocked");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let crashed = "Bulkhead was started again: last time it did not end in good order.";
+    assert!(begin(crashed).status().unwrap().success());
+    assert!(
+        begin("Bulkhead has just been started.")
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
 fn an_idle_desktop_locks_itself() {
     let mut desk = locked(&policy_text("\"seccomp\", \"user\"", "idle-lock = \"2 s\""));
     desk.until_ready("open");
@@ -247,7 +288,7 @@ fn what_was_granted_ends_with_the_lock() {
     let grants = "then = { grants = [\"session\"] }";
     let mut desk = clips::copied(&clips::policy("ask", grants), "");
     // Set while it runs: it counts at once.
-    let state = endpoint::state_directory::StateDirectory::open(desk.state.path()).unwrap();
+    let state = StateDirectory::open(desk.state.path()).unwrap();
     state.passphrase().set("right one").unwrap();
     let answer = |desk: &mut Desk| {
         desk.until("a question", |session| {
