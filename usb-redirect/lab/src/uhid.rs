@@ -2,17 +2,21 @@
 //! `vhci_hcd`. Every report must give the same bytes and the same input events on both, and what the kernel writes must reach the device.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hidapi::{HidApi, HidDevice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usb_redirect::device::{DescriptionFile, Simulated};
 use usb_redirect::endpoint::End;
-use usb_redirect::report::ReportKind;
+use usb_redirect::report::{ReportDescriptor, ReportKind};
 use usb_redirect::setup::EndpointAddress;
 
 use crate::evdev::{Event, KEY};
@@ -22,6 +26,7 @@ use crate::scenarios::PATIENCE;
 
 const INPUT: EndpointAddress = EndpointAddress(0x81);
 /// `UHID_*` of `linux/uhid.h`.
+const OUTPUT: u32 = 6;
 const GET_REPORT: u32 = 9;
 const GET_REPORT_REPLY: u32 = 10;
 const CREATE2: u32 = 11;
@@ -103,29 +108,7 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         ours.events,
         theirs.events
     );
-    let mut written = 0;
-    for identifier in parsed.report_ids(ReportKind::Output) {
-        let length = parsed.report_length(ReportKind::Output, identifier);
-        let Some(length) = length.filter(|length| *length > usize::from(parsed.is_numbered()))
-        else {
-            continue;
-        };
-        let mut bytes = vec![1; length];
-        if parsed.is_numbered() {
-            bytes[0] = identifier;
-            ours.hidraw.write_all(&bytes)?;
-        } else {
-            // The report's number goes first, and is not sent.
-            ours.hidraw.write_all(&[&[0], bytes.as_slice()].concat())?;
-        }
-        let (_, got) = wait(PATIENCE, || device.take_output())
-            .with_context(|| format!("output report {identifier} did not reach the device"))?;
-        ensure!(
-            got == bytes,
-            "output report {identifier}: {got:02x?}, not {bytes:02x?}"
-        );
-        written += 1;
-    }
+    let written = write(&parsed, [&ours, &theirs], &device, &local)?;
     device.unplug();
     ensure!(redirection.end()? == End::Unplugged);
     let gone = [ours.place, theirs.place];
@@ -138,6 +121,72 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
     Ok((count, written))
 }
 
+/// Writes every output and feature report that is declared to both. The device gets what was written, and so does the kernel's own. Answers how many
+/// arrived.
+fn write(
+    parsed: &ReportDescriptor,
+    [ours, theirs]: [&Side; 2],
+    device: &Simulated,
+    local: &Local,
+) -> Result<usize> {
+    let (ours, theirs) = (ours.program()?, theirs.program()?);
+    // What the kernel itself has set so far.
+    while device.take_output().is_some() {}
+    while local.written.try_recv().is_ok() {}
+    let numbered = usize::from(parsed.is_numbered());
+    let mut written = 0;
+    for kind in [ReportKind::Output, ReportKind::Feature] {
+        for identifier in parsed.report_ids(kind) {
+            let length = parsed.report_length(kind, identifier);
+            let Some(length) = length.filter(|length| *length > numbered) else {
+                continue;
+            };
+            // The report's number goes first, 0 where reports have none; then it is not sent.
+            let mut named = vec![identifier];
+            named.extend((1..=length - numbered).map(|byte| byte.to_le_bytes()[0]));
+            let sent = named.get(1 - numbered..).context("a report")?;
+            let arrived = |got: Option<Vec<u8>>, how: &str| -> Result<()> {
+                ensure!(
+                    got.as_deref() == Some(sent),
+                    "{kind:?} report {identifier} by {how}: {got:02x?}, not {sent:02x?}"
+                );
+                Ok(())
+            };
+            let local_got = |event: u32| -> Result<()> {
+                let got = local.written.recv_timeout(PATIENCE)?;
+                ensure!(
+                    got == (event, named.clone()),
+                    "the kernel's own {kind:?} report {identifier}: {got:02x?}, not {named:02x?}"
+                );
+                Ok(())
+            };
+            if kind == ReportKind::Output {
+                ours.write(&named)?;
+                let output = wait(PATIENCE, || device.take_output());
+                arrived(output.ok().map(|(_, got)| got), "its own endpoint")?;
+                theirs.write(&named)?;
+                local_got(OUTPUT)?;
+                outputs.push(named);
+                written += 1;
+            } else {
+                ours.send_feature_report(&named)?;
+                arrived(device.report(0, 3, identifier), "SET_REPORT")?;
+                let mut back = vec![0; named.len()];
+                back[0] = identifier;
+                let count = ours.get_feature_report(&mut back)?;
+                ensure!(
+                    back.get(..count) == Some(&named),
+                    "feature report {identifier} came back as {back:02x?}"
+                );
+                theirs.send_feature_report(&named)?;
+                local_got(SET_REPORT)?;
+                written += 1;
+            }
+        }
+    }
+    Ok(written)
+}
+
 fn bytes(text: &str) -> Result<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs
@@ -146,7 +195,11 @@ fn bytes(text: &str) -> Result<Vec<u8>> {
 }
 
 /// A device that is the kernel's own.
-struct Local(File);
+struct Local {
+    file: File,
+    /// What is written to it: `OUTPUT` or `SET_REPORT`, and the report behind its number.
+    written: Receiver<(u32, Vec<u8>)>,
+}
 
 impl Local {
     fn plug(descriptor: &[u8]) -> Result<Self> {
@@ -166,46 +219,56 @@ impl Local {
         event.resize(EVENT, 0);
         file.write_all(&event).context("make a device")?;
         let mut reader = file.try_clone()?;
-        // What the kernel asks is refused at once; otherwise it waits for seconds.
+        let (give, written) = channel();
+        // What the kernel asks is answered at once; otherwise it waits for seconds.
         std::thread::spawn(move || {
             let mut event = [0; EVENT];
             while let Ok(8..) = reader.read(&mut event) {
                 let kind = u32::from_ne_bytes([event[0], event[1], event[2], event[3]]);
-                let reply = match kind {
-                    GET_REPORT => GET_REPORT_REPLY,
-                    SET_REPORT => SET_REPORT_REPLY,
+                let size = |at: usize| usize::from(u16::from_ne_bytes([event[at], event[at + 1]]));
+                let (reply, error) = match kind {
+                    // EIO, and no data.
+                    GET_REPORT => (GET_REPORT_REPLY, 5),
+                    SET_REPORT => {
+                        let _ = give.send((kind, event[12..][..size(10)].to_vec()));
+                        (SET_REPORT_REPLY, 0)
+                    }
+                    OUTPUT => {
+                        let _ = give.send((kind, event[4..][..size(4100)].to_vec()));
+                        continue;
+                    }
                     _ => continue,
                 };
                 let mut answer = reply.to_ne_bytes().to_vec();
                 answer.extend(&event[4..8]);
-                // EIO, and no data.
-                answer.extend([5, 0, 0, 0]);
+                answer.extend([error, 0, 0, 0]);
                 if reader.write_all(&answer).is_err() {
                     break;
                 }
             }
         });
-        Ok(Self(file))
+        Ok(Self { file, written })
     }
 
     fn send(&mut self, report: &[u8]) -> Result<()> {
         let mut event = INPUT2.to_ne_bytes().to_vec();
         event.extend(u16::try_from(report.len())?.to_ne_bytes());
         event.extend(report);
-        Ok(self.0.write_all(&event)?)
+        Ok(self.file.write_all(&event)?)
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
         // `UHID_DESTROY`: the reader's handle keeps the file open.
-        let _ = self.0.write_all(&1u32.to_ne_bytes());
+        let _ = self.file.write_all(&1u32.to_ne_bytes());
     }
 }
 
 /// One of the two, as the kernel shows it.
 struct Side {
     place: PathBuf,
+    node: CString,
     hidraw: File,
     inputs: Vec<File>,
     /// By input device, in the order in which the kernel made them.
@@ -247,10 +310,16 @@ impl Side {
         }
         Ok(Self {
             place: device.to_owned(),
+            node: CString::new(node.as_os_str().as_bytes())?,
             hidraw,
             inputs: inputs.into_values().collect(),
             events: BTreeMap::new(),
         })
+    }
+
+    /// The device as a program opens it that writes to it.
+    fn program(&self) -> Result<HidDevice> {
+        Ok(HidApi::new()?.open_path(&self.node)?)
     }
 
     /// The next report, as bytes.
