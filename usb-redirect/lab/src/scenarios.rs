@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
 use usb_redirect::desktop::{self, Vhci};
-use usb_redirect::device::{DescriptionFile, Device, Simulated};
+use usb_redirect::device::{DescriptionFile, Device, Poller, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::identity::Identity;
 use usb_redirect::plugged;
-use usb_redirect::setup::EndpointAddress;
+use usb_redirect::setup::{EndpointAddress, Setup};
 use usb_redirect::stream::Outcome;
 use usb_redirect_host::{DeviceNode, HidrawDevice, UsbDevice};
 
@@ -185,6 +186,7 @@ pub fn gadget() -> Result<()> {
     );
     wait(PATIENCE, || own.is_gone().then_some(()))
         .context("the kernel's own keyboard stayed: the device would type into the endpoint")?;
+    in_flight(&gadget, &device)?;
     let redirection = Redirection::begin(device.clone())?;
     let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
     let mut mouse = evdev::find("Gadget", RELATIVE, "vhci_hcd", PATIENCE)?;
@@ -252,9 +254,80 @@ fn from_hidraw(gadget: &mut Gadget) -> Result<()> {
             "hidraw: {got:?} {report:?}"
         );
     }
-    poller.interrupter().interrupt();
-    ensure!(poller.poll(&mut report, true) == Err(Outcome::Cancelled));
+    // As an application asks: GET_REPORT goes to the device, which has none to give.
+    let mut answer = Vec::new();
+    let setup = Setup::from_bytes([0xa1, 1, 0, 3, 0, 0, 4, 0]);
+    let refused = device.control(setup, &[], &mut answer);
+    ensure!(refused.is_err(), "GET_REPORT: {refused:?} {answer:?}");
+    sleeps("hidraw", poller)?;
     println!("LAB 19 reports came by hidraw");
+    Ok(())
+}
+
+/// How many transfers in flight are enough: the gadget sends as fast as it is polled, and the thread that takes its reports is kept from running for
+/// 20 ms after each 20, as on a busy machine. While nothing is in flight, a device keeps one report and loses the next.
+fn in_flight(gadget: &Gadget, device: &UsbDevice) -> Result<()> {
+    const REPORTS: u32 = 300;
+    let chosen = device.description().transfers_in_flight(MOUSE);
+    let failed = |outcome| anyhow::anyhow!("the poller failed: {outcome:?}");
+    let mut rates = Vec::new();
+    for transfers in [1, 2, 4, 16, chosen] {
+        let mut poller = device.poller_of(MOUSE, transfers).map_err(failed)?;
+        let mut file = gadget.file(1)?;
+        let begin = Instant::now();
+        let sender = std::thread::spawn(move || -> std::io::Result<Duration> {
+            let mut longest = Duration::ZERO;
+            for _ in 0..REPORTS {
+                let sent = Instant::now();
+                file.write_all(&[0, 1, 0, 0])?;
+                longest = longest.max(sent.elapsed());
+            }
+            Ok(longest)
+        });
+        let mut report = [0; 8];
+        for taken in 1..=REPORTS {
+            poller.poll(&mut report, true).map_err(failed)?;
+            if taken % 20 == 0 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let rate = f64::from(REPORTS) / begin.elapsed().as_secs_f64();
+        let longest = match sender.join() {
+            Ok(longest) => longest?,
+            Err(_) => anyhow::bail!("the gadget's sender panicked"),
+        };
+        println!(
+            "LAB {transfers} in flight: {rate:.0} reports/s, the device kept waiting for {longest:?} at most"
+        );
+        rates.push(rate);
+        poller.stop();
+    }
+    let (one, chosen) = (rates[0], rates[rates.len() - 1]);
+    ensure!(
+        chosen > one * 1.1,
+        "the chosen number is no better than one"
+    );
+    sleeps("libusb", device.poller(MOUSE).map_err(failed)?)
+}
+
+/// A thread that waits for a report uses no processor, and can be woken.
+fn sleeps(name: &str, mut poller: Box<dyn Poller>) -> Result<()> {
+    let interrupter = poller.interrupter();
+    let waiting = std::thread::spawn(move || {
+        let ended = poller.poll(&mut [0; 64], true);
+        poller.stop();
+        ended
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let used = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime));
+    let before = used()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let used = used()?.saturating_sub(before);
+    interrupter.interrupt();
+    let ended = waiting.join().ok();
+    ensure!(ended == Some(Err(Outcome::Cancelled)), "{name}: {ended:?}");
+    ensure!(used < Duration::from_millis(100), "{name} used {used:?}");
+    println!("LAB {name} waited a second and used {used:?}");
     Ok(())
 }
 

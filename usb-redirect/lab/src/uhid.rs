@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use hidapi::{HidApi, HidDevice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use usb_redirect::device::{DescriptionFile, Simulated};
+use usb_redirect::device::{Description, DescriptionFile, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::report::{ReportDescriptor, ReportKind};
 use usb_redirect::setup::EndpointAddress;
@@ -75,8 +75,9 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         .collect();
     let description =
         DescriptionFile::parse(&format!("speed high\nreport 0 {text}\n"))?.describe()?;
-    let parsed = description.reports[&0].parsed.clone();
-    let device = Arc::new(Simulated::new(Arc::new(description)));
+    let description = Arc::new(description);
+    let parsed = &description.reports[&0].parsed;
+    let device = Arc::new(Simulated::new(description.clone()));
     let mut local = Local::plug(descriptor)?;
     let redirection = Redirection::begin(device.clone())?;
     let mut ours = Side::find("/vhci_hcd.")?;
@@ -108,7 +109,7 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         ours.events,
         theirs.events
     );
-    let written = write(&parsed, [&ours, &theirs], &device, &local)?;
+    let mut written = write(parsed, [&ours, &theirs], &device, &local)?;
     device.unplug();
     ensure!(redirection.end()? == End::Unplugged);
     let gone = [ours.place, theirs.place];
@@ -118,7 +119,28 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         gone.iter().all(|place| !place.exists()).then_some(())
     })
     .context("a device stayed")?;
+    if parsed.report_ids(ReportKind::Output).next().is_some() {
+        written += set_outputs(&description)?;
+    }
     Ok((count, written))
+}
+
+/// Every report of a kind that is declared, behind its number as programs write it: 0 where reports have none, and then it is not sent.
+fn declared(parsed: &ReportDescriptor, kind: ReportKind) -> Vec<Vec<u8>> {
+    let numbered = usize::from(parsed.is_numbered());
+    let reports = parsed.report_ids(kind).filter_map(|identifier| {
+        let length = parsed.report_length(kind, identifier)?;
+        let body = (1..=length - numbered).map(|byte| byte.to_le_bytes()[0]);
+        Some([identifier].into_iter().chain(body).collect())
+    });
+    reports
+        .filter(|report: &Vec<u8>| report.len() > 1)
+        .collect()
+}
+
+/// What of such a report reaches a device.
+fn sent<'a>(parsed: &ReportDescriptor, report: &'a [u8]) -> &'a [u8] {
+    &report[usize::from(!parsed.is_numbered())..]
 }
 
 /// Writes every output and feature report that is declared to both. The device gets what was written, and so does the kernel's own. Answers how many
@@ -133,58 +155,82 @@ fn write(
     // What the kernel itself has set so far.
     while device.take_output().is_some() {}
     while local.written.try_recv().is_ok() {}
-    let numbered = usize::from(parsed.is_numbered());
-    let mut written = 0;
-    for kind in [ReportKind::Output, ReportKind::Feature] {
-        for identifier in parsed.report_ids(kind) {
-            let length = parsed.report_length(kind, identifier);
-            let Some(length) = length.filter(|length| *length > numbered) else {
-                continue;
-            };
-            // The report's number goes first, 0 where reports have none; then it is not sent.
-            let mut named = vec![identifier];
-            named.extend((1..=length - numbered).map(|byte| byte.to_le_bytes()[0]));
-            let sent = named.get(1 - numbered..).context("a report")?;
-            let arrived = |got: Option<Vec<u8>>, how: &str| -> Result<()> {
-                ensure!(
-                    got.as_deref() == Some(sent),
-                    "{kind:?} report {identifier} by {how}: {got:02x?}, not {sent:02x?}"
-                );
-                Ok(())
-            };
-            let local_got = |event: u32| -> Result<()> {
-                let got = local.written.recv_timeout(PATIENCE)?;
-                ensure!(
-                    got == (event, named.clone()),
-                    "the kernel's own {kind:?} report {identifier}: {got:02x?}, not {named:02x?}"
-                );
-                Ok(())
-            };
-            if kind == ReportKind::Output {
-                ours.write(&named)?;
-                let output = wait(PATIENCE, || device.take_output());
-                arrived(output.ok().map(|(_, got)| got), "its own endpoint")?;
-                theirs.write(&named)?;
-                local_got(OUTPUT)?;
-                outputs.push(named);
-                written += 1;
-            } else {
-                ours.send_feature_report(&named)?;
-                arrived(device.report(0, 3, identifier), "SET_REPORT")?;
-                let mut back = vec![0; named.len()];
-                back[0] = identifier;
-                let count = ours.get_feature_report(&mut back)?;
-                ensure!(
-                    back.get(..count) == Some(&named),
-                    "feature report {identifier} came back as {back:02x?}"
-                );
-                theirs.send_feature_report(&named)?;
-                local_got(SET_REPORT)?;
-                written += 1;
-            }
-        }
+    let local_got = |event: u32, report: &Vec<u8>| -> Result<()> {
+        let got = local.written.recv_timeout(PATIENCE)?;
+        ensure!(
+            got == (event, report.clone()),
+            "the kernel's own device got {got:02x?}, not {report:02x?}"
+        );
+        Ok(())
+    };
+    let outputs = declared(parsed, ReportKind::Output);
+    for report in &outputs {
+        ours.write(report)?;
+        let (_, got) = wait(PATIENCE, || device.take_output()).context("an output report")?;
+        ensure!(
+            got == sent(parsed, report),
+            "the device got {got:02x?}, not {report:02x?}"
+        );
+        theirs.write(report)?;
+        local_got(OUTPUT, report)?;
     }
-    Ok(written)
+    let features = declared(parsed, ReportKind::Feature);
+    for report in &features {
+        ours.send_feature_report(report)?;
+        let got = device.report(0, 3, report[0]);
+        ensure!(
+            got.as_deref() == Some(sent(parsed, report)),
+            "the device got {got:02x?}, not {report:02x?}"
+        );
+        let mut back = vec![0; report.len()];
+        back[0] = report[0];
+        let count = ours.get_feature_report(&mut back)?;
+        ensure!(
+            back.get(..count) == Some(report),
+            "{report:02x?} came back as {back:02x?}"
+        );
+        theirs.send_feature_report(report)?;
+        local_got(SET_REPORT, report)?;
+    }
+    Ok(outputs.len() + features.len())
+}
+
+/// The same device without its OUT endpoint: then the kernel sends its output reports by SET_REPORT.
+fn set_outputs(description: &Description) -> Result<usize> {
+    let mut configuration = description.configuration.raw.clone();
+    let [at, other] = [0x01, 0x81].map(|address| {
+        configuration
+            .windows(3)
+            .position(|bytes| bytes == [7, 5, address])
+    });
+    let (Some(at), Some(_)) = (at, other) else {
+        return Ok(0);
+    };
+    configuration.drain(at..at + 7);
+    configuration[2] -= 7;
+    // bNumEndpoints of the first interface.
+    configuration[9 + 4] = 1;
+    let report = &description.reports[&0];
+    let device = &description.device.raw;
+    let reports = [(0, report.raw.clone())];
+    let description = Description::new(description.speed, device, &configuration, reports)?;
+    let device = Arc::new(Simulated::new(Arc::new(description)));
+    let redirection = Redirection::begin(device.clone())?;
+    let side = Side::find("/vhci_hcd.")?;
+    let program = side.program()?;
+    let outputs = declared(&report.parsed, ReportKind::Output);
+    for output in &outputs {
+        program.write(output)?;
+        let got = wait(PATIENCE, || device.report(0, 2, output[0])).context("no SET_REPORT")?;
+        ensure!(
+            got == sent(&report.parsed, output),
+            "SET_REPORT brought {got:02x?}, not {output:02x?}"
+        );
+    }
+    device.unplug();
+    ensure!(redirection.end()? == End::Unplugged);
+    wait(PATIENCE, || (!side.place.exists()).then_some(())).context("the device stayed")?;
+    Ok(outputs.len())
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>> {
