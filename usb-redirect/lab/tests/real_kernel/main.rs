@@ -145,7 +145,7 @@ fn the_agents_tests_pass_on_a_server_with_a_virtual_controller() {
         .with_tests("agent-tests", "usb-redirect-host", "server", "usb-agent")
         .start(&[]);
     machine.finish();
-    machine.expect_seen("Bulkhead Simulated keyboard and mouse is attached to port");
+    machine.expect_seen("device 1209:0001 is attached to port");
 }
 
 /// Ends a session when a test fails.
