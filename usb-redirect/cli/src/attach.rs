@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use usb_redirect::device::{DescriptionFile, Scripted};
 use usb_redirect::filter::Grant;
-use usb_redirect::identity::{Circumstances, Judgement};
-use usb_redirect::plugged::Plugged;
+use usb_redirect::identity::{Circumstances, Hash, Identity, Judgement};
+use usb_redirect::plugged::{Place, Plugged};
 use usb_redirect_tls::{Key, Link, Pin};
 
 use crate::list::another_keyboard;
@@ -23,6 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {
     let Some(peer) = Peer::named(&attach.socket, attach.pin, desk) else {
+        ensure!(
+            !attach.keep,
+            "a device that goes to a running zone does not stay here; --keep is for servers and sockets"
+        );
         return desk.attach(&attach.device, &attach.zone);
     };
     let devices = crate::describe::plugged()?;
@@ -46,12 +50,46 @@ pub(crate) fn attach(attach: &Attach, desk: &dyn Desk, out: &mut dyn Write) -> R
     };
     writeln!(out, "zone {} may have it: {rule}", attach.zone)?;
     let mut program = program(peer.front())?;
-    program.arg("--device").arg(&device.place.node);
     program.args(["--port", &device.place.port]);
     // What the policy looked at is what must be found when the device is opened.
-    program.args(["--expect", &identity.fingerprint().to_string()]);
+    if attach.keep {
+        let (node, report) = kept(&device.place, identity)?;
+        program.arg("--hidraw").arg(node);
+        program.args(["--expect-report", &report.to_string()]);
+    } else {
+        program.arg("--device").arg(&device.place.node);
+        program.args(["--expect", &identity.fingerprint().to_string()]);
+    }
     program.args(grant_arguments(&grant));
     peer.connect()?.hold(program)
+}
+
+/// The hidraw node of a device that stays with the kernel, and the hash of its report descriptor.
+fn kept(place: &Place, identity: &Identity) -> Result<(PathBuf, Hash)> {
+    let mut reports = identity.reports.values();
+    let (Some(report), None) = (reports.next(), reports.next()) else {
+        bail!(
+            "{} has {} interfaces for input; only a device with one can stay here",
+            place.port,
+            identity.reports.len()
+        );
+    };
+    // `1-1/1-1:1.0/0003:046D:C31C.0001/hidraw/hidraw0`.
+    let inside = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let interfaces = inside(&place.folder).into_iter();
+    let drivers = interfaces.flat_map(|interface| inside(&interface));
+    let mut nodes = drivers.flat_map(|driver| inside(&driver.join("hidraw")));
+    let node = nodes.next().with_context(|| {
+        format!(
+            "the kernel has no hidraw node for {}; is its driver loaded?",
+            place.port
+        )
+    })?;
+    let name = node.file_name().context("a node without a name")?;
+    Ok((Path::new("/dev").join(name), report.hash))
 }
 
 pub(crate) fn simulate(simulate: Simulate, desk: &dyn Desk, out: &mut dyn Write) -> Result<()> {

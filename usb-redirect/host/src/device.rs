@@ -171,7 +171,15 @@ impl UsbDevice {
     pub fn open_with(libusb: Libusb, node: DeviceNode, port: &str) -> Result<Self, HostError> {
         let (device, configuration) = node.parse()?;
         let wanted = hid_interfaces(&configuration);
-        if node.files.len() < wanted.len() || wanted.is_empty() {
+        if wanted.is_empty() {
+            return Err(HostError::Node {
+                path: node.path,
+                error: std::io::Error::other(
+                    "it has no interface for people's input, and nothing else is redirected",
+                ),
+            });
+        }
+        if node.files.len() < wanted.len() {
             return Err(HostError::Node {
                 path: node.path,
                 error: std::io::Error::other("each HID interface needs a descriptor of its own"),

@@ -44,11 +44,19 @@ struct Reader {
     wake: OwnedFd,
 }
 
-impl HidrawDevice {
+/// An open hidraw node, and what it says of itself: bytes that nobody has looked at. Whoever opens it may then be jailed, and make a device of it.
+pub struct HidrawNode {
+    reader: Reader,
+    requests: HidDevice,
+    report: Vec<u8>,
+    names: [Option<String>; 3],
+}
+
+impl HidrawNode {
     /// Opens a hidraw node, for example `/dev/hidraw0`.
     ///
     /// # Errors
-    /// When it cannot be opened, or what it says of itself is refused.
+    /// When it cannot be opened or read.
     pub fn open(path: &CStr) -> Result<Self, HostError> {
         let failed = |error| HostError::Hid {
             what: format!("open {}", path.to_string_lossy()),
@@ -64,26 +72,43 @@ impl HidrawDevice {
             .get_report_descriptor(&mut report)
             .map_err(failed)?;
         report.truncate(length);
-        let mut description = DescriptionFile::from_report(report)
+        let names = [
+            requests.get_manufacturer_string(),
+            requests.get_product_string(),
+            requests.get_serial_number_string(),
+        ];
+        Ok(Self {
+            reader,
+            requests,
+            report,
+            names: names.map(|name| name.ok().flatten()),
+        })
+    }
+}
+
+impl HidrawDevice {
+    /// The device of a node.
+    ///
+    /// # Errors
+    /// When what it says of itself is refused.
+    pub fn new(node: HidrawNode) -> Result<Self, HostError> {
+        let mut description = DescriptionFile::from_report(node.report)
             .describe()
             .map_err(|error| HostError::NoSuchDevice(format!("usable hidraw device: {error}")))?;
-        let text = |text: hidapi::HidResult<Option<String>>| {
-            text.ok()
-                .flatten()
-                .map(|text| clean_name(&text))
-                .unwrap_or_default()
-        };
+        let [manufacturer, product, serial] = node
+            .names
+            .map(|name| name.map(|text| clean_name(&text)).unwrap_or_default());
         description.names = Names {
-            manufacturer: text(requests.get_manufacturer_string()),
-            product: text(requests.get_product_string()),
-            serial: text(requests.get_serial_number_string()),
+            manufacturer,
+            product,
+            serial,
         };
         let description = Arc::new(description);
         Ok(Self {
             control: Mutex::new(ControlResponder::new(description.clone())),
             description,
-            reader: Arc::new(reader),
-            requests: Mutex::new(requests),
+            reader: Arc::new(node.reader),
+            requests: Mutex::new(node.requests),
         })
     }
 

@@ -4,23 +4,27 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use hidapi::HidApi;
 use rustix::time::{ClockId, clock_gettime};
-use usb_redirect::desktop::{self, Vhci};
+use usb_redirect::desktop::{self, DesktopError, Vhci};
 use usb_redirect::device::{DescriptionFile, Device, Poller, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::identity::Identity;
 use usb_redirect::plugged;
 use usb_redirect::setup::{EndpointAddress, Setup};
 use usb_redirect::stream::Outcome;
-use usb_redirect_host::{DeviceNode, HidrawDevice, UsbDevice};
+use usb_redirect_host::{DeviceNode, HidrawDevice, HidrawNode, UsbDevice};
 
 use crate::evdev::{self, Input, KEY, LED, RELATIVE};
 use crate::gadget::{Function, Gadget, usb_node, wait};
 use crate::redirect::Redirection;
+use crate::uhid::hidraw_under;
 
 pub const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
 pub const KEYS: EndpointAddress = EndpointAddress(0x81);
@@ -153,11 +157,13 @@ pub fn gadget() -> Result<()> {
     let own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)?;
     println!("LAB the kernel has the gadget as {}", own.path.display());
 
-    let listed = plugged::list(Path::new(plugged::DEVICES))?;
-    let mine = listed
-        .iter()
-        .find(|device| device.place.node == node)
-        .context("the list has no gadget")?;
+    // The kernel binds its drivers one after the other.
+    let listed = || plugged::list(Path::new(plugged::DEVICES)).ok();
+    let mine = wait(PATIENCE, || {
+        let mut devices = listed()?.into_iter();
+        devices.find(|device| device.place.node == node && device.digest.identity.is_ok())
+    })
+    .context("the list does not describe the gadget")?;
     let title = mine.digest.title();
     let identity = mine
         .digest
@@ -241,7 +247,7 @@ pub fn gadget() -> Result<()> {
 
 /// The gadget's mouse by hidraw, which leaves it with the kernel.
 fn from_hidraw(gadget: &mut Gadget) -> Result<()> {
-    let device = HidrawDevice::open(c"/dev/hidraw1")?;
+    let device = HidrawDevice::new(HidrawNode::open(c"/dev/hidraw1")?)?;
     let mut poller = device
         .poller(EndpointAddress(0x81))
         .map_err(|outcome| anyhow::anyhow!("no poller: {outcome:?}"))?;
@@ -331,7 +337,7 @@ fn sleeps(name: &str, mut poller: Box<dyn Poller>) -> Result<()> {
     Ok(())
 }
 
-/// The gadget again, held by the jailed program `usb-redirect` as the endpoint starts it.
+/// The gadget again, held by the jailed program `usb-redirect`: taken from the kernel, and then left with it.
 pub fn jailed() -> Result<()> {
     let description = DescriptionFile::parse(COMPOSITE)?.describe()?;
     let function = Function {
@@ -344,38 +350,82 @@ pub fn jailed() -> Result<()> {
     };
     let mut gadget = Gadget::plug(&[function])?;
     let node = usb_node("1209", "0002")?;
-    let (stream, theirs) = UnixStream::pair()?;
-    let (mut notices, commands) = UnixStream::pair()?;
-    let mut program = std::process::Command::new("/usb-redirect")
-        .args(["--typing-rate", "0", "--device"])
-        .arg(&node)
-        .stdin(OwnedFd::from(theirs))
-        .stdout(OwnedFd::from(commands))
-        .spawn()
-        .context("start usb-redirect")?;
-    let listening = notices.try_clone()?;
-    std::thread::spawn(move || {
-        for line in BufReader::new(listening).lines().map_while(Result::ok) {
-            println!("LAB usb-redirect says {line}");
-        }
-    });
-    let agent = std::thread::spawn(move || {
-        desktop::run(&stream, |description| {
-            Ok(Vhci::default().connect(description.speed)?.1)
-        })
-    });
-    let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
+    let node = node.to_str().context("a plain path")?;
+    let (mut keys, holder) = Holder::start(&["--device", node])?;
     type_letters(&mut keys, 10, |report| gadget.send(0, report))?;
     println!("LAB 100 keys went through the jailed program");
     gadget.send(0, &[2, 0, 4, 0, 0, 0, 0, 0])?;
     expect(&mut keys, &[(42, 1), (30, 1)])?;
-    notices.write_all(b"detach\n")?;
-    ensure!(program.wait()?.success(), "usb-redirect failed");
-    ensure!(matches!(agent.join(), Ok(Ok(()))), "the agent failed");
-    evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)
+    holder.detach()?;
+    let mut own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)
         .context("the kernel did not get its keyboard back")?;
     println!("LAB detached, and the kernel has its keyboard back");
+
+    // The gadget lets go of its keys, and keeps no report.
+    gadget.send(0, &[0; 8])?;
+    while own.next(KEY, Duration::from_millis(300)).is_ok() {}
+    let (mut keys, holder) = Holder::start(&["--hidraw", "/dev/hidraw0"])?;
+    type_letters(&mut keys, 5, |report| gadget.send(0, report))?;
+    for _ in 0..5 {
+        for (_, code) in LETTERS {
+            expect(&mut own, &[(code, 1), (code, 0)])?;
+        }
+    }
+    // As a program on the desktop asks: the gadget has no such report, and gives zeros.
+    let mut report = [0; 9];
+    let program = HidApi::new()?.open_path(&hidraw_under("/vhci_hcd.")?)?;
+    let count = program.get_feature_report(&mut report)?;
+    ensure!(count == 9, "{count} bytes of a feature report");
+    holder.detach()?;
+    println!("LAB 50 keys came by hidraw, and stayed with the kernel");
     Ok(())
+}
+
+/// The program `usb-redirect` as the endpoint starts it, and an agent that gives what it holds to this kernel.
+struct Holder {
+    program: Child,
+    notices: UnixStream,
+    agent: JoinHandle<Result<(), DesktopError>>,
+}
+
+impl Holder {
+    /// Starts it for a device; answers the keyboard that the kernel then has.
+    fn start(device: &[&str]) -> Result<(Input, Self)> {
+        let (stream, theirs) = UnixStream::pair()?;
+        let (notices, commands) = UnixStream::pair()?;
+        let program = Command::new("/usb-redirect")
+            .args(["--typing-rate", "0"])
+            .args(device)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(OwnedFd::from(commands))
+            .spawn()
+            .context("start usb-redirect")?;
+        let listening = notices.try_clone()?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(listening).lines().map_while(Result::ok) {
+                println!("LAB usb-redirect says {line}");
+            }
+        });
+        let agent = std::thread::spawn(move || {
+            desktop::run(&stream, |description| {
+                Ok(Vhci::default().connect(description.speed)?.1)
+            })
+        });
+        let keys = evdev::find("", KEY, "vhci_hcd", PATIENCE)?;
+        let holder = Self {
+            program,
+            notices,
+            agent,
+        };
+        Ok((keys, holder))
+    }
+
+    fn detach(mut self) -> Result<()> {
+        self.notices.write_all(b"detach\n")?;
+        ensure!(self.program.wait()?.success(), "usb-redirect failed");
+        ensure!(matches!(self.agent.join(), Ok(Ok(()))), "the agent failed");
+        Ok(())
+    }
 }
 
 /// Nothing of ours: a stock guest that tells which keys its devices press. The device comes from outside, by usbredir.

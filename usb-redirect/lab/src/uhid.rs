@@ -311,6 +311,27 @@ impl Drop for Local {
     }
 }
 
+/// The kernel's folder of the one hidraw node below such a place.
+fn hidraw_place(under: &str) -> Result<PathBuf> {
+    wait(PATIENCE, || {
+        fs::read_dir("/sys/class/hidraw")
+            .ok()?
+            .flatten()
+            .find_map(|entry| {
+                let place = fs::canonicalize(entry.path()).ok()?;
+                place.to_str()?.contains(under).then_some(place)
+            })
+    })
+    .with_context(|| format!("no device came below {under}"))
+}
+
+/// That node.
+pub fn hidraw_under(under: &str) -> Result<CString> {
+    let place = hidraw_place(under)?;
+    let node = Path::new("/dev").join(place.file_name().context("a name")?);
+    Ok(CString::new(node.as_os_str().as_bytes())?)
+}
+
 /// One of the two, as the kernel shows it.
 struct Side {
     place: PathBuf,
@@ -324,16 +345,7 @@ struct Side {
 impl Side {
     /// Waits for the one device below such a place, and for all of its input devices.
     fn find(under: &str) -> Result<Self> {
-        let place = wait(PATIENCE, || {
-            fs::read_dir("/sys/class/hidraw")
-                .ok()?
-                .flatten()
-                .find_map(|entry| {
-                    let place = fs::canonicalize(entry.path()).ok()?;
-                    place.to_str()?.contains(under).then_some(place)
-                })
-        })
-        .with_context(|| format!("no device came below {under}"))?;
+        let place = hidraw_place(under)?;
         let name = place.file_name().context("a name")?.to_owned();
         let open = |path: &Path| File::options().read(true).write(true).open(path);
         let node = Path::new("/dev").join(name);

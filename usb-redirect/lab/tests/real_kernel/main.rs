@@ -66,6 +66,7 @@ fn the_jailed_program_holds_a_device_and_gives_it_back() {
     for line in [
         "100 keys went through the jailed program",
         "detached, and the kernel has its keyboard back",
+        "50 keys came by hidraw, and stayed with the kernel",
     ] {
         machine.expect_seen(line);
     }
