@@ -286,16 +286,28 @@ fn in_flight(gadget: &Gadget, device: &UsbDevice) -> Result<()> {
         let begin = Instant::now();
         let sender = std::thread::spawn(move || -> std::io::Result<Duration> {
             let mut longest = Duration::ZERO;
-            for _ in 0..REPORTS {
+            for number in 0..REPORTS {
+                let [low, high, ..] = number.to_le_bytes();
                 let sent = Instant::now();
-                file.write_all(&[0, 1, 0, 0])?;
+                file.write_all(&[0, low, high, 0])?;
                 longest = longest.max(sent.elapsed());
             }
             Ok(longest)
         });
-        let mut report = [0; 8];
+        let mut report = [0; 4];
         for taken in 1..=REPORTS {
-            poller.poll(&mut report, true).map_err(failed)?;
+            // This kernel's gadget sends an empty packet after each report.
+            let length = loop {
+                match poller.poll(&mut report, true).map_err(failed)? {
+                    0 => {}
+                    length => break length,
+                }
+            };
+            let [low, high, ..] = (taken - 1).to_le_bytes();
+            ensure!(
+                length == 4 && report == [0, low, high, 0],
+                "{taken} with {transfers} in flight: {length} bytes of {report:?}"
+            );
             if taken % 20 == 0 {
                 std::thread::sleep(Duration::from_millis(20));
             }
