@@ -3,9 +3,7 @@
 //! A record survives the end of this program as soon as it is made, and the end of the machine's power once it is synced, which
 //! happens about a second later. What a zone makes happen is bounded before it comes here: a zone cannot push older records out.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +11,7 @@ use bulkhead_policy::audit::{AuditError, Log};
 use bulkhead_policy::{Audit as Settings, Directory, KeyError, PrivateKey};
 
 use crate::clock::timestamp;
+use crate::state_directory::write_private;
 
 pub use bulkhead_policy::audit::Event;
 
@@ -122,17 +121,7 @@ fn own_key(path: &Path) -> Result<PrivateKey, Box<dyn std::error::Error + Send +
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = PrivateKey::generate("endpoint")?;
             let text = key.to_text(None).map_err(|error: KeyError| error)?;
-            let mut fresh = path.as_os_str().to_owned();
-            fresh.push(".new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(fresh, path)?;
+            write_private(path, &text)?;
             tracing::info!("audit log: its checkpoints are signed by {}", key.public());
             Ok(key)
         }

@@ -12,6 +12,7 @@ pub mod check_host;
 mod clock;
 pub mod console;
 mod debug;
+pub mod door;
 pub mod images;
 pub mod look;
 pub mod passphrase;
@@ -24,5 +25,6 @@ pub mod usb;
 
 pub use session::{
     DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
-    UnknownZone, WantedPicture, ZoneView, installed_zone_program, required_layers,
+    UnknownZone, WantedPicture, ZoneLine, ZoneOrder, ZoneView, installed_zone_program,
+    required_layers,
 };

@@ -13,6 +13,7 @@ mod launch;
 mod lifecycle;
 mod lock;
 mod meter;
+mod orders;
 mod pages;
 mod policy;
 mod process;
@@ -34,6 +35,7 @@ use zone_jail::Layers;
 
 use crate::audit::{Audit, Event as Record};
 use crate::clock;
+use crate::door::Door;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
@@ -47,6 +49,7 @@ use zone::Zone;
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
 pub use meter::{STAGES, Stages};
+pub use orders::{ZoneLine, ZoneOrder};
 pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
@@ -185,6 +188,8 @@ pub struct Session {
     wanted_picture: Option<WantedPicture>,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
+    /// Where programs order zones to start and stop.
+    door: Option<Door>,
 }
 
 /// What a thread of the session did.
@@ -247,6 +252,7 @@ impl Session {
             screenshot: None,
             wanted_picture: None,
             devices: None,
+            door: None,
         };
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);
@@ -282,6 +288,7 @@ impl Session {
             match token.source {
                 Source::Bell => self.take_finished(now),
                 Source::Policy => self.take_policy(now),
+                Source::Door => self.serve_door(now),
                 // They are looked at below, after the zones.
                 Source::Link | Source::Output | Source::Process | Source::Devices => {}
             }
@@ -297,7 +304,7 @@ impl Session {
                 Source::Link => self.read_link(index, now),
                 Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
-                Source::Bell | Source::Policy | Source::Devices => {}
+                Source::Bell | Source::Policy | Source::Devices | Source::Door => {}
             }
         }
         self.keep_deadlines(now);

@@ -1,7 +1,7 @@
 //! Where the endpoint keeps what outlives it: the audit log, console logs, and the home volumes of persistent zones.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zone_link::{Volume, Writes};
 
 use crate::look::Look;
-use crate::passphrase::{PassphraseFile, write_private};
+use crate::passphrase::PassphraseFile;
 
 /// A phrase of 64 characters, and some room.
 const SECRET_PHRASE_MOST: u64 = 1024;
@@ -152,6 +152,18 @@ impl StateDirectory {
         path.join("usb")
     }
 
+    /// The socket on which the desktop whose state directory is at `path` takes orders about zones.
+    #[must_use]
+    pub fn zones_door_in(path: &Path) -> PathBuf {
+        path.join("zones")
+    }
+
+    /// The same of this one.
+    #[must_use]
+    pub fn zones_door(&self) -> PathBuf {
+        Self::zones_door_in(&self.path)
+    }
+
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
     #[must_use]
     pub fn console_log(&self, zone: &str) -> PathBuf {
@@ -237,6 +249,21 @@ fn xdg(variable: &str, otherwise: &str) -> PathBuf {
             .join(otherwise)
     };
     base.unwrap_or_else(home).join("bulkhead")
+}
+
+/// Writes a file that only its owner reads; it is the old one or the new one, whole, whatever happens meanwhile.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
 }
 
 #[cfg(test)]

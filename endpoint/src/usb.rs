@@ -10,11 +10,11 @@
 //! - What a person takes back, or says No to, stays away until it is plugged in or attached again.
 
 mod bus;
-mod door;
 mod ending;
 mod giving;
 mod holder;
 mod judge;
+mod order;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,6 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::audit::Event as Record;
 use bulkhead_policy::{Decision, Engine, Moment, Permit, Prompt, Request, ZoneName};
 use bus::Bus;
-use door::Door;
 use holder::{Holder, Source};
 use reading::Reading;
 use rustix::buffer::spare_capacity;
@@ -37,8 +36,10 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use usb_redirect::identity::{Hash, Identity};
 use usb_redirect::plugged::{self, Digest, Place};
 
-pub use door::{Order, Reply, ask};
+use crate::door::{self, Door};
+
 pub use judge::PolicyJudge;
+pub use order::{Order, Reply};
 
 /// The vsock port on which a guest waits for devices.
 pub const GUEST_PORT: u32 = 3240;
@@ -274,7 +275,7 @@ pub struct Places {
     pub devices: PathBuf,
     /// The kernel's files of devices.
     pub bus: PathBuf,
-    /// The socket for [`ask`]; none opens no door.
+    /// The socket for [`door::ask`]; none opens no door.
     pub door: Option<PathBuf>,
 }
 

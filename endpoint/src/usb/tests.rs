@@ -437,10 +437,10 @@ fn the_door_takes_orders_and_the_policy_decides() {
         .unwrap();
     let digest = Digest::from(&description).to_string();
     std::fs::write(file.with_extension("txt.digest"), digest).unwrap();
-    let door = desk.place.path().join("door");
+    let place = desk.place.path().join("door");
     let order = |desk: &mut Desk, order: Order| {
         std::thread::scope(|scope| {
-            let asked = scope.spawn(|| ask(&door, &order));
+            let asked = scope.spawn(|| door::ask::<String>(&place, &order));
             let said = desk.settle(Duration::ZERO);
             (asked.join().unwrap(), said)
         })

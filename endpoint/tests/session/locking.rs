@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use compositor::keys::ENTER;
+use endpoint::{ZoneLine, ZoneOrder, door};
 
 use crate::clips;
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
@@ -40,6 +41,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "locking::what_was_granted_ends_with_the_lock",
         what_was_granted_ends_with_the_lock,
+    ),
+    (
+        "locking::a_locked_desktop_starts_and_stops_nothing",
+        a_locked_desktop_starts_and_stops_nothing,
     ),
     (
         "locking::a_full_log_locks_where_the_policy_says_so",
@@ -89,6 +94,23 @@ fn a_desktop_with_a_passphrase_starts_locked() {
     assert!(desk.session.is_locked());
     unlock(&mut desk);
     desk.assert_goes_on("open");
+}
+
+fn a_locked_desktop_starts_and_stops_nothing() {
+    let mut desk = locked(&plain());
+    desk.until_ready("open");
+    let place = desk.state.path().join("zones");
+    desk.session.open_door(&place).unwrap();
+    let mut ordered = |order: ZoneOrder| {
+        let place = place.clone();
+        let asked = std::thread::spawn(move || door::ask::<Vec<ZoneLine>>(&place, &order));
+        desk.until("an answer", |_| asked.is_finished());
+        asked.join().unwrap()
+    };
+    let refused = ordered(ZoneOrder::Kill("open".to_owned())).unwrap_err();
+    assert!(refused.contains("unlock it first"), "{refused}");
+    let zones = ordered(ZoneOrder::List).unwrap();
+    assert!(zones.iter().any(|zone| zone.name == "open" && zone.ready));
 }
 
 fn a_locked_desktop_shows_and_tells_zones_nothing() {

@@ -287,18 +287,20 @@ impl<D: Disk> Log<D> {
         }
         self.disk.sync(&segment_name(self.segment))?;
         self.disk.sync_directory()?;
+        self.write_head()?;
+        self.unsynced = false;
+        Ok(())
+    }
+
+    fn write_head(&mut self) -> Result<(), AuditError> {
         let oldest = self.firsts.first().map_or(1, |(_, first)| *first);
         let head = Head {
             seq: self.seq,
             hash: hex(&self.hash),
             oldest,
         };
-        self.disk.replace(
-            HEAD,
-            serde_json::to_string(&head).unwrap_or_default().as_bytes(),
-        )?;
-        self.unsynced = false;
-        Ok(())
+        let text = serde_json::to_string(&head).unwrap_or_default();
+        Ok(self.disk.replace(HEAD, text.as_bytes())?)
     }
 
     /// Closes the file with a signed checkpoint, begins another and drops the oldest beyond those kept.
@@ -321,16 +323,7 @@ impl<D: Disk> Log<D> {
             let (number, _) = self.firsts.remove(0);
             // The head is told first, so that a crash in between leaves a file too many and no gap.
             self.unsynced = true;
-            let oldest = self.firsts.first().map_or(1, |(_, first)| *first);
-            let head = Head {
-                seq: self.seq,
-                hash: hex(&self.hash),
-                oldest,
-            };
-            self.disk.replace(
-                HEAD,
-                serde_json::to_string(&head).unwrap_or_default().as_bytes(),
-            )?;
+            self.write_head()?;
             self.disk.remove(&segment_name(number))?;
         }
         Ok(())
