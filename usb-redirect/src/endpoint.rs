@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use lane::Lane;
 use outlet::Outlet;
 
+use crate::agent::BUFFER;
 use crate::descriptor::Transfer;
 use crate::device::Device;
 use crate::filter::{Grant, RequestFilter};
@@ -229,8 +230,8 @@ impl Shared<'_> {
         to_out: &Sender<Job>,
     ) -> Result<End, SessionError> {
         self.outlet.greet();
-        let mut input = Vec::new();
-        let mut requests = Vec::new();
+        let mut input = Vec::with_capacity(BUFFER);
+        let mut requests = Vec::with_capacity(MAX_WAITING);
         let mut chunk = vec![0; 16 * 1024];
         loop {
             if self.control.detach.load(Ordering::Acquire) {

@@ -24,9 +24,9 @@ use usb_redirect::usbip::{Answer, Client, status};
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 const INPUT: EndpointAddress = EndpointAddress(0x81);
-/// A mouse of 8 buttons and two axes, and four bytes of its maker's: 8 bytes a report, through filter, layout and queues.
-const MOUSE: &str = "speed high\nreport 0 05 01 09 02 a1 01 05 09 19 01 29 08 15 00 25 01 95 08 75 01 81 02 05 01 09 30 09 31 16 00 80 26 ff 7f \
-                     75 10 95 02 81 06 06 00 ff 09 01 15 00 26 ff 00 75 08 95 03 81 02 c0\n";
+/// Four bytes of its maker's, and two relative axes: 8 bytes a report, through filter, layout and queues, and nothing that is held.
+const DEVICE_FILE: &str = "speed high\nreport 0 06 00 ff 09 01 a1 01 15 00 26 ff 00 75 08 95 04 09 02 81 02 \
+                           05 01 09 30 09 31 16 00 80 26 ff 7f 75 10 95 02 81 06 c0\n";
 const PERIOD: Duration = Duration::from_millis(1);
 /// Buffers grow to their size, and threads begin.
 const WARM_UP: u32 = 500;
@@ -34,7 +34,10 @@ const COUNTED: u32 = 2000;
 
 #[test]
 fn reports_cost_no_allocation_and_silence_costs_nothing() {
-    let description = DescriptionFile::parse(MOUSE).unwrap().describe().unwrap();
+    let description = DescriptionFile::parse(DEVICE_FILE)
+        .unwrap()
+        .describe()
+        .unwrap();
     let device = Simulated::new(Arc::new(description));
     let control = Control::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -58,8 +61,8 @@ fn reports_cost_no_allocation_and_silence_costs_nothing() {
 
         kernel.poll(INPUT, 8).unwrap();
         let begin = device.now() + Duration::from_millis(50);
-        let clock = Clock::new(PERIOD, 8, begin, WARM_UP + COUNTED);
-        assert!(device.set_source(INPUT, clock));
+        // More than are counted: on a busy machine the device may lose some.
+        assert!(device.set_source(INPUT, Clock::new(PERIOD, 8, begin, u32::MAX)));
         let mut next = || {
             let Some(Answer::Submit { status, data, .. }) = kernel.answer().unwrap() else {
                 panic!("the stream ended");
@@ -76,8 +79,13 @@ fn reports_cost_no_allocation_and_silence_costs_nothing() {
         // A thread that spins uses all of the time.
         assert!(used < PERIOD * COUNTED / 2, "{used:?} of {COUNTED} ms");
 
-        // A poll waits at every stage, and nothing comes.
-        std::thread::sleep(Duration::from_millis(200));
+        // The device falls silent, and what was on its way arrives: then a poll waits at every stage.
+        assert!(device.set_source(INPUT, Clock::new(PERIOD, 8, Duration::ZERO, 0)));
+        let quiet = Some(Duration::from_millis(500));
+        kernel.stream().set_read_timeout(quiet).unwrap();
+        while let Ok(Some(_)) = kernel.answer() {
+            kernel.poll(INPUT, 8).unwrap();
+        }
         let (woken, used) = (wake_ups(), processor_time());
         std::thread::sleep(Duration::from_secs(1));
         // This thread's own sleep is one.

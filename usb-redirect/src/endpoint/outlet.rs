@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::{HEARTBEAT, lock};
+use crate::agent::BUFFER;
 use crate::front::{Front, FrontError, Request, Response};
 use crate::queue::ReportQueue;
 use crate::setup::EndpointAddress;
@@ -62,7 +63,7 @@ impl Outlet {
         Self {
             inner: Mutex::new(Inner {
                 front,
-                backlog: Vec::with_capacity(64 * 1024),
+                backlog: Vec::with_capacity(BUFFER),
                 lanes,
                 sent: Duration::ZERO,
                 scratch: vec![0; MAX_REPORT],

@@ -141,7 +141,7 @@ fn control_transfers_pass_full_queues_of_reports() {
         let (made, lost) = device.counts(KEYS);
         assert!(made > 4000, "only {made} reports were made");
         println!("{made} reports, {lost} lost in the device; slowest three transfers {slowest:?}");
-        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     });
     assert_eq!(end.unwrap(), End::Released);
 }

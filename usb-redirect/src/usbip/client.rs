@@ -1,12 +1,15 @@
 //! The client's side of plain USB/IP on a blocking stream: what stands for a desktop's kernel in benchmarks and tests, and talks to others' servers.
 //!
-//! Once its buffers have grown, a transfer costs no allocation here.
+//! Its buffers are made at the start: a transfer costs no allocation here.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
 use super::{Answer, Command, Expected, Operation, OperationReply, Submit};
 use crate::setup::{EndpointAddress, Setup};
+
+/// What a buffer has room for: far more than what waits, unless the other side is flooding.
+const BUFFER: usize = 64 * 1024;
 
 /// A client of one device.
 #[derive(Debug)]
@@ -25,16 +28,16 @@ pub struct Client<S> {
 
 impl<S: Read + Write> Client<S> {
     /// A client on a stream where the device `busnum << 16 | devnum` is imported already.
-    pub const fn new(stream: S, device: u32) -> Self {
+    pub fn new(stream: S, device: u32) -> Self {
         Self {
             stream,
             device,
             sequence: 0,
             waiting: BTreeMap::new(),
             unlinks: BTreeMap::new(),
-            input: Vec::new(),
+            input: Vec::with_capacity(BUFFER),
             taken: 0,
-            output: Vec::new(),
+            output: Vec::with_capacity(BUFFER),
         }
     }
 
