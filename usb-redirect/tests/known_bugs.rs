@@ -11,6 +11,7 @@ use usb_redirect::device::{Description, DescriptionFile, Device, Poller, Simulat
 use usb_redirect::endpoint::{self, Control, Notice};
 use usb_redirect::filter::{Grant, ReportFilter, Verdict};
 use usb_redirect::front::Front;
+use usb_redirect::plugged::Digest;
 use usb_redirect::report::{MAX_REPORT_BYTES, ReportDescriptor, ReportKind};
 use usb_redirect::setup::{EndpointAddress, Setup};
 use usb_redirect::stream::{Generation, Outcome, Sequence, StreamFront};
@@ -427,6 +428,29 @@ fn devices_that_change_their_story() {
         drop(kernel);
         serving.join().unwrap().unwrap();
     });
+}
+
+/// Devices that are something else as well (BadUSB): a hub with a keyboard goes nowhere as a keyboard, and a stick that types is known to type.
+#[test]
+fn devices_that_are_something_else_as_well() {
+    let with = |class: &str| {
+        let text = COMPOSITE
+            .replace("09 02 42 00 02", "09 02 52 00 03")
+            .replace(
+                "07 05 02 03 08 00 01",
+                &format!("07 05 02 03 08 00 01  09 04 02 00 01 {class} 00  07 05 83 03 08 00 0c"),
+            );
+        assert_ne!(text, COMPOSITE);
+        Digest::from(&*describe(&text))
+    };
+    let hub = with("09 00 00");
+    assert!(hub.is_hub);
+    assert!(hub.identity.unwrap_err().starts_with("a hub"));
+    let stick = with("08 06 50").identity.unwrap();
+    assert!(stick.can_type());
+    let classes: Vec<String> = stick.interfaces.values().map(ToString::to_string).collect();
+    assert_eq!(classes, ["03:01:01", "03:01:02", "08:06:50"]);
+    assert_eq!(stick.kind(), "keyboard, mouse and other than HID");
 }
 
 /// Reports of a later start, of none, and out of order: the agent gives up, and its kernel sees the device go.
