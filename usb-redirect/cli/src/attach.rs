@@ -292,6 +292,31 @@ mod tests {
     use usb_redirect::report::Usage;
 
     #[test]
+    fn a_device_with_one_interface_can_stay_with_the_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            port: "1-1".to_owned(),
+            node: PathBuf::new(),
+            folder: folder.path().to_owned(),
+        };
+        let identity = |text: &str| {
+            let description = DescriptionFile::parse(text).and_then(DescriptionFile::describe);
+            Identity::new(&description.unwrap())
+        };
+        let one = identity("report 0 05 01 09 02 a1 01 09 30 15 81 25 7f 75 08 95 01 81 06 c0\n");
+        let missing = kept(&place, &one).unwrap_err().to_string();
+        assert!(missing.contains("no hidraw node for 1-1"), "{missing}");
+        let node = "1-1:1.0/0003:046D:C31C.0001/hidraw/hidraw3";
+        std::fs::create_dir_all(folder.path().join(node)).unwrap();
+        let (node, hash) = kept(&place, &one).unwrap();
+        assert_eq!(node, Path::new("/dev/hidraw3"));
+        assert_eq!(hash, one.reports[&0].hash);
+        let two = identity(include_str!("../../descriptors/composite.txt"));
+        let refused = kept(&place, &two).unwrap_err().to_string();
+        assert!(refused.contains("2 interfaces"), "{refused}");
+    }
+
+    #[test]
     fn a_grant_reaches_the_program_whole() {
         let mut grant = Grant::default();
         grant.applications = Some(BTreeSet::from([Usage::MOUSE]));
