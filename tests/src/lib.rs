@@ -106,6 +106,8 @@ pub struct Desktop {
     debugged: bool,
     /// Whether what they write to their consoles is kept in files.
     logged: bool,
+    /// Their keyboards' layout, as XKB names it.
+    layout: &'static str,
 }
 
 impl Desktop {
@@ -123,6 +125,7 @@ impl Desktop {
             persistent: false,
             debugged: false,
             logged: false,
+            layout: "us",
         }
     }
 
@@ -165,6 +168,11 @@ impl Desktop {
             logged: true,
             ..self
         }
+    }
+
+    /// The same with another keyboard layout in all zones.
+    pub fn with_layout(self, layout: &'static str) -> Self {
+        Self { layout, ..self }
     }
 
     /// Replaces the policy of a desktop that runs by one of this version with these rules.
@@ -321,6 +329,12 @@ impl Desktop {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The same where the zone may not have been started yet.
+    pub fn console_so_far(&self, zone: &str) -> String {
+        let log = self.file(STATE).join(format!("{zone}.console.log"));
+        String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
+    }
+
     /// A file in the desktop's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -344,7 +358,8 @@ impl Desktop {
             };
             format!(
                 "[zone.{name}]\ncolour = \"#{red:02x}{green:02x}{blue:02x}\"\nshape = \"{shape}\"\nicon = \"{icon}\"\nimage = {image:?}\n\
-                 persistence = \"{persistence}\"\nautostart = true\n"
+                 persistence = \"{persistence}\"\nkeyboard-layout = {layout:?}\nautostart = true\n",
+                layout = self.layout,
             )
         };
         self.zones

@@ -30,6 +30,8 @@ use crate::usbip::{Answer, Command, Submit, UsbIpError, status};
 pub const LINGER: Duration = Duration::from_millis(20);
 /// How long the endpoint may be silent while something is held. The endpoint sends a heartbeat every 40 ms then.
 pub const SILENCE: Duration = Duration::from_millis(150);
+/// What buffers have room for from the start, so that reports in bursts make none grow.
+pub(crate) const BUFFER: usize = 64 * 1024;
 /// The most control and OUT transfers that wait.
 const MAX_TRANSFERS: usize = 128;
 
@@ -112,8 +114,8 @@ impl Agent {
             heard: Duration::ZERO,
             released: false,
             scratch: Vec::new(),
-            to_kernel: Vec::new(),
-            to_endpoint: Vec::new(),
+            to_kernel: Vec::with_capacity(BUFFER),
+            to_endpoint: Vec::with_capacity(BUFFER),
         };
         FromAgent::Hello.encode(&mut agent.to_endpoint);
         agent

@@ -11,7 +11,7 @@ use rustix::net::{SendFlags, send};
 
 pub use vhci::{DEVICE, Vhci, VhciError};
 
-use crate::agent::{Agent, AgentError};
+use crate::agent::{Agent, AgentError, BUFFER};
 use crate::device::Description;
 
 /// The most bytes that wait for a peer that does not read; then nothing more is taken from the other one.
@@ -64,7 +64,7 @@ pub fn run(
 ) -> Result<(), DesktopError> {
     let begin = Instant::now();
     let mut agent = Agent::new();
-    let mut from_endpoint = Inflow::default();
+    let mut from_endpoint = Inflow::new();
     while agent.description().is_none() {
         push(endpoint, &mut agent.to_endpoint).map_err(failed("the endpoint"))?;
         let left = GREETING.saturating_sub(begin.elapsed());
@@ -110,7 +110,7 @@ fn serve(
     mut from_endpoint: Inflow,
     begin: Instant,
 ) -> Result<(), DesktopError> {
-    let mut from_kernel = Inflow::default();
+    let mut from_kernel = Inflow::new();
     loop {
         push(kernel, &mut agent.to_kernel).map_err(failed("the desktop's kernel"))?;
         if agent.is_over() {
@@ -163,16 +163,21 @@ fn serve(
 }
 
 /// Bytes that came and were not understood yet.
-#[derive(Default)]
 struct Inflow {
     bytes: Vec<u8>,
     chunk: Vec<u8>,
 }
 
 impl Inflow {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::with_capacity(BUFFER),
+            chunk: vec![0; 16 * 1024],
+        }
+    }
+
     /// Reads once; false at the end.
     fn pull(&mut self, from: &impl AsFd) -> Result<bool, Errno> {
-        self.chunk.resize(16 * 1024, 0);
         match rustix::io::read(from, &mut self.chunk) {
             Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(false),
             Ok(count) => {

@@ -19,6 +19,11 @@ use crate::stream::{MAX_BODY, MAX_REPORT_DESCRIPTORS, Outcome};
 /// The longest name a device may give itself, in characters, after cleaning.
 pub const MAX_NAME: usize = 126;
 
+const DEVICE_DESCRIPTOR: u8 = 1;
+const CONFIGURATION_DESCRIPTOR: u8 = 2;
+const HID_DESCRIPTOR: u8 = 0x21;
+const REPORT_DESCRIPTOR: u8 = 0x22;
+
 /// Everything a device says of itself, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -129,6 +134,39 @@ impl Description {
         let (setting, _) = self.configuration.endpoint(endpoint)?;
         let report = self.reports.get(&setting.number)?;
         setting.class.is_hid().then(|| report.layout.clone())
+    }
+
+    /// The descriptor that a request asks for, where it is one of those that the device is judged by: the desktop is told what the policy was
+    /// told, whatever the device would say by now.
+    #[must_use]
+    pub fn descriptor(&self, setup: Setup) -> Option<&[u8]> {
+        let [interface, _] = setup.index.to_le_bytes();
+        match setup.descriptor_request()? {
+            (DEVICE_DESCRIPTOR, _) => Some(&self.device.raw),
+            (CONFIGURATION_DESCRIPTOR, 0) => Some(&self.configuration.raw),
+            (HID_DESCRIPTOR, _) => self.hid_descriptor(interface),
+            (REPORT_DESCRIPTOR, _) => Some(&self.reports.get(&interface)?.raw),
+            _ => None,
+        }
+    }
+
+    /// The HID descriptor's bytes inside the configuration.
+    fn hid_descriptor(&self, interface: u8) -> Option<&[u8]> {
+        let mut rest = self.configuration.raw.as_slice();
+        let mut inside = false;
+        while let [length, kind, ..] = *rest {
+            if length < 2 {
+                break;
+            }
+            let (descriptor, tail) = rest.split_at_checked(length.into())?;
+            if kind == 4 {
+                inside = descriptor.get(2) == Some(&interface);
+            } else if kind == HID_DESCRIPTOR && inside {
+                return Some(descriptor);
+            }
+            rest = tail;
+        }
+        None
     }
 
     /// How many transfers a polling thread keeps in flight: enough that the device is polled for 100 ms while the thread does not run,

@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use lane::Lane;
 use outlet::Outlet;
 
+use crate::agent::BUFFER;
 use crate::descriptor::Transfer;
 use crate::device::Device;
 use crate::filter::{Grant, RequestFilter};
@@ -73,7 +74,7 @@ pub enum Notice {
     CodeTyped(EndpointAddress),
     /// A report was never declared and was dropped.
     Undeclared(EndpointAddress),
-    /// A request was refused by the filter.
+    /// A request, or the device's answer to it, was refused by the filter.
     Refused(Setup),
     /// An endpoint ended polling.
     Stopped(EndpointAddress, Outcome),
@@ -229,8 +230,8 @@ impl Shared<'_> {
         to_out: &Sender<Job>,
     ) -> Result<End, SessionError> {
         self.outlet.greet();
-        let mut input = Vec::new();
-        let mut requests = Vec::new();
+        let mut input = Vec::with_capacity(BUFFER);
+        let mut requests = Vec::with_capacity(MAX_WAITING);
         let mut chunk = vec![0; 16 * 1024];
         loop {
             if self.control.detach.load(Ordering::Acquire) {
@@ -252,7 +253,10 @@ impl Shared<'_> {
             } else {
                 None
             };
-            let mut events = PollFlags::IN;
+            let mut events = PollFlags::empty();
+            if !self.outlet.is_full() {
+                events |= PollFlags::IN;
+            }
             if self.outlet.is_blocked() {
                 events |= PollFlags::OUT;
             }
@@ -438,7 +442,17 @@ impl Shared<'_> {
                 return Err(Outcome::TimedOut);
             }
         }
+        if let Some(descriptor) = self.device.description().descriptor(setup) {
+            let length = descriptor.len().min(setup.length.into());
+            answer.clear();
+            answer.extend_from_slice(descriptor.get(..length).unwrap_or_default());
+            return Ok(u16::try_from(length).unwrap_or(u16::MAX));
+        }
         let done = self.device.control(setup, data, answer)?;
+        if setup.is_input() && !RequestFilter::answer(setup, answer) {
+            (self.notify)(Notice::Refused(setup));
+            return Err(Outcome::Failed);
+        }
         if let Effect::Protocol { interface } = setup.effect() {
             for lane in self.lanes.values() {
                 if lane.interface == interface {

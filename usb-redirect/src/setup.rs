@@ -159,12 +159,26 @@ impl Setup {
     #[must_use]
     pub const fn set_report(self) -> Option<(u8, u8, u8)> {
         if self.request_type == 0x21 && self.request == 9 {
-            let [identifier, kind] = self.value.to_le_bytes();
-            let [interface, _] = self.index.to_le_bytes();
-            Some((interface, kind, identifier))
+            Some(self.report())
         } else {
             None
         }
+    }
+
+    /// The HID report a class request reads (`GET_REPORT`), likewise.
+    #[must_use]
+    pub const fn get_report(self) -> Option<(u8, u8, u8)> {
+        if self.request_type == 0xa1 && self.request == 1 {
+            Some(self.report())
+        } else {
+            None
+        }
+    }
+
+    const fn report(self) -> (u8, u8, u8) {
+        let [identifier, kind] = self.value.to_le_bytes();
+        let [interface, _] = self.index.to_le_bytes();
+        (interface, kind, identifier)
     }
 
     /// `GET_DESCRIPTOR` of `kind` and `index`, from the device or from `interface`.

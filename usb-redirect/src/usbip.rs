@@ -1,4 +1,4 @@
-//! USB/IP 1.1.1 (Linux, Documentation/usb/usbip_protocol.rst), both sides, without I/O. All numbers are big endian.
+//! USB/IP 1.1.1 (Linux, Documentation/usb/usbip_protocol.rst), both sides, without I/O but for [`Client`]. All numbers are big endian.
 //!
 //! A connection begins with one operation (list the devices, or import one) and, after an import, carries URBs: 48-byte headers, then
 //! data. The kernel side of an attached device is a stock `vhci_hcd`, which closes the connection when it is answered a sequence
@@ -6,11 +6,13 @@
 //! (CVE-2016-3955, CVE-2026-31607). So what is decoded here is bounded: packet counts must be 0 or -1, lengths at most
 //! [`MAX_TRANSFER_LENGTH`], and an answer is only decoded against the request that it names.
 
+mod client;
 mod exporter;
 mod operation;
 #[cfg(test)]
 mod tests;
 
+pub use client::Client;
 pub use exporter::Exporter;
 pub use operation::{
     BusId, DeviceRecord, InterfaceRecord, OPERATION_VERSION, Operation, OperationReply,

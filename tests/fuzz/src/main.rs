@@ -17,13 +17,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use cap::Cap;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::mutate::Mutator;
 use crate::targets::{TARGETS, Target};
 
-/// Address space of this process: an input that makes a parser ask for more than it should ends the run.
+/// An input that makes a parser ask for more than its target may have ends the run.
+#[global_allocator]
+static ALLOCATOR: Cap<std::alloc::System> = Cap::new(std::alloc::System, usize::MAX);
+/// Address space of this process, for what is mapped instead.
 const MEMORY: u64 = 6 << 30;
 const USAGE: &str = "usage: cargo xtask fuzz [NAME] [--seconds N] [--seed N]";
 
@@ -72,6 +76,8 @@ fn run() -> Result<usize> {
     )
     .context("the memory limit cannot be set")?;
     let share = Duration::from_secs(arguments.seconds) / u32::try_from(chosen.len()).unwrap_or(1);
+    // Said first: what ends the run at once leaves nothing else to repeat it by.
+    println!("seed {}", arguments.seed);
     let mut failed = 0;
     for target in &chosen {
         if !fuzz(target, share, arguments.seed)? {
@@ -92,6 +98,9 @@ fn run() -> Result<usize> {
 fn fuzz(target: &Target, share: Duration, seed: u64) -> Result<bool> {
     let end = Instant::now() + share;
     let mut mutator = Mutator::new(seed, target.longest, seeds(target.name)?);
+    let limit = ALLOCATOR.allocated().saturating_add(target.memory);
+    let limited = ALLOCATOR.set_limit(limit);
+    limited.map_err(|()| anyhow!("{}: more is allocated already", target.name))?;
     let mut count = 0_u64;
     // The seeds themselves come first.
     while let Some(input) = mutator.next_input() {

@@ -8,10 +8,27 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Longest input worth making.
     pub longest: usize,
+    /// What it may have allocated at any time, in bytes.
+    pub memory: usize,
 }
 
 const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> Target {
-    Target { name, run, longest }
+    Target {
+        name,
+        run,
+        longest,
+        memory: 2 << 30,
+    }
+}
+
+impl Target {
+    /// The same with a limit of so many MiB.
+    const fn within(self, mebibytes: usize) -> Self {
+        Self {
+            memory: mebibytes << 20,
+            ..self
+        }
+    }
 }
 
 /// All of them.
@@ -34,16 +51,16 @@ pub const TARGETS: &[Target] = &[
         "usb-descriptors",
         usb_redirect::fuzzing::fuzz_descriptors,
         4096,
-    ),
+    ).within(16),
     target(
         "usb-report-descriptor",
         usb_redirect::fuzzing::fuzz_report_descriptor,
         4096,
-    ),
-    target("usb-digest", usb_redirect::fuzzing::fuzz_digest, 4096),
-    target("usb-stream", usb_redirect::fuzzing::fuzz_stream, 4096),
-    target("usbip", usb_redirect::fuzzing::fuzz_usbip, 4096),
-    target("usbredir", usb_redirect::fuzzing::fuzz_usbredir, 4096),
+    ).within(16),
+    target("usb-digest", usb_redirect::fuzzing::fuzz_digest, 4096).within(16),
+    target("usb-stream", usb_redirect::fuzzing::fuzz_stream, 4096).within(32),
+    target("usbip", usb_redirect::fuzzing::fuzz_usbip, 4096).within(16),
+    target("usbredir", usb_redirect::fuzzing::fuzz_usbredir, 4096).within(16),
     target("virtio-block", zone_virtio::fuzzing::fuzz_block, 4096),
     target("virtio-console", zone_virtio::fuzzing::fuzz_console, 4096),
     target("virtio-gpu", zone_virtio::fuzzing::fuzz_gpu, 4096),

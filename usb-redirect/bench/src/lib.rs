@@ -3,7 +3,6 @@
 //! A consumer keeps one poll in flight, as Linux' HID driver does. The device keeps one report that nobody
 //! polls for, as dongles do. Delay is half the round trip each way, in user space, so nothing but the round trip is simulated.
 
-mod consumer;
 mod delay;
 mod measure;
 mod slow;

@@ -1,5 +1,6 @@
 //! One run: a device, a path, a consumer, and what the consumer saw.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -13,10 +14,9 @@ use usb_redirect::filter::Grant;
 use usb_redirect::front::Front;
 use usb_redirect::setup::EndpointAddress;
 use usb_redirect::stream::StreamFront;
-use usb_redirect::usbip::{BusId, Exporter};
+use usb_redirect::usbip::{Answer, BusId, Client, Exporter, Operation};
 use usb_redirect::usbredir::{Guest, GuestEvent, Host};
 
-use crate::consumer::Consumer;
 use crate::delay;
 
 pub const INPUT: EndpointAddress = EndpointAddress(0x81);
@@ -75,6 +75,24 @@ fn front(path: Path, description: &Arc<Description>) -> Result<(Box<dyn Front>, 
     Ok((front, bus))
 }
 
+/// Polls once, as `usbhid` does, which keeps one poll in flight. Answers the report's length; none when none came in time.
+pub fn poll(client: &mut Client<UnixStream>, report: &mut [u8; 8]) -> Result<Option<usize>> {
+    client.poll(INPUT, 8)?;
+    match client.answer() {
+        Ok(Some(Answer::Submit {
+            status: 0, data, ..
+        })) => {
+            for (place, byte) in report.iter_mut().zip(data) {
+                *place = *byte;
+            }
+            Ok(Some(data.len()))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error).context("wait for a report"),
+    }
+}
+
 /// What was seen: when each report came, and its count and time of making.
 type Seen = Vec<(Duration, u32, Duration)>;
 
@@ -114,8 +132,8 @@ pub fn run(path: Path, rate: u32, round_trip_ms: u64, seconds: u32) -> Result<Fi
                 }),
                 Path::UsbIp | Path::Ours => {
                     let mut consumer = if path == Path::UsbIp {
-                        let mut consumer = Consumer::new(theirs.try_clone()?);
-                        consumer.import(bus)?;
+                        let mut consumer = Client::new(theirs.try_clone()?, desktop::DEVICE);
+                        consumer.operate(Operation::Import(bus))?;
                         consumer
                     } else {
                         let (give, take) = channel();
@@ -128,12 +146,12 @@ pub fn run(path: Path, rate: u32, round_trip_ms: u64, seconds: u32) -> Result<Fi
                             })
                         });
                         take.recv().context("no device came")?;
-                        Consumer::new(consumer)
+                        Client::new(consumer, desktop::DEVICE)
                     };
-                    consumer.patience(patience)?;
+                    consumer.stream().set_read_timeout(Some(patience))?;
                     begin();
                     let mut report = [0; 8];
-                    while let Some(length) = consumer.poll(&mut report)? {
+                    while let Some(length) = poll(&mut consumer, &mut report)? {
                         note(report.get(..length).unwrap_or_default(), &mut seen);
                         if seen
                             .last()

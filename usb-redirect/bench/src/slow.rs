@@ -15,10 +15,10 @@ use usb_redirect::device::{DescriptionFile, Scripted, Simulated};
 use usb_redirect::endpoint::{self, Control};
 use usb_redirect::filter::Grant;
 use usb_redirect::stream::StreamFront;
+use usb_redirect::usbip::Client;
 
-use crate::consumer::Consumer;
 use crate::delay::precise_timers;
-use crate::measure::INPUT;
+use crate::measure::{INPUT, poll};
 
 const REPORTS: u32 = 5000;
 const PERIOD: Duration = Duration::from_millis(1);
@@ -93,13 +93,13 @@ pub fn ours() -> Result<Slow> {
                 })
             });
             take.recv().context("no device came")?;
-            let mut consumer = Consumer::new(consumer);
-            consumer.patience(Duration::from_millis(500))?;
+            consumer.set_read_timeout(Some(Duration::from_millis(500)))?;
+            let mut consumer = Client::new(consumer, desktop::DEVICE);
             let begin = device.now() + Duration::from_millis(50);
             let script = (0..REPORTS).map(|step| (begin + PERIOD * step, report(step).to_vec()));
             device.set_source(INPUT, Scripted::new(script));
             let mut bytes = [0; 8];
-            while let Some(length) = consumer.poll(&mut bytes)? {
+            while let Some(length) = poll(&mut consumer, &mut bytes)? {
                 if let Some(report) = bytes.get(..length).and_then(|bytes| bytes.first_chunk()) {
                     counted.see(*report, device.now().saturating_sub(begin));
                 }

@@ -116,6 +116,9 @@ pub struct Attach {
     /// Where it goes, when it does not go to a running zone of this endpoint.
     #[command(flatten)]
     pub socket: Socket,
+    /// Leave it with this machine, too, which goes on hearing it: for a device with a single interface that goes to a server or a socket.
+    #[arg(long)]
+    pub keep: bool,
     /// The server's key, as `usb-agent key` prints it.
     #[arg(long, value_name = "HEX", requires = "server")]
     pub pin: Option<Pin>,

@@ -171,7 +171,15 @@ impl UsbDevice {
     pub fn open_with(libusb: Libusb, node: DeviceNode, port: &str) -> Result<Self, HostError> {
         let (device, configuration) = node.parse()?;
         let wanted = hid_interfaces(&configuration);
-        if node.files.len() < wanted.len() || wanted.is_empty() {
+        if wanted.is_empty() {
+            return Err(HostError::Node {
+                path: node.path,
+                error: std::io::Error::other(
+                    "it has no interface for people's input, and nothing else is redirected",
+                ),
+            });
+        }
+        if node.files.len() < wanted.len() {
             return Err(HostError::Node {
                 path: node.path,
                 error: std::io::Error::other("each HID interface needs a descriptor of its own"),
@@ -229,6 +237,28 @@ impl UsbDevice {
             description: Arc::new(description),
             interfaces,
         })
+    }
+
+    /// A poller that keeps so many transfers in flight: for measurements of how many are enough.
+    ///
+    /// # Errors
+    /// As [`Device::poller`].
+    pub fn poller_of(
+        &self,
+        endpoint: EndpointAddress,
+        transfers: usize,
+    ) -> Result<Box<dyn Poller>, Outcome> {
+        let found = self.description.configuration.endpoint(endpoint);
+        let (setting, found) = found.ok_or(Outcome::Stall)?;
+        let handle = self.interfaces.get(&setting.number).ok_or(Outcome::Stall)?;
+        let layout = self.description.layout(endpoint);
+        let declared = layout.map_or(0, |layout| layout.longest());
+        Ok(Box::new(UsbPoller(Ring::new(
+            handle.clone(),
+            endpoint.0,
+            transfers,
+            usize::from(found.max_packet).max(declared),
+        )?)))
     }
 
     /// The handle that a request of this recipient must go through: usbfs ties interfaces and endpoints to whoever claimed them.
@@ -314,20 +344,8 @@ impl Device for UsbDevice {
     }
 
     fn poller(&self, endpoint: EndpointAddress) -> Result<Box<dyn Poller>, Outcome> {
-        let found = self.description.configuration.endpoint(endpoint);
-        let (setting, _) = found.ok_or(Outcome::Stall)?;
-        let handle = self.interfaces.get(&setting.number).ok_or(Outcome::Stall)?;
-        let longest = usize::from(found.map_or(64, |(_, endpoint)| endpoint.max_packet));
-        let declared = self
-            .description
-            .layout(endpoint)
-            .map_or(0, |layout| layout.longest());
-        Ok(Box::new(UsbPoller(Ring::new(
-            handle.clone(),
-            endpoint.0,
-            self.description.transfers_in_flight(endpoint),
-            longest.max(declared),
-        )?)))
+        let transfers = self.description.transfers_in_flight(endpoint);
+        self.poller_of(endpoint, transfers)
     }
 }
 

@@ -15,7 +15,7 @@ mod vsock;
 use std::path::PathBuf;
 
 pub use device::{DeviceNode, Libusb, UsbDevice};
-pub use hidraw::HidrawDevice;
+pub use hidraw::{HidrawDevice, HidrawNode};
 use usb_redirect::device::DescriptionError;
 use usb_redirect::stream::Outcome;
 pub use vsock::connect_vsock;

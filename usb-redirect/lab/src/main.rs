@@ -47,6 +47,7 @@ fn play() -> Result<()> {
         "peers" => peers::peers(),
         "source" => remote::source(),
         "server" => remote::server(),
+        "agent-tests" => remote::agent_tests(),
         "uhid" => uhid::uhid(),
         other => bail!("there is no scenario {other:?}"),
     }

@@ -1,6 +1,5 @@
 //! Programs that others wrote, on both ends: `usbip attach` takes our device, `usbipd` and `usbredirect` give us theirs.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -8,7 +7,6 @@ use std::process::Command as Program;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use usb_redirect::descriptor::Speed;
 use usb_redirect::device::{Description, DescriptionFile, Simulated};
 use usb_redirect::endpoint::{self, Control};
 use usb_redirect::filter::Grant;
@@ -17,8 +15,7 @@ use usb_redirect::plugged;
 use usb_redirect::setup::{EndpointAddress, Setup};
 use usb_redirect::stream::{Outcome, TransferId};
 use usb_redirect::usbip::{
-    Answer, BusId, Command, DeviceRecord, Expected, Exporter, Operation, OperationReply, Submit,
-    status,
+    Answer, BusId, Client, DeviceRecord, Exporter, Operation, OperationReply, status,
 };
 use usb_redirect::usbredir::{Guest, GuestEvent};
 
@@ -127,7 +124,7 @@ fn usbipd() -> Result<()> {
     let port = keyboard_port()?;
     usbip(&["bind", "--busid", &port])?;
     let mut daemon = Program::new("/usr/sbin/usbipd").arg("-4").spawn()?;
-    let mut list = Client::connect()?;
+    let mut list = connect()?;
     let OperationReply::List(devices) = list.operate(Operation::List)? else {
         bail!("usbipd does not list");
     };
@@ -139,29 +136,37 @@ fn usbipd() -> Result<()> {
         "{shown:?}"
     );
 
-    let mut client = Client::connect()?;
+    let mut client = connect()?;
     let OperationReply::Imported(record) = client.operate(Operation::Import(bus))? else {
         bail!("usbipd does not give the keyboard");
     };
-    client.device = record.device();
-    let kind = client.describe(&record)?;
+    let kind = describe(&mut client, &record)?;
     ensure!(kind == "keyboard", "the keyboard is {kind}");
     // As a kernel does before it polls: SET_CONFIGURATION, and SET_IDLE without end.
-    client.control([0, 9, record.configuration.max(1), 0, 0, 0, 0, 0])?;
-    client.control([0x21, 0x0a, 0, 0, 0, 0, 0, 0])?;
+    control(
+        &mut client,
+        [0, 9, record.configuration.max(1), 0, 0, 0, 0, 0],
+    )?;
+    control(&mut client, [0x21, 0x0a, 0, 0, 0, 0, 0, 0])?;
     println!("LAB type for usbipd");
     for report in letters() {
-        let sequence = client.poll()?;
-        let (status, data) = client.answer(sequence)?;
+        let sequence = client.poll(INPUT, ROOM)?;
+        let (status, data) = answer(&mut client, sequence)?;
         ensure!(
             status == status::OK && data == report,
             "{status} {data:?}, not {report:?}"
         );
     }
-    let poll = client.poll()?;
+    let poll = client.poll(INPUT, ROOM)?;
+    let unlink = client.unlink(poll)?;
+    let taken_back = client.answer()?;
     ensure!(
-        client.unlink(poll)? == status::UNLINKED,
-        "the poll was not taken back"
+        taken_back
+            == Some(Answer::Unlink {
+                sequence: unlink,
+                status: status::UNLINKED
+            }),
+        "the poll was not taken back: {taken_back:?}"
     );
     drop(client);
     daemon.kill()?;
@@ -291,150 +296,49 @@ fn usbip(words: &[&str]) -> Result<String> {
     Ok(said)
 }
 
-/// A USB/IP client of one device.
-struct Client {
-    stream: TcpStream,
-    input: Vec<u8>,
-    device: u32,
-    sequence: u32,
-    waiting: BTreeMap<u32, Expected>,
+fn connect() -> Result<Client<TcpStream>> {
+    let stream = wait(PATIENCE, || TcpStream::connect(USBIPD).ok()).context("usbipd")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(Client::new(stream, 0))
 }
 
-impl Client {
-    fn connect() -> Result<Self> {
-        let stream = wait(PATIENCE, || TcpStream::connect(USBIPD).ok()).context("usbipd")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            input: Vec::new(),
-            device: 0,
-            sequence: 0,
-            waiting: BTreeMap::new(),
-        })
+/// The answer to a transfer, which is the next to come.
+fn answer(client: &mut Client<TcpStream>, wanted: u32) -> Result<(i32, Vec<u8>)> {
+    match client.answer()? {
+        Some(Answer::Submit {
+            sequence,
+            status,
+            data,
+            ..
+        }) if sequence == wanted => Ok((status, data.to_vec())),
+        other => bail!("{wanted} is answered by {other:?}"),
     }
+}
 
-    fn more(&mut self) -> Result<()> {
-        let mut chunk = [0; 4096];
-        let count = self.stream.read(&mut chunk).context("read from usbipd")?;
-        ensure!(count > 0, "usbipd hung up");
-        self.input.extend_from_slice(&chunk[..count]);
-        Ok(())
-    }
+/// A control transfer without data to the device, which must succeed.
+fn control(client: &mut Client<TcpStream>, setup: [u8; 8]) -> Result<Vec<u8>> {
+    let sequence = client.control(setup, &[])?;
+    let (status, data) = answer(client, sequence)?;
+    ensure!(status == status::OK, "{setup:?} failed with {status}");
+    Ok(data)
+}
 
-    fn operate(&mut self, operation: Operation) -> Result<OperationReply> {
-        let mut bytes = Vec::new();
-        operation.encode(&mut bytes);
-        self.stream.write_all(&bytes)?;
-        loop {
-            if let Some((reply, used)) = OperationReply::decode(operation, &self.input)? {
-                self.input.drain(..used);
-                return Ok(reply);
-            }
-            self.more()?;
-        }
-    }
-
-    fn submit(&mut self, endpoint: EndpointAddress, length: u32, setup: Setup) -> Result<u32> {
-        self.sequence += 1;
-        let mut bytes = Vec::new();
-        Command::Submit(Submit {
-            sequence: self.sequence,
-            device: self.device,
-            endpoint,
-            flags: 0,
-            length,
-            interval: 8,
-            setup,
-            data: &[],
-        })
-        .encode(&mut bytes);
-        self.stream.write_all(&bytes)?;
-        let input = endpoint.is_input();
-        self.waiting
-            .insert(self.sequence, Expected { input, length });
-        Ok(self.sequence)
-    }
-
-    fn poll(&mut self) -> Result<u32> {
-        self.submit(INPUT, ROOM, Setup::from_bytes([0; 8]))
-    }
-
-    /// A control transfer without data to the device.
-    fn control(&mut self, setup: [u8; 8]) -> Result<Vec<u8>> {
-        let setup = Setup::from_bytes(setup);
-        let endpoint = EndpointAddress(setup.request_type & 0x80);
-        let sequence = self.submit(endpoint, setup.length.into(), setup)?;
-        let (status, data) = self.answer(sequence)?;
-        ensure!(status == status::OK, "{setup:?} failed with {status}");
-        Ok(data)
-    }
-
-    fn answer(&mut self, wanted: u32) -> Result<(i32, Vec<u8>)> {
-        loop {
-            let decoded =
-                Answer::decode(&self.input, |sequence| self.waiting.get(&sequence).copied())?;
-            let Some((answer, used)) = decoded else {
-                self.more()?;
-                continue;
-            };
-            let Answer::Submit {
-                sequence,
-                status,
-                data,
-                ..
-            } = answer
-            else {
-                bail!("{answer:?} answers what was not asked");
-            };
-            let data = data.to_vec();
-            self.input.drain(..used);
-            self.waiting.remove(&sequence);
-            ensure!(sequence == wanted, "{sequence} is answered, not {wanted}");
-            return Ok((status, data));
-        }
-    }
-
-    /// Takes a poll back that nothing answers.
-    fn unlink(&mut self, target: u32) -> Result<i32> {
-        self.sequence += 1;
-        let mut bytes = Vec::new();
-        Command::Unlink {
-            sequence: self.sequence,
-            device: self.device,
-            target,
-        }
-        .encode(&mut bytes);
-        self.stream.write_all(&bytes)?;
-        self.waiting.remove(&target);
-        loop {
-            match Answer::decode(&self.input, |_| None)? {
-                Some((Answer::Unlink { sequence, status }, _)) if sequence == self.sequence => {
-                    return Ok(status);
-                }
-                Some((other, _)) => bail!("{other:?} answers an unlink"),
-                None => self.more()?,
-            }
-        }
-    }
-
-    /// Reads the device's descriptors as a kernel would; what the device is.
-    fn describe(&mut self, record: &DeviceRecord) -> Result<String> {
-        let device = self.control([0x80, 6, 0, 1, 0, 0, 18, 0])?;
-        let [.., low, high] = *self.control([0x80, 6, 0, 2, 0, 0, 4, 0])?.as_slice() else {
-            bail!("no configuration");
-        };
-        let configuration = self.control([0x80, 6, 0, 2, 0, 0, low, high])?;
-        let report = self.control([0x81, 6, 0, 0x22, 0, 0, 0xff, 0])?;
-        let speed: Speed = record.speed;
-        let description = Description::new(speed, &device, &configuration, [(0, report)])?;
-        let numbers = (
-            description.device.vendor,
-            description.device.product,
-            description.device.release,
-        );
-        ensure!(numbers == record.identity, "{numbers:?} {record:?}");
-        Ok(Identity::new(&description).kind())
-    }
+/// Reads the device's descriptors as a kernel would; what the device is.
+fn describe(client: &mut Client<TcpStream>, record: &DeviceRecord) -> Result<String> {
+    let device = control(client, [0x80, 6, 0, 1, 0, 0, 18, 0])?;
+    let [.., low, high] = *control(client, [0x80, 6, 0, 2, 0, 0, 4, 0])?.as_slice() else {
+        bail!("no configuration");
+    };
+    let configuration = control(client, [0x80, 6, 0, 2, 0, 0, low, high])?;
+    let report = control(client, [0x81, 6, 0, 0x22, 0, 0, 0xff, 0])?;
+    let description = Description::new(record.speed, &device, &configuration, [(0, report)])?;
+    let numbers = (
+        description.device.vendor,
+        description.device.product,
+        description.device.release,
+    );
+    ensure!(numbers == record.identity, "{numbers:?} {record:?}");
+    Ok(Identity::new(&description).kind())
 }
 
 /// A usbredir host, and our state machine for it.

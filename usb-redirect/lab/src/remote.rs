@@ -158,6 +158,15 @@ pub fn server() -> Result<()> {
     Ok(())
 }
 
+/// The tests of `usb-agent`, where they have a virtual controller to give the device to.
+pub fn agent_tests() -> Result<()> {
+    network::up(None)?;
+    let tests = Command::new("/agent-tests").arg("--nocapture").status();
+    let tests = tests.context("start the tests")?;
+    ensure!(tests.success(), "the agent's tests failed");
+    Ok(())
+}
+
 fn say(what: &str) {
     println!("LAB please {what}");
 }

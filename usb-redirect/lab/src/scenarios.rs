@@ -4,22 +4,27 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use usb_redirect::desktop::{self, Vhci};
-use usb_redirect::device::{DescriptionFile, Device, Simulated};
+use hidapi::HidApi;
+use rustix::time::{ClockId, clock_gettime};
+use usb_redirect::desktop::{self, DesktopError, Vhci};
+use usb_redirect::device::{DescriptionFile, Device, Poller, Simulated};
 use usb_redirect::endpoint::End;
 use usb_redirect::identity::Identity;
 use usb_redirect::plugged;
-use usb_redirect::setup::EndpointAddress;
+use usb_redirect::setup::{EndpointAddress, Setup};
 use usb_redirect::stream::Outcome;
-use usb_redirect_host::{DeviceNode, HidrawDevice, UsbDevice};
+use usb_redirect_host::{DeviceNode, HidrawDevice, HidrawNode, UsbDevice};
 
 use crate::evdev::{self, Input, KEY, LED, RELATIVE};
 use crate::gadget::{Function, Gadget, usb_node, wait};
 use crate::redirect::Redirection;
+use crate::uhid::hidraw_under;
 
 pub const COMPOSITE: &str = include_str!("../../descriptors/composite.txt");
 pub const KEYS: EndpointAddress = EndpointAddress(0x81);
@@ -152,11 +157,13 @@ pub fn gadget() -> Result<()> {
     let own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)?;
     println!("LAB the kernel has the gadget as {}", own.path.display());
 
-    let listed = plugged::list(Path::new(plugged::DEVICES))?;
-    let mine = listed
-        .iter()
-        .find(|device| device.place.node == node)
-        .context("the list has no gadget")?;
+    // The kernel binds its drivers one after the other.
+    let listed = || plugged::list(Path::new(plugged::DEVICES)).ok();
+    let mine = wait(PATIENCE, || {
+        let mut devices = listed()?.into_iter();
+        devices.find(|device| device.place.node == node && device.digest.identity.is_ok())
+    })
+    .context("the list does not describe the gadget")?;
     let title = mine.digest.title();
     let identity = mine
         .digest
@@ -185,6 +192,7 @@ pub fn gadget() -> Result<()> {
     );
     wait(PATIENCE, || own.is_gone().then_some(()))
         .context("the kernel's own keyboard stayed: the device would type into the endpoint")?;
+    in_flight(&gadget, &device)?;
     let redirection = Redirection::begin(device.clone())?;
     let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
     let mut mouse = evdev::find("Gadget", RELATIVE, "vhci_hcd", PATIENCE)?;
@@ -239,7 +247,7 @@ pub fn gadget() -> Result<()> {
 
 /// The gadget's mouse by hidraw, which leaves it with the kernel.
 fn from_hidraw(gadget: &mut Gadget) -> Result<()> {
-    let device = HidrawDevice::open(c"/dev/hidraw1")?;
+    let device = HidrawDevice::new(HidrawNode::open(c"/dev/hidraw1")?)?;
     let mut poller = device
         .poller(EndpointAddress(0x81))
         .map_err(|outcome| anyhow::anyhow!("no poller: {outcome:?}"))?;
@@ -252,13 +260,99 @@ fn from_hidraw(gadget: &mut Gadget) -> Result<()> {
             "hidraw: {got:?} {report:?}"
         );
     }
-    poller.interrupter().interrupt();
-    ensure!(poller.poll(&mut report, true) == Err(Outcome::Cancelled));
+    // A report that is not declared: only the device itself can answer, and the kernel's gadget does, with zeros.
+    let mut answer = Vec::new();
+    let setup = Setup::from_bytes([0xa1, 1, 0, 3, 0, 0, 4, 0]);
+    let answered = device.control(setup, &[], &mut answer);
+    ensure!(answered == Ok(4), "GET_REPORT: {answered:?} {answer:?}");
+    sleeps("hidraw", poller)?;
     println!("LAB 19 reports came by hidraw");
     Ok(())
 }
 
-/// The gadget again, held by the jailed program `usb-redirect` as the endpoint starts it.
+/// How many transfers in flight are enough: the gadget sends as fast as it is polled, and the thread that takes its reports is kept from running for
+/// 20 ms after each 20, as on a busy machine. While nothing is in flight, a device keeps one report and loses the next.
+fn in_flight(gadget: &Gadget, device: &UsbDevice) -> Result<()> {
+    const REPORTS: u32 = 300;
+    let mut endpoints = device.description().configuration.report_endpoints();
+    let mouse = endpoints.find(|(interface, _)| *interface == 1);
+    let mouse = mouse.context("the gadget has no mouse")?.1.address;
+    let chosen = device.description().transfers_in_flight(mouse);
+    let failed = |outcome| anyhow::anyhow!("the poller failed: {outcome:?}");
+    let mut rates = Vec::new();
+    for transfers in [1, 2, 4, 16, chosen] {
+        let mut poller = device.poller_of(mouse, transfers).map_err(failed)?;
+        let mut file = gadget.file(1)?;
+        let begin = Instant::now();
+        let sender = std::thread::spawn(move || -> std::io::Result<Duration> {
+            let mut longest = Duration::ZERO;
+            for number in 0..REPORTS {
+                let [low, high, ..] = number.to_le_bytes();
+                let sent = Instant::now();
+                file.write_all(&[0, low, high, 0])?;
+                longest = longest.max(sent.elapsed());
+            }
+            Ok(longest)
+        });
+        let mut report = [0; 4];
+        for taken in 1..=REPORTS {
+            // This kernel's gadget sends an empty packet after each report.
+            let length = loop {
+                match poller.poll(&mut report, true).map_err(failed)? {
+                    0 => {}
+                    length => break length,
+                }
+            };
+            let [low, high, ..] = (taken - 1).to_le_bytes();
+            ensure!(
+                length == 4 && report == [0, low, high, 0],
+                "{taken} with {transfers} in flight: {length} bytes of {report:?}"
+            );
+            if taken % 20 == 0 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let rate = f64::from(REPORTS) / begin.elapsed().as_secs_f64();
+        let longest = match sender.join() {
+            Ok(longest) => longest?,
+            Err(_) => anyhow::bail!("the gadget's sender panicked"),
+        };
+        println!(
+            "LAB {transfers} in flight: {rate:.0} reports/s, the device kept waiting for {longest:?} at most"
+        );
+        rates.push(rate);
+        poller.stop();
+    }
+    let (one, chosen) = (rates[0], rates[rates.len() - 1]);
+    ensure!(
+        chosen > one * 1.1,
+        "the chosen number is no better than one"
+    );
+    sleeps("libusb", device.poller(mouse).map_err(failed)?)
+}
+
+/// A thread that waits for a report uses no processor, and can be woken.
+fn sleeps(name: &str, mut poller: Box<dyn Poller>) -> Result<()> {
+    let interrupter = poller.interrupter();
+    let waiting = std::thread::spawn(move || {
+        let ended = poller.poll(&mut [0; 64], true);
+        poller.stop();
+        ended
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let used = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime));
+    let before = used()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let used = used()?.saturating_sub(before);
+    interrupter.interrupt();
+    let ended = waiting.join().ok();
+    ensure!(ended == Some(Err(Outcome::Cancelled)), "{name}: {ended:?}");
+    ensure!(used < Duration::from_millis(100), "{name} used {used:?}");
+    println!("LAB {name} waited a second and used {used:?}");
+    Ok(())
+}
+
+/// The gadget again, held by the jailed program `usb-redirect`: taken from the kernel, and then left with it.
 pub fn jailed() -> Result<()> {
     let description = DescriptionFile::parse(COMPOSITE)?.describe()?;
     let function = Function {
@@ -271,38 +365,92 @@ pub fn jailed() -> Result<()> {
     };
     let mut gadget = Gadget::plug(&[function])?;
     let node = usb_node("1209", "0002")?;
-    let (stream, theirs) = UnixStream::pair()?;
-    let (mut notices, commands) = UnixStream::pair()?;
-    let mut program = std::process::Command::new("/usb-redirect")
-        .args(["--typing-rate", "0", "--device"])
-        .arg(&node)
-        .stdin(OwnedFd::from(theirs))
-        .stdout(OwnedFd::from(commands))
-        .spawn()
-        .context("start usb-redirect")?;
-    let listening = notices.try_clone()?;
-    std::thread::spawn(move || {
-        for line in BufReader::new(listening).lines().map_while(Result::ok) {
-            println!("LAB usb-redirect says {line}");
-        }
-    });
-    let agent = std::thread::spawn(move || {
-        desktop::run(&stream, |description| {
-            Ok(Vhci::default().connect(description.speed)?.1)
-        })
-    });
-    let mut keys = evdev::find("Gadget", KEY, "vhci_hcd", PATIENCE)?;
+    let node = node.to_str().context("a plain path")?;
+    let (mut keys, holder) = Holder::start(&["--device", node])?;
     type_letters(&mut keys, 10, |report| gadget.send(0, report))?;
     println!("LAB 100 keys went through the jailed program");
     gadget.send(0, &[2, 0, 4, 0, 0, 0, 0, 0])?;
     expect(&mut keys, &[(42, 1), (30, 1)])?;
-    notices.write_all(b"detach\n")?;
-    ensure!(program.wait()?.success(), "usb-redirect failed");
-    ensure!(matches!(agent.join(), Ok(Ok(()))), "the agent failed");
-    evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)
+    holder.detach()?;
+    let mut own = evdev::find("Gadget", KEY, "dummy_hcd", PATIENCE)
         .context("the kernel did not get its keyboard back")?;
     println!("LAB detached, and the kernel has its keyboard back");
+
+    // The gadget lets go of its keys, and keeps no report.
+    gadget.send(0, &[0; 8])?;
+    while own.next(KEY, Duration::from_millis(300)).is_ok() {}
+    let (mut keys, holder) = Holder::start(&["--hidraw", "/dev/hidraw0"])?;
+    // What the gadget sends goes to the kernel whether the desktop listens yet or not.
+    wait(PATIENCE, || {
+        gadget.send(0, &[0, 0, 0x1e, 0, 0, 0, 0, 0]).ok()?;
+        gadget.send(0, &[0; 8]).ok()?;
+        keys.next(KEY, Duration::from_millis(300)).ok()
+    })?;
+    for input in [&mut keys, &mut own] {
+        while input.next(KEY, Duration::from_millis(500)).is_ok() {}
+    }
+    // The kernel keeps no more events for a reader than one round makes.
+    for _ in 0..5 {
+        type_letters(&mut keys, 1, |report| gadget.send(0, report))?;
+        for (_, code) in LETTERS {
+            expect(&mut own, &[(code, 1), (code, 0)])?;
+        }
+    }
+    // As a program on the desktop asks: the gadget has no such report, and gives zeros.
+    let mut report = [0; 9];
+    let program = HidApi::new()?.open_path(&hidraw_under("/vhci_hcd.")?)?;
+    let count = program.get_feature_report(&mut report)?;
+    ensure!(count == 9, "{count} bytes of a feature report");
+    holder.detach()?;
+    println!("LAB 50 keys came by hidraw, and stayed with the kernel");
     Ok(())
+}
+
+/// The program `usb-redirect` as the endpoint starts it, and an agent that gives what it holds to this kernel.
+struct Holder {
+    program: Child,
+    notices: UnixStream,
+    agent: JoinHandle<Result<(), DesktopError>>,
+}
+
+impl Holder {
+    /// Starts it for a device; answers the keyboard that the kernel then has.
+    fn start(device: &[&str]) -> Result<(Input, Self)> {
+        let (stream, theirs) = UnixStream::pair()?;
+        let (notices, commands) = UnixStream::pair()?;
+        let program = Command::new("/usb-redirect")
+            .args(["--typing-rate", "0"])
+            .args(device)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(OwnedFd::from(commands))
+            .spawn()
+            .context("start usb-redirect")?;
+        let listening = notices.try_clone()?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(listening).lines().map_while(Result::ok) {
+                println!("LAB usb-redirect says {line}");
+            }
+        });
+        let agent = std::thread::spawn(move || {
+            desktop::run(&stream, |description| {
+                Ok(Vhci::default().connect(description.speed)?.1)
+            })
+        });
+        let keys = evdev::find("", KEY, "vhci_hcd", PATIENCE)?;
+        let holder = Self {
+            program,
+            notices,
+            agent,
+        };
+        Ok((keys, holder))
+    }
+
+    fn detach(mut self) -> Result<()> {
+        self.notices.write_all(b"detach\n")?;
+        ensure!(self.program.wait()?.success(), "usb-redirect failed");
+        ensure!(matches!(self.agent.join(), Ok(Ok(()))), "the agent failed");
+        Ok(())
+    }
 }
 
 /// Nothing of ours: a stock guest that tells which keys its devices press. The device comes from outside, by usbredir.

@@ -2,17 +2,21 @@
 //! `vhci_hcd`. Every report must give the same bytes and the same input events on both, and what the kernel writes must reach the device.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hidapi::{HidApi, HidDevice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use usb_redirect::device::{DescriptionFile, Simulated};
+use usb_redirect::device::{Description, DescriptionFile, Simulated};
 use usb_redirect::endpoint::End;
-use usb_redirect::report::ReportKind;
+use usb_redirect::report::{ReportDescriptor, ReportKind};
 use usb_redirect::setup::EndpointAddress;
 
 use crate::evdev::{Event, KEY};
@@ -22,6 +26,7 @@ use crate::scenarios::PATIENCE;
 
 const INPUT: EndpointAddress = EndpointAddress(0x81);
 /// `UHID_*` of `linux/uhid.h`.
+const OUTPUT: u32 = 6;
 const GET_REPORT: u32 = 9;
 const GET_REPORT_REPLY: u32 = 10;
 const CREATE2: u32 = 11;
@@ -70,8 +75,9 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         .collect();
     let description =
         DescriptionFile::parse(&format!("speed high\nreport 0 {text}\n"))?.describe()?;
-    let parsed = description.reports[&0].parsed.clone();
-    let device = Arc::new(Simulated::new(Arc::new(description)));
+    let description = Arc::new(description);
+    let parsed = &description.reports[&0].parsed;
+    let device = Arc::new(Simulated::new(description.clone()));
     let mut local = Local::plug(descriptor)?;
     let redirection = Redirection::begin(device.clone())?;
     let mut ours = Side::find("/vhci_hcd.")?;
@@ -103,29 +109,7 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         ours.events,
         theirs.events
     );
-    let mut written = 0;
-    for identifier in parsed.report_ids(ReportKind::Output) {
-        let length = parsed.report_length(ReportKind::Output, identifier);
-        let Some(length) = length.filter(|length| *length > usize::from(parsed.is_numbered()))
-        else {
-            continue;
-        };
-        let mut bytes = vec![1; length];
-        if parsed.is_numbered() {
-            bytes[0] = identifier;
-            ours.hidraw.write_all(&bytes)?;
-        } else {
-            // The report's number goes first, and is not sent.
-            ours.hidraw.write_all(&[&[0], bytes.as_slice()].concat())?;
-        }
-        let (_, got) = wait(PATIENCE, || device.take_output())
-            .with_context(|| format!("output report {identifier} did not reach the device"))?;
-        ensure!(
-            got == bytes,
-            "output report {identifier}: {got:02x?}, not {bytes:02x?}"
-        );
-        written += 1;
-    }
+    let mut written = write(parsed, [&ours, &theirs], &device, &local)?;
     device.unplug();
     ensure!(redirection.end()? == End::Unplugged);
     let gone = [ours.place, theirs.place];
@@ -135,7 +119,118 @@ fn replay(descriptor: &[u8], reports: &[Vec<u8>]) -> Result<(usize, usize)> {
         gone.iter().all(|place| !place.exists()).then_some(())
     })
     .context("a device stayed")?;
+    if parsed.report_ids(ReportKind::Output).next().is_some() {
+        written += set_outputs(&description)?;
+    }
     Ok((count, written))
+}
+
+/// Every report of a kind that is declared, behind its number as programs write it: 0 where reports have none, and then it is not sent.
+fn declared(parsed: &ReportDescriptor, kind: ReportKind) -> Vec<Vec<u8>> {
+    let numbered = usize::from(parsed.is_numbered());
+    let reports = parsed.report_ids(kind).filter_map(|identifier| {
+        let length = parsed.report_length(kind, identifier)?;
+        let body = (1..=length - numbered).map(|byte| byte.to_le_bytes()[0]);
+        Some([identifier].into_iter().chain(body).collect())
+    });
+    reports
+        .filter(|report: &Vec<u8>| report.len() > 1)
+        .collect()
+}
+
+/// What of such a report reaches a device.
+fn sent<'a>(parsed: &ReportDescriptor, report: &'a [u8]) -> &'a [u8] {
+    &report[usize::from(!parsed.is_numbered())..]
+}
+
+/// Writes every output and feature report that is declared to both. The device gets what was written, and so does the kernel's own. Answers how many
+/// arrived.
+fn write(
+    parsed: &ReportDescriptor,
+    [ours, theirs]: [&Side; 2],
+    device: &Simulated,
+    local: &Local,
+) -> Result<usize> {
+    let (ours, theirs) = (ours.program()?, theirs.program()?);
+    // What the kernel itself has set so far.
+    while device.take_output().is_some() {}
+    while local.written.try_recv().is_ok() {}
+    let local_got = |event: u32, report: &Vec<u8>| -> Result<()> {
+        let got = local.written.recv_timeout(PATIENCE)?;
+        ensure!(
+            got == (event, report.clone()),
+            "the kernel's own device got {got:02x?}, not {report:02x?}"
+        );
+        Ok(())
+    };
+    let outputs = declared(parsed, ReportKind::Output);
+    for report in &outputs {
+        ours.write(report)?;
+        let (_, got) = wait(PATIENCE, || device.take_output()).context("an output report")?;
+        ensure!(
+            got == sent(parsed, report),
+            "the device got {got:02x?}, not {report:02x?}"
+        );
+        theirs.write(report)?;
+        local_got(OUTPUT, report)?;
+    }
+    let features = declared(parsed, ReportKind::Feature);
+    for report in &features {
+        ours.send_feature_report(report)?;
+        let got = device.report(0, 3, report[0]);
+        ensure!(
+            got.as_deref() == Some(sent(parsed, report)),
+            "the device got {got:02x?}, not {report:02x?}"
+        );
+        let mut back = vec![0; report.len()];
+        back[0] = report[0];
+        let count = ours.get_feature_report(&mut back)?;
+        ensure!(
+            back.get(..count) == Some(report),
+            "{report:02x?} came back as {back:02x?}"
+        );
+        theirs.send_feature_report(report)?;
+        local_got(SET_REPORT, report)?;
+    }
+    Ok(outputs.len() + features.len())
+}
+
+/// The same device without its OUT endpoint: then the kernel sends its output reports by SET_REPORT.
+fn set_outputs(description: &Description) -> Result<usize> {
+    let mut configuration = description.configuration.raw.clone();
+    let [at, other] = [0x01, 0x81].map(|address| {
+        configuration
+            .windows(3)
+            .position(|bytes| bytes == [7, 5, address])
+    });
+    let (Some(at), Some(_)) = (at, other) else {
+        return Ok(0);
+    };
+    configuration.drain(at..at + 7);
+    configuration[2] -= 7;
+    // bNumEndpoints of the first interface.
+    configuration[9 + 4] = 1;
+    let report = &description.reports[&0];
+    let device = &description.device.raw;
+    let reports = [(0, report.raw.clone())];
+    let description = Description::new(description.speed, device, &configuration, reports)?;
+    let device = Arc::new(Simulated::new(Arc::new(description)));
+    let redirection = Redirection::begin(device.clone())?;
+    let side = Side::find("/vhci_hcd.")?;
+    let program = side.program()?;
+    let outputs = declared(&report.parsed, ReportKind::Output);
+    for output in &outputs {
+        program.write(output)?;
+        let got = wait(PATIENCE, || device.report(0, 2, output[0])).context("no SET_REPORT")?;
+        ensure!(
+            got == sent(&report.parsed, output),
+            "SET_REPORT brought {got:02x?}, not {output:02x?}"
+        );
+    }
+    device.unplug();
+    ensure!(redirection.end()? == End::Unplugged);
+    wait(PATIENCE, || (!side.place.exists()).then_some(())).context("the device stayed")?;
+    Ok(outputs.len())
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>> {
@@ -146,7 +241,11 @@ fn bytes(text: &str) -> Result<Vec<u8>> {
 }
 
 /// A device that is the kernel's own.
-struct Local(File);
+struct Local {
+    file: File,
+    /// What is written to it: `OUTPUT` or `SET_REPORT`, and the report behind its number.
+    written: Receiver<(u32, Vec<u8>)>,
+}
 
 impl Local {
     fn plug(descriptor: &[u8]) -> Result<Self> {
@@ -166,46 +265,77 @@ impl Local {
         event.resize(EVENT, 0);
         file.write_all(&event).context("make a device")?;
         let mut reader = file.try_clone()?;
-        // What the kernel asks is refused at once; otherwise it waits for seconds.
+        let (give, written) = channel();
+        // What the kernel asks is answered at once; otherwise it waits for seconds.
         std::thread::spawn(move || {
             let mut event = [0; EVENT];
             while let Ok(8..) = reader.read(&mut event) {
                 let kind = u32::from_ne_bytes([event[0], event[1], event[2], event[3]]);
-                let reply = match kind {
-                    GET_REPORT => GET_REPORT_REPLY,
-                    SET_REPORT => SET_REPORT_REPLY,
+                let size = |at: usize| usize::from(u16::from_ne_bytes([event[at], event[at + 1]]));
+                let (reply, error) = match kind {
+                    // EIO, and no data.
+                    GET_REPORT => (GET_REPORT_REPLY, 5),
+                    SET_REPORT => {
+                        let _ = give.send((kind, event[12..][..size(10)].to_vec()));
+                        (SET_REPORT_REPLY, 0)
+                    }
+                    OUTPUT => {
+                        let _ = give.send((kind, event[4..][..size(4100)].to_vec()));
+                        continue;
+                    }
                     _ => continue,
                 };
                 let mut answer = reply.to_ne_bytes().to_vec();
                 answer.extend(&event[4..8]);
-                // EIO, and no data.
-                answer.extend([5, 0, 0, 0]);
+                answer.extend([error, 0, 0, 0]);
                 if reader.write_all(&answer).is_err() {
                     break;
                 }
             }
         });
-        Ok(Self(file))
+        Ok(Self { file, written })
     }
 
     fn send(&mut self, report: &[u8]) -> Result<()> {
         let mut event = INPUT2.to_ne_bytes().to_vec();
         event.extend(u16::try_from(report.len())?.to_ne_bytes());
         event.extend(report);
-        Ok(self.0.write_all(&event)?)
+        Ok(self.file.write_all(&event)?)
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
         // `UHID_DESTROY`: the reader's handle keeps the file open.
-        let _ = self.0.write_all(&1u32.to_ne_bytes());
+        let _ = self.file.write_all(&1u32.to_ne_bytes());
     }
+}
+
+/// The kernel's folder of the one hidraw node below such a place.
+fn hidraw_place(under: &str) -> Result<PathBuf> {
+    wait(PATIENCE, || {
+        fs::read_dir("/sys/class/hidraw")
+            .ok()?
+            .flatten()
+            .find_map(|entry| {
+                let place = fs::canonicalize(entry.path()).ok()?;
+                place.to_str()?.contains(under).then_some(place)
+            })
+    })
+    .with_context(|| format!("no device came below {under}"))
+}
+
+/// That node.
+pub fn hidraw_under(under: &str) -> Result<CString> {
+    let place = hidraw_place(under)?;
+    let node = Path::new("/dev").join(place.file_name().context("a name")?);
+    Ok(CString::new(node.as_os_str().as_bytes())?)
 }
 
 /// One of the two, as the kernel shows it.
 struct Side {
     place: PathBuf,
+    node: CString,
     hidraw: File,
     inputs: Vec<File>,
     /// By input device, in the order in which the kernel made them.
@@ -215,16 +345,7 @@ struct Side {
 impl Side {
     /// Waits for the one device below such a place, and for all of its input devices.
     fn find(under: &str) -> Result<Self> {
-        let place = wait(PATIENCE, || {
-            fs::read_dir("/sys/class/hidraw")
-                .ok()?
-                .flatten()
-                .find_map(|entry| {
-                    let place = fs::canonicalize(entry.path()).ok()?;
-                    place.to_str()?.contains(under).then_some(place)
-                })
-        })
-        .with_context(|| format!("no device came below {under}"))?;
+        let place = hidraw_place(under)?;
         let name = place.file_name().context("a name")?.to_owned();
         let open = |path: &Path| File::options().read(true).write(true).open(path);
         let node = Path::new("/dev").join(name);
@@ -247,10 +368,16 @@ impl Side {
         }
         Ok(Self {
             place: device.to_owned(),
+            node: CString::new(node.as_os_str().as_bytes())?,
             hidraw,
             inputs: inputs.into_values().collect(),
             events: BTreeMap::new(),
         })
+    }
+
+    /// The device as a program opens it that writes to it.
+    fn program(&self) -> Result<HidDevice> {
+        Ok(HidApi::new()?.open_path(&self.node)?)
     }
 
     /// The next report, as bytes.

@@ -7,11 +7,7 @@ use super::Description;
 use crate::setup::Setup;
 use crate::stream::Outcome;
 
-const DEVICE: u8 = 1;
-const CONFIGURATION: u8 = 2;
 const STRING: u8 = 3;
-const HID: u8 = 0x21;
-const REPORT: u8 = 0x22;
 
 /// Answers control requests from a [`Description`].
 #[derive(Debug)]
@@ -70,8 +66,12 @@ impl ControlResponder {
 
     fn input(&self, setup: Setup, answer: &mut Vec<u8>) -> Result<(), Outcome> {
         let [index, _] = setup.index.to_le_bytes();
-        if let Some((kind, number)) = setup.descriptor_request() {
-            return self.descriptor(kind, number, index, answer);
+        if let Some((STRING, number)) = setup.descriptor_request() {
+            return self.string(number, answer);
+        }
+        if let Some(descriptor) = self.device.descriptor(setup) {
+            answer.extend_from_slice(descriptor);
+            return Ok(());
         }
         let state = |map: &BTreeMap<u8, u8>, default| map.get(&index).copied().unwrap_or(default);
         match (setup.request_type, setup.request) {
@@ -94,29 +94,6 @@ impl ControlResponder {
             }
             (0xa1, 2) => answer.push(state(&self.idle, 0)),
             (0xa1, 3) => answer.push(state(&self.protocols, 1)),
-            _ => return Err(Outcome::Stall),
-        }
-        Ok(())
-    }
-
-    fn descriptor(
-        &self,
-        kind: u8,
-        number: u8,
-        interface: u8,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Outcome> {
-        match kind {
-            DEVICE => answer.extend_from_slice(&self.device.device.raw),
-            CONFIGURATION if number == 0 => {
-                answer.extend_from_slice(&self.device.configuration.raw);
-            }
-            STRING => self.string(number, answer)?,
-            HID => answer.extend_from_slice(self.hid_descriptor(interface).ok_or(Outcome::Stall)?),
-            REPORT => {
-                let report = self.device.reports.get(&interface).ok_or(Outcome::Stall)?;
-                answer.extend_from_slice(&report.raw);
-            }
             _ => return Err(Outcome::Stall),
         }
         Ok(())
@@ -146,25 +123,6 @@ impl ControlResponder {
         answer.extend_from_slice(&[length, STRING]);
         answer.extend_from_slice(&units);
         Ok(())
-    }
-
-    /// The HID descriptor's bytes inside the configuration.
-    fn hid_descriptor(&self, interface: u8) -> Option<&[u8]> {
-        let mut rest = self.device.configuration.raw.as_slice();
-        let mut inside = false;
-        while let [length, kind, ..] = *rest {
-            if length < 2 {
-                break;
-            }
-            let (descriptor, tail) = rest.split_at_checked(length.into())?;
-            if kind == 4 {
-                inside = descriptor.get(2) == Some(&interface);
-            } else if kind == HID && inside {
-                return Some(descriptor);
-            }
-            rest = tail;
-        }
-        None
     }
 
     fn report_length(&self, interface: u8, kind: u8, report_id: u8) -> Result<usize, Outcome> {

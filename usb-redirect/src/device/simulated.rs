@@ -189,8 +189,16 @@ impl Simulated {
             .configuration
             .report_endpoints()
             .map(|(_, endpoint)| {
+                let buffer = || Vec::with_capacity(endpoint.max_packet.into());
+                // As many as can be on their way at once.
+                let buffers = description.transfers_in_flight(endpoint.address) + 2;
+                let state = State {
+                    spare: std::iter::repeat_with(buffer).take(buffers).collect(),
+                    done: VecDeque::with_capacity(buffers),
+                    ..State::default()
+                };
                 let lane = Endpoint {
-                    state: Mutex::default(),
+                    state: Mutex::new(state),
                     changed: Condvar::new(),
                     lost: AtomicU64::new(0),
                     made: AtomicU64::new(0),

@@ -10,20 +10,25 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::{HEARTBEAT, lock};
+use crate::agent::BUFFER;
 use crate::front::{Front, FrontError, Request, Response};
 use crate::queue::ReportQueue;
 use crate::setup::EndpointAddress;
 use crate::stream::{Generation, MAX_REPORT, Outcome, Sequence};
 
+/// While more bytes than these wait for a peer that does not read, nothing more is taken from it: its requests are what makes answers.
+const MAX_BACKLOG: usize = 256 * 1024;
+
 pub(super) struct Outlet {
     inner: Mutex<Inner>,
     socket: OwnedFd,
     blocked: AtomicBool,
+    full: AtomicBool,
 }
 
 struct Inner {
     front: Box<dyn Front>,
-    /// Bytes of frames that are begun or must go in any case. Bounded by the number of transfers that may wait.
+    /// Bytes of frames that are begun or must go in any case. Bounded by [`MAX_BACKLOG`] and the answers to the requests that were taken by then.
     backlog: Vec<u8>,
     lanes: BTreeMap<EndpointAddress, Waiting>,
     /// When something was last sent.
@@ -58,18 +63,24 @@ impl Outlet {
         Self {
             inner: Mutex::new(Inner {
                 front,
-                backlog: Vec::with_capacity(64 * 1024),
+                backlog: Vec::with_capacity(BUFFER),
                 lanes,
                 sent: Duration::ZERO,
                 scratch: vec![0; MAX_REPORT],
             }),
             socket,
             blocked: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer must read before it is listened to again.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
     }
 
     pub(super) fn greet(&self) {
@@ -219,6 +230,8 @@ impl Outlet {
         let waiting = inner.lanes.values().any(|lane| !lane.queue.is_empty());
         let blocked = !inner.backlog.is_empty();
         self.blocked.store(blocked || waiting, Ordering::Release);
+        let full = inner.backlog.len() > MAX_BACKLOG;
+        self.full.store(full, Ordering::Release);
         blocked
     }
 }

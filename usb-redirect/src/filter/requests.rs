@@ -42,6 +42,18 @@ impl RequestFilter {
         known && (setup.is_input() || self.bucket.take(1, now))
     }
 
+    /// Whether what a device answered to such a transfer may reach the zone: a numbered report must be the one that was asked for
+    /// (CVE-2026-43047: the zone's kernel would take it for another).
+    #[must_use]
+    pub fn answer(setup: Setup, data: &[u8]) -> bool {
+        match setup.get_report() {
+            Some((_, _, identifier @ 1..)) => {
+                data.first().is_none_or(|answered| *answered == identifier)
+            }
+            _ => true,
+        }
+    }
+
     /// Whether an interrupt-OUT transfer may reach the device: to a declared endpoint, and in HID as long as a declared report.
     pub fn output(&mut self, endpoint: EndpointAddress, data: &[u8], now: Duration) -> bool {
         let Some((setting, _)) = self.device.configuration.endpoint(endpoint) else {

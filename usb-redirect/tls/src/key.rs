@@ -1,8 +1,8 @@
 //! A side's own Ed25519 key in a file, and the pins by which others know it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -106,7 +106,7 @@ impl Key {
         Self::parse(made.as_ref().to_vec()).ok_or(KeyError::NoRandom)
     }
 
-    /// Reads the key in a file; at the first use it is made, for its owner alone.
+    /// Reads the key in a file; at the first use it is made, for its owner alone, as is its folder.
     ///
     /// # Errors
     /// The file cannot be read or made, or holds something else.
@@ -123,6 +123,14 @@ impl Key {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Self::generate()?;
+                let folder = path
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                if let Some(folder) = folder {
+                    let mut made = DirBuilder::new();
+                    made.recursive(true).mode(0o700);
+                    made.create(folder).map_err(told)?;
+                }
                 let mut fresh = path.as_os_str().to_owned();
                 fresh.push(".new");
                 let mut file = OpenOptions::new()

@@ -21,7 +21,9 @@ use rustls::pki_types::ServerName;
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+};
 
 pub use key::{Key, KeyError, Pin};
 use verify::Pinned;
@@ -36,11 +38,14 @@ pub const GONE: Duration = Duration::from_secs(12);
 #[non_exhaustive]
 pub enum TlsError {
     /// The network.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed")]
     Socket(#[from] io::Error),
-    /// The peer is not who it must be, or does not speak TLS 1.3 as it must.
-    #[error("the peer was refused: {0}")]
+    /// The peer does not speak TLS 1.3 as it must.
+    #[error("the peer does not speak TLS 1.3 with raw public keys, as it must")]
     Refused(#[from] rustls::Error),
+    /// The peer wants another key than this side's, whose pin this is.
+    #[error("the peer does not know this side's key; it must be told `--pin {0}`")]
+    Unknown(Pin),
     /// The peer's key is not the pinned one.
     #[error("the peer's key is {0}; if that is right, pin it, and if not, someone is in between")]
     WrongPin(Pin),
@@ -57,6 +62,7 @@ pub enum TlsError {
 pub struct Link {
     tls: Connection,
     tcp: TcpStream,
+    own: Pin,
 }
 
 impl Link {
@@ -78,7 +84,7 @@ impl Link {
         // The name is in no key and nobody looks at it.
         let name = ServerName::try_from("usb.invalid").map_err(io::Error::other)?;
         let tls = ClientConnection::new(Arc::new(config), name)?;
-        Self::shake(Connection::Client(tls), tcp, &pinned)
+        Self::shake(Connection::Client(tls), tcp, key.pin(), &pinned)
     }
 
     /// Accepts on `tcp`, as the side whose desktop gets the device.
@@ -96,15 +102,28 @@ impl Link {
             )?)));
         config.send_tls13_tickets = 0;
         let tls = ServerConnection::new(Arc::new(config))?;
-        Self::shake(Connection::Server(tls), tcp, &pinned)
+        Self::shake(Connection::Server(tls), tcp, key.pin(), &pinned)
     }
 
-    fn shake(tls: Connection, tcp: TcpStream, pinned: &Pinned) -> Result<Self, TlsError> {
+    fn shake(tls: Connection, tcp: TcpStream, own: Pin, pinned: &Pinned) -> Result<Self, TlsError> {
         prepare(&tcp)?;
-        let mut link = Self { tls, tcp };
+        let mut link = Self { tls, tcp, own };
         match carry::shake(&mut link.tls, &link.tcp) {
             Ok(()) => Ok(link),
-            Err(error) => Err(pinned.stranger().map_or(error, TlsError::WrongPin)),
+            Err(error) => Err(match pinned.stranger() {
+                Some(stranger) => TlsError::WrongPin(stranger),
+                None => link.told(error),
+            }),
+        }
+    }
+
+    /// What an alert of the peer's means. In TLS 1.3 a client may learn only after its handshake that it was refused.
+    fn told(&self, error: TlsError) -> TlsError {
+        match error {
+            TlsError::Refused(rustls::Error::AlertReceived(AlertDescription::AccessDenied)) => {
+                TlsError::Unknown(self.own)
+            }
+            other => other,
         }
     }
 
@@ -113,7 +132,8 @@ impl Link {
     /// # Errors
     /// When the connection fails, or the peer breaks TLS. In any case `plain` is closed.
     pub fn carry(mut self, plain: UnixStream) -> Result<(), TlsError> {
-        carry::carry(&mut self.tls, &self.tcp, &plain)
+        let carried = carry::carry(&mut self.tls, &self.tcp, &plain);
+        carried.map_err(|error| self.told(error))
     }
 }
 

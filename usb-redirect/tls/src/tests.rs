@@ -94,10 +94,18 @@ fn a_client_that_the_agent_refuses_gets_nothing_through() {
     let [endpoint, agent] = meet(None, Some(stranger));
     agent.unwrap_err();
     // In TLS 1.3 the client learns of it with the first bytes that it reads.
-    if let Ok(link) = endpoint {
-        let (_here, plain) = UnixStream::pair().unwrap();
-        link.carry(plain).unwrap_err();
-    }
+    let error = match endpoint {
+        Ok(link) => {
+            let (_here, plain) = UnixStream::pair().unwrap();
+            link.carry(plain).unwrap_err()
+        }
+        Err(error) => error,
+    };
+    // It is told what to do about it: to have its own pin known there.
+    assert!(
+        matches!(error, TlsError::Unknown(pin) if pin != stranger),
+        "{error:?}"
+    );
 }
 
 /// A `ClientHello` as TLS 1.2 has it: no `supported_versions`, one old cipher suite.
@@ -194,7 +202,7 @@ fn a_connection_that_is_cut_is_no_end_in_good_order() {
 fn a_key_is_made_once_and_is_its_owners() {
     use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("usb.key");
+    let path = place.path().join("new/state/usb.key");
     let made = Key::open(&path).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

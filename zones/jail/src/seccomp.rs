@@ -177,6 +177,10 @@ const USB_REQUESTS: [u64; 17] = [
     0x0000_551f, // GET_SPEED
 ];
 
+/// What hidraw is asked for reports (linux/hidraw.h): set and get a feature report, get an input report, each of any length, which is part of the number.
+const HIDRAW_REQUESTS: [u64; 3] = [0xc000_4806, 0xc000_4807, 0xc000_480a];
+const ANY_LENGTH: u64 = 0xc000_ffff;
+
 /// Confines the calling thread and every thread it starts.
 pub(crate) fn confine(allowances: Allowances) -> io::Result<()> {
     let rules = allow_list(allowances).map_err(io::Error::other)?;
@@ -264,7 +268,13 @@ fn allow_list(allowances: Allowances) -> Result<Rules, BackendError> {
     if allowances.usb_devices {
         requests.extend(USB_REQUESTS);
     }
-    rules.insert(libc::SYS_ioctl, any(1, &requests)?);
+    let mut requests = any(1, &requests)?;
+    if allowances.usb_devices {
+        for request in HIDRAW_REQUESTS {
+            requests.push(all([(1, Check::Masked(ANY_LENGTH, request))])?);
+        }
+    }
+    rules.insert(libc::SYS_ioctl, requests);
     let commands = [
         libc::F_GETFD,
         libc::F_SETFD,

@@ -31,7 +31,7 @@ use usb_redirect::report::Usage;
 use usb_redirect::stream::StreamFront;
 use usb_redirect::usbip::{BusId, Exporter};
 use usb_redirect::usbredir::Host;
-use usb_redirect_host::{DeviceNode, HidrawDevice, Libusb, UsbDevice};
+use usb_redirect_host::{DeviceNode, HidrawDevice, HidrawNode, Libusb, UsbDevice};
 use zone_jail::{Allowances, Jail, Layer, Layers};
 
 /// Which wire format the desktop speaks.
@@ -74,6 +74,9 @@ struct Arguments {
     /// The fingerprint that the policy looked at; another device is refused.
     #[arg(long)]
     expect: Option<String>,
+    /// The hash of the one report descriptor that the policy looked at, where the device stays with the kernel and shows no more of itself.
+    #[arg(long, requires = "hidraw")]
+    expect_report: Option<String>,
     /// A top-level usage that may pass, as 0001:0006; without any, all pass.
     #[arg(long)]
     application: Vec<String>,
@@ -100,7 +103,7 @@ struct Arguments {
 /// A device of which nothing was read yet.
 enum Source {
     Usb(Libusb, DeviceNode),
-    Ready(Box<dyn Device>),
+    Hidraw(HidrawNode),
     Simulated(String, String),
 }
 
@@ -145,6 +148,16 @@ fn run(arguments: Arguments) -> Result<()> {
             "the device is not what the policy looked at: its fingerprint is {fingerprint}"
         );
     }
+    if let Some(expected) = &arguments.expect_report {
+        let hashes = identity
+            .reports
+            .values()
+            .map(|report| report.hash.to_string());
+        ensure!(
+            hashes.eq([expected.clone()]),
+            "the device's reports are not what the policy looked at"
+        );
+    }
     notice(&format!("device {fingerprint} {}", identity.kind()));
     serve(&*device, &arguments, inner)
 }
@@ -182,7 +195,7 @@ fn source(arguments: &Arguments) -> Result<Source> {
         }
         (None, Some(path), _) => {
             let path = CString::new(path.as_str())?;
-            Ok(Source::Ready(Box::new(HidrawDevice::open(&path)?)))
+            Ok(Source::Hidraw(HidrawNode::open(&path)?))
         }
         (None, None, Some(path)) => {
             let script = arguments.script.as_deref().map(text).transpose()?;
@@ -195,7 +208,7 @@ fn source(arguments: &Arguments) -> Result<Source> {
 fn open(source: Source, port: &str) -> Result<Box<dyn Device>> {
     match source {
         Source::Usb(libusb, node) => Ok(Box::new(UsbDevice::open_with(libusb, node, port)?)),
-        Source::Ready(device) => Ok(device),
+        Source::Hidraw(node) => Ok(Box::new(HidrawDevice::new(node)?)),
         Source::Simulated(descriptors, script) => {
             let description = Arc::new(DescriptionFile::parse(&descriptors)?.describe()?);
             let device = Simulated::new(description);

@@ -9,19 +9,19 @@ mod sources;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use usb_redirect::desktop::DEVICE;
 use usb_redirect::device::{Description, DescriptionFile, Device, Simulated};
 use usb_redirect::endpoint::{self, Control, End};
 use usb_redirect::filter::Grant;
 use usb_redirect::report::{Field, ReportDescriptor, ReportKind};
-use usb_redirect::setup::{EndpointAddress, Setup};
+use usb_redirect::setup::EndpointAddress;
 use usb_redirect::stream::StreamFront;
-use usb_redirect::usbip::{Answer, Command, Expected, Submit};
+use usb_redirect::usbip::{Answer, Client};
 
 const INPUT: EndpointAddress = EndpointAddress(0x81);
 const ROOM: u32 = 1024;
@@ -162,60 +162,22 @@ fn replay(name: &str, description: Description, reports: &[Vec<u8>]) {
                 Ok(kernel.into())
             })
         });
-        let mut kernel = take.recv().expect("the device is offered");
-        kernel
+        let stream = take.recv().expect("the device is offered");
+        stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a timeout");
-        for (sequence, report) in (1..).zip(reports) {
-            poll(&mut kernel, sequence);
+        let mut kernel = Client::new(stream, DEVICE);
+        for report in reports {
+            kernel.poll(INPUT, ROOM).expect("poll");
             assert!(device.send(INPUT, report));
-            let got = answer(&mut kernel, sequence);
-            assert_eq!(&got, report, "{name}, report {sequence}");
+            let answer = kernel.answer().expect("an answer in time");
+            assert!(
+                matches!(answer, Some(Answer::Submit { status: 0, data, .. }) if data == report),
+                "{name}: {answer:?}, not {report:?}"
+            );
         }
         drop(kernel);
         let end = session.join().expect("the session's thread");
         assert_eq!(end.expect("a good end"), End::Released);
     });
-}
-
-fn poll(kernel: &mut UnixStream, sequence: u32) {
-    let mut bytes = Vec::new();
-    Command::Submit(Submit {
-        sequence,
-        device: 0x0001_0002,
-        endpoint: INPUT,
-        flags: 0,
-        length: ROOM,
-        interval: 4,
-        setup: Setup::from_bytes([0; 8]),
-        data: &[],
-    })
-    .encode(&mut bytes);
-    kernel.write_all(&bytes).expect("poll");
-}
-
-fn answer(kernel: &mut UnixStream, sequence: u32) -> Vec<u8> {
-    let mut input = Vec::new();
-    let expected = |found| {
-        (found == sequence).then_some(Expected {
-            input: true,
-            length: ROOM,
-        })
-    };
-    loop {
-        let decoded = Answer::decode(&input, expected).expect("a good answer");
-        if let Some((
-            Answer::Submit {
-                status: 0, data, ..
-            },
-            _,
-        )) = decoded
-        {
-            return data.to_vec();
-        }
-        let mut chunk = [0; 4096];
-        let count = kernel.read(&mut chunk).expect("an answer in time");
-        assert!(count > 0, "the device went away");
-        input.extend_from_slice(&chunk[..count]);
-    }
 }

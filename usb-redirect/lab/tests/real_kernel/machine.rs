@@ -8,46 +8,61 @@ use std::sync::OnceLock;
 use kiosk::initramfs::Initramfs;
 use kiosk::kernel::Kernel;
 use lab::Boot;
+use serde_json::Value;
 
 pub struct Machine(lab::Machine);
 
-/// The folder of the programs, linked statically: the machine has nothing but them.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Where cargo puts what is linked statically: the machine has nothing else.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("static")
+}
+
+/// Cargo, to build for the machine with these words.
+fn cargo(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(words)
+        .args(["--quiet", "--target", TARGET, "--target-dir"])
+        .arg(folder())
+        .arg("--config")
+        .arg(format!(
+            "target.{TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]"
+        ))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+const NO_STATIC: &str = "the static programs do not build (libc6-dev brings the static C library)";
+
+/// The folder of the programs.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
-        let target = "x86_64-unknown-linux-gnu";
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "usb-lab",
-                "--bin",
-                "usb-lab",
-                "--package",
-                "usb-redirect-host",
-                "--bin",
-                "usb-redirect",
-                "--target",
-                target,
-            ])
-            .arg("--target-dir")
-            .arg(&folder)
-            .arg("--config")
-            .arg(format!(
-                "target.{target}.rustflags=[\"-Ctarget-feature=+crt-static\"]"
-            ))
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .status()
-            .expect("start cargo");
-        assert!(
-            status.success(),
-            "the static programs do not build (libc6-dev brings the static C library)"
-        );
-        folder.join(target).join("debug")
+        let words = "build --package usb-lab --bin usb-lab --package usb-redirect-host --bin usb-redirect --bin usb-agent";
+        let words: Vec<&str> = words.split(' ').collect();
+        let status = cargo(&words).status().expect("start cargo");
+        assert!(status.success(), "{NO_STATIC}");
+        folder().join(TARGET).join("debug")
     })
+}
+
+/// An integration test of a package, as a program.
+fn test_program(package: &str, test: &str) -> PathBuf {
+    let words = ["test", "--no-run", "--message-format", "json"];
+    let output = cargo(&words)
+        .args(["--package", package, "--test", test])
+        .output()
+        .expect("start cargo");
+    assert!(output.status.success(), "{NO_STATIC}");
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let programs = messages.filter(|message| message["target"]["name"] == test);
+    let mut paths =
+        programs.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next().expect("cargo names the test's program")
 }
 
 /// Where the product's programs are.
@@ -102,6 +117,17 @@ impl Parts {
             &PathBuf::from(folder).join(name),
         );
         added.expect("the product is built");
+        self
+    }
+
+    /// With the tests of a package as a program at `place`, and the package's own program where they look for it.
+    pub fn with_tests(mut self, place: &str, package: &str, test: &str, program: &str) -> Self {
+        self.initramfs
+            .tree(place, &test_program(package, test))
+            .unwrap();
+        let path = programs().join(program);
+        let own = path.to_str().expect("a plain path").trim_start_matches('/');
+        self.initramfs.tree(own, &path).unwrap();
         self
     }
 

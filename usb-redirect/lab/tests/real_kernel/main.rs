@@ -44,8 +44,11 @@ fn a_device_of_the_kernels_own_stack_is_taken_and_redirected() {
     machine.finish();
     for line in [
         "listed Bulkhead Gadget at",
+        "hidraw waited a second and used",
         "19 reports came by hidraw",
         "took Bulkhead Gadget by libusb",
+        "16 in flight",
+        "libusb waited a second and used",
         "100 keys went down and up in order",
         "500 motions in order",
         "the light reached the gadget",
@@ -63,6 +66,7 @@ fn the_jailed_program_holds_a_device_and_gives_it_back() {
     for line in [
         "100 keys went through the jailed program",
         "detached, and the kernel has its keyboard back",
+        "50 keys came by hidraw, and stayed with the kernel",
     ] {
         machine.expect_seen(line);
     }
@@ -133,6 +137,16 @@ fn a_stock_guest_uses_our_device_through_qemus_usbredir() {
         drop(guard);
     });
     assert_eq!(device.description().device.vendor, 0x1209);
+}
+
+#[test]
+fn the_agents_tests_pass_on_a_server_with_a_virtual_controller() {
+    let mut machine = machine::Parts::new("agent-tests", VHCI)
+        .with_program("/usr/sbin/ip")
+        .with_tests("agent-tests", "usb-redirect-host", "server", "usb-agent")
+        .start(&[]);
+    machine.finish();
+    machine.expect_seen("device 1209:0001 is attached to port");
 }
 
 /// Ends a session when a test fails.
