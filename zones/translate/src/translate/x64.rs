@@ -249,6 +249,14 @@ impl CodeGenerator for X64 {
         code.extend(distance.to_le_bytes());
         code
     }
+
+    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8> {
+        self.assembler.restart(old);
+        self.assembler.constant(RAX, leave.into());
+        self.assembler.jump_to(stubs.leave);
+        self.assembler.finish();
+        std::mem::take(&mut self.assembler.bytes)
+    }
 }
 
 /// Guest registers, budget and floating-point flags into the hart's state; keeps `rax`.
