@@ -98,6 +98,20 @@ impl std::fmt::Debug for Blocks {
     }
 }
 
+/// Moves the last instructions where older ones of a block lay, if they fit: code that keeps changing takes no more room.
+fn put_back(ops: &mut Vec<Op>, old: Span, new: Span) -> Span {
+    if new.length > old.length {
+        return new;
+    }
+    let from = new.start as usize;
+    ops.copy_within(from..from + usize::from(new.length), old.start as usize);
+    ops.truncate(from);
+    Span {
+        start: old.start,
+        ..new
+    }
+}
+
 fn bucket(physical: u64) -> usize {
     ((physical >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % BUCKETS
 }
@@ -191,7 +205,9 @@ impl Blocks {
         // Decoding may have emptied the store.
         match self.blocks.get_mut(index as usize) {
             Some(block) if block.physical == physical => {
+                let span = put_back(&mut self.ops, block.span, span);
                 (block.span, block.version, block.sought) = (span, version, 0);
+                return Some((span, 0));
             }
             _ => {
                 let head = &mut self.buckets[bucket(physical)];

@@ -227,15 +227,12 @@ impl Snapshot {
     pub(crate) fn half_word(&mut self, offset: usize) -> u16 {
         let wanted = offset / LINE;
         // Most often the last one.
-        let known = self.lines.iter().rev().find(|(line, _)| *line == wanted);
-        let words = match known {
-            Some((_, words)) => *words,
-            None => {
-                let words = read_line(wanted, self.page);
-                self.lines.push((wanted, words));
-                words
-            }
-        };
+        let known = self.lines.iter().rposition(|(line, _)| *line == wanted);
+        let known = known.unwrap_or_else(|| {
+            self.lines.push((wanted, read_line(wanted, self.page)));
+            self.lines.len() - 1
+        });
+        let words = &self.lines[known].1;
         (words[offset % LINE / 8] >> (offset % 8 * 8)) as u16
     }
 }
