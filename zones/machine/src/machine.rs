@@ -214,7 +214,7 @@ impl Builder {
         for (number, port) in self.ports.iter().enumerate() {
             let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
             if let Some(code) = code.next() {
-                hart.translate_into(code);
+                hart.translate_into(code.shared_by(self.ports.len()));
             }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let seat = seats.next();

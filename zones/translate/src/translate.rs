@@ -30,7 +30,7 @@ mod unsupported;
 #[cfg(target_arch = "x86_64")]
 mod x64;
 
-pub use code::{CODE_BYTES, CodeCache, CodeError};
+pub use code::{CodeCache, CodeError};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -41,11 +41,11 @@ type HostGenerator = unsupported::Unsupported;
 const HEAT: u16 = 12;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
-const SLOTS: usize = CODE_BYTES / 8 / SLOT_BYTES;
+const SLOTS: usize = 1 << 16;
 /// A trace's code is far smaller than this.
 const LARGEST_TRACE: usize = 256 << 10;
 /// Most ways out of traces, and most instructions of theirs for the interpreter.
-const MOST_LEAVES: usize = 1 << 18;
+const MOST_LEAVES: usize = 1 << 19;
 /// A trace has far fewer.
 const LEAVES: usize = 1 << 12;
 /// What a trace's code is rounded up to.
@@ -82,9 +82,9 @@ struct Stubs {
 #[derive(Debug, Clone, Copy)]
 enum Patch {
     /// The 32-bit distance at this offset.
-    Distance(usize),
+    Distance(u32),
     /// The entry with this number.
-    Slot(usize),
+    Slot(u32),
 }
 
 /// A way out of a trace.
@@ -99,7 +99,7 @@ enum Leave {
     /// The interpreter goes on there, even if there is a trace.
     Aside { pc: u64, retired: i32 },
     /// The same, because an access group does not fit.
-    Misfit { pc: u64, retired: i32, trace: usize },
+    Misfit { pc: u64, retired: i32, trace: u32 },
 }
 
 /// What a generator writes beside code.
@@ -107,7 +107,7 @@ struct Output<'a> {
     stubs: Stubs,
     /// Where the code will lie.
     offset: usize,
-    trace: usize,
+    trace: u32,
     sites: &'a mut Vec<Site>,
     leaves: &'a mut Vec<Leave>,
     slots: &'a mut usize,
@@ -129,9 +129,9 @@ impl Output<'_> {
         self.sites.len() as u32 - 1
     }
 
-    fn slot(&mut self) -> Option<usize> {
+    fn slot(&mut self) -> Option<u32> {
         *self.slots += 1;
-        (*self.slots <= SLOTS).then_some(*self.slots - 1)
+        (*self.slots <= SLOTS).then_some(*self.slots as u32 - 1)
     }
 }
 
@@ -228,7 +228,7 @@ impl Translator {
             return None;
         }
         let mut generator = HostGenerator::default();
-        let start = SLOTS * SLOT_BYTES;
+        let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
         let (bytes, stubs) = generator.stubs(start, call::interpret_site);
         cache.write(start, &bytes).then(|| {
             let first = (start + bytes.len()).next_multiple_of(64);
@@ -244,7 +244,7 @@ impl Translator {
                 pages: HashMap::new(),
                 is_linkable: false,
                 heat: HEAT,
-                room: CODE_BYTES,
+                room,
                 #[cfg(test)]
                 forgotten: 0,
             }
@@ -408,7 +408,7 @@ impl Translator {
         let mut output = Output {
             stubs: self.stubs,
             offset: place.offset,
-            trace: self.records.len(),
+            trace: self.records.len() as u32,
             sites: &mut core.sites,
             leaves: &mut self.leaves,
             slots: &mut self.slots,
@@ -447,6 +447,7 @@ impl Translator {
             Some((at, bytes)) => _ = self.cache.write(at, &bytes),
             None => {
                 if let Patch::Slot(slot) = patch {
+                    let slot = slot as usize;
                     self.cache.write(slot * SLOT_BYTES, &context.to_le_bytes());
                     self.cache.write(slot * SLOT_BYTES + 8, &code.to_le_bytes());
                 }
@@ -483,9 +484,9 @@ impl Translator {
     }
 
     /// A group of a trace did not fit: that will happen (a frame that straddles pages), but not too often.
-    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: usize) {
+    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: u32) {
         let full = self.is_full(core);
-        let Some(record) = self.records.get_mut(trace) else {
+        let Some(record) = self.records.get_mut(trace as usize) else {
             return;
         };
         record.misfits += 1;

@@ -236,8 +236,8 @@ impl CodeGenerator for X64 {
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])> {
         match patch {
             Patch::Distance(at) => Some((
-                *at,
-                ((target as i64 - (*at as i64 + 4)) as i32).to_le_bytes(),
+                *at as usize,
+                ((target as i64 - (i64::from(*at) + 4)) as i32).to_le_bytes(),
             )),
             Patch::Slot(_) => None,
         }
