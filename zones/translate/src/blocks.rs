@@ -14,7 +14,7 @@ const LONGEST: usize = 64;
 /// Most decoded instructions kept: 4 MiB of them.
 const CAPACITY: usize = 256 * 1024;
 /// Entries of the table by virtual address, which generated code reads too.
-pub(crate) const JUMPS: usize = 4096;
+pub(crate) const JUMPS: usize = 16384;
 pub(crate) const JUMP_PC: i32 = std::mem::offset_of!(Jump, pc) as i32;
 pub(crate) const JUMP_CONTEXT: i32 = std::mem::offset_of!(Jump, context) as i32;
 pub(crate) const JUMP_CODE: i32 = std::mem::offset_of!(Jump, code) as i32;

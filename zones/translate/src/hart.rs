@@ -17,7 +17,7 @@ use crate::mmu::{self, Access, Mmu};
 use crate::op::SINK;
 use crate::port::{Fence, HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
-use crate::translate::{After, CodeCache, Site, Start, Translator};
+use crate::translate::{After, CodeCache, Found, Site, Start, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -474,7 +474,11 @@ impl Hart {
                 if let Some(translator) = &mut self.translator {
                     // Not beyond the point at which it is translated.
                     heat = sought.min(translator.heat);
-                    code = translator.find(Start { pc, page });
+                    match translator.find(Start { pc, page }) {
+                        Found::Code(found) => code = Some(found),
+                        Found::Hot(warm) => heat = heat.max(warm),
+                        Found::Nothing => {}
+                    }
                 }
                 span
             }

@@ -13,6 +13,7 @@
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::code_pages::{CodePages, Snapshot};
 use crate::hart::Core;
@@ -38,7 +39,9 @@ type HostGenerator = x64::X64;
 type HostGenerator = unsupported::Unsupported;
 
 /// Runs of a block in the interpreter before it is translated.
-const HEAT: u16 = 12;
+const HEAT: u16 = 24;
+/// The same for what was translated before its page's code changed: it will be hot again.
+const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = 1 << 16;
@@ -188,6 +191,17 @@ pub(crate) struct Start {
     pub(crate) page: u32,
 }
 
+/// What is known of an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found {
+    /// The address of its code.
+    Code(u64),
+    /// It had code before it changed, so that it begins with this heat.
+    Hot(u16),
+    /// Nothing.
+    Nothing,
+}
+
 /// What became of what was to be translated.
 #[derive(Debug, Default)]
 pub(crate) struct Translated {
@@ -195,6 +209,35 @@ pub(crate) struct Translated {
     pub(crate) code: Option<u64>,
     /// All that was known of the page's code is forgotten.
     pub(crate) has_changed: bool,
+}
+
+/// By page number or address. A guest that finds ones that collide slows down nobody but itself.
+type Table<Key, Value> = HashMap<Key, Value, BuildHasherDefault<Mixer>>;
+
+/// Mixes one number.
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The table looks at the highest bits and at the lowest.
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
 }
 
 /// One hart's translator.
@@ -209,7 +252,7 @@ pub(crate) struct Translator {
     leaves: Vec<Leave>,
     records: Vec<Record>,
     /// By page and virtual address.
-    pages: HashMap<u32, HashMap<u64, Placed>>,
+    pages: Table<u32, Table<u64, Placed>>,
     /// The way out of the last run belongs to code that is still there.
     is_linkable: bool,
     /// Runs of a block in the interpreter before it is translated.
@@ -241,7 +284,7 @@ impl Translator {
                 slots: 0,
                 leaves: Vec::new(),
                 records: Vec::new(),
-                pages: HashMap::new(),
+                pages: Table::default(),
                 is_linkable: false,
                 heat: HEAT,
                 room,
@@ -264,9 +307,16 @@ impl Translator {
     }
 
     /// The code for a virtual address in this page, if it was translated and has not changed.
-    pub(crate) fn find(&self, start: Start) -> Option<u64> {
-        let placed = self.pages.get(&start.page)?.get(&start.pc)?;
-        placed.is_live.then(|| self.cache.address(placed.offset))
+    pub(crate) fn find(&self, start: Start) -> Found {
+        let placed = self
+            .pages
+            .get(&start.page)
+            .and_then(|page| page.get(&start.pc));
+        match placed {
+            Some(placed) if placed.is_live => Found::Code(self.cache.address(placed.offset)),
+            Some(_) => Found::Hot(self.heat.saturating_sub(HEAT_AGAIN)),
+            None => Found::Nothing,
+        }
     }
 
     /// A page's code has changed: nothing goes on in code that was made of it.
