@@ -23,10 +23,16 @@ const BUCKETS: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 
 /// Where a block's instructions lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
     length: u16,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.length == 0
+    }
 }
 
 /// What is known about a virtual address.

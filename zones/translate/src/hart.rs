@@ -322,6 +322,17 @@ impl Hart {
                 }
             }
             after = After::Anywhere;
+            let span = if span.is_empty() {
+                match self.decode_block() {
+                    Ok((span, ..)) => span,
+                    Err(trap) => {
+                        self.core.enter_trap(trap, pc);
+                        continue;
+                    }
+                }
+            } else {
+                span
+            };
             match execute::run(&mut self.core, self.blocks.ops(span), pc) {
                 Flow::Continue => {}
                 Flow::Exit(exit) => return Pause::Exit(exit),
@@ -371,8 +382,8 @@ impl Hart {
             self.see_new_code();
         }
         match self.blocks.jump(self.core.pc, self.core.context) {
-            Some(jump) => Ok(jump.span()),
-            None => Ok(self.find_block()?.0),
+            Some(jump) if !jump.span().is_empty() => Ok(jump.span()),
+            _ => Ok(self.decode_block()?.0),
         }
     }
 
@@ -444,10 +455,33 @@ impl Hart {
         }
     }
 
-    /// The decoded block at the program counter, the address of its translation or of what stands for none, and its heat.
+    /// What there is at the program counter: the decoded block, empty if there is a translation, whose address is next, or of
+    /// what stands for none, and its heat.
     #[cold]
     #[inline(never)]
     fn find_block(&mut self) -> Result<(Span, u64, u16), Trap> {
+        let core = &mut self.core;
+        let pc = core.pc;
+        let supervisor = core.privilege == Privilege::Supervisor;
+        let (physical, _) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        core.renew_context();
+        let number = core.ram.page_number(physical).unwrap_or_default();
+        if let Some(translator) = &self.translator
+            && let Found::Code(code) = translator.find(Start { pc, page: number })
+            && let Some(page) = self.pages.get(number)
+        {
+            page.enter(physical);
+            let (span, heat) = (Span::default(), u16::MAX);
+            self.blocks.remember(pc, core.context, span, code, heat);
+            return Ok((span, code, heat));
+        }
+        self.decode_block()
+    }
+
+    /// The same, decoded in any case.
+    #[cold]
+    #[inline(never)]
+    fn decode_block(&mut self) -> Result<(Span, u64, u16), Trap> {
         let core = &mut self.core;
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
@@ -475,7 +509,7 @@ impl Hart {
                     // Not beyond the point at which it is translated.
                     heat = sought.min(translator.heat);
                     match translator.find(Start { pc, page }) {
-                        Found::Code(found) => code = Some(found),
+                        Found::Code(found) => (code, heat) = (Some(found), u16::MAX),
                         Found::Hot(warm) => heat = heat.max(warm),
                         Found::Nothing => {}
                     }
