@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress};
+use zone_virtio::GuestMemory;
 
 use crate::board::RAM_BASE;
 
@@ -61,7 +62,7 @@ pub struct Loaded {
 
 /// Loads kernel and initramfs into RAM of `length` bytes at [`RAM_BASE`].
 pub fn load(
-    memory: &GuestMemoryMmap<()>,
+    memory: &GuestMemory,
     length: u64,
     kernel: &File,
     initramfs: Option<&File>,
@@ -121,7 +122,7 @@ pub fn load(
 }
 
 /// Writes the device tree where [`load`] said.
-pub fn place_tree(memory: &GuestMemoryMmap<()>, at: u64, tree: &[u8]) -> Result<(), BootError> {
+pub fn place_tree(memory: &GuestMemory, at: u64, tree: &[u8]) -> Result<(), BootError> {
     Ok(memory.write_slice(tree, GuestAddress(at))?)
 }
 
@@ -133,7 +134,7 @@ fn size(file: &File, what: &'static str) -> Result<u64, BootError> {
 }
 
 fn copy(
-    memory: &GuestMemoryMmap<()>,
+    memory: &GuestMemory,
     file: &File,
     size: u64,
     to: u64,

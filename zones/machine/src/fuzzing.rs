@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress};
+use zone_virtio::GuestMemory;
 
 use crate::board::RAM_BASE;
 use crate::boot::{self, BootError};
@@ -61,7 +62,7 @@ fn boots(data: &[u8]) -> bool {
         return false;
     };
     let initramfs = (choice & 0x40 == 0).then_some(initramfs);
-    let Ok(memory) = GuestMemoryMmap::from_ranges(&[(
+    let Ok(memory) = GuestMemory::from_ranges(&[(
         GuestAddress(RAM_BASE),
         usize::try_from(length).unwrap_or_default(),
     )]) else {
@@ -126,7 +127,7 @@ fn contents(file: &File, size: u64) -> Vec<u8> {
     bytes
 }
 
-fn memory_of(memory: &GuestMemoryMmap<()>, length: u64) -> Vec<u8> {
+fn memory_of(memory: &GuestMemory, length: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     assert!(
         memory

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use vm_memory::GuestMemoryMmap;
+use vm_memory::{GuestMemoryBackend, MmapRegion};
 use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
-use zone_virtio::{Slot, Transport};
+use zone_virtio::{GuestMemory, Slot, Transport};
 
 use crate::board::{
     Board, PLIC_BASE, PLIC_SIZE, RTC_BASE, RTC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE,
@@ -57,7 +57,7 @@ pub trait Observer: Send + Sync {
 
 /// A machine that is being put together.
 pub struct Builder {
-    memory: Arc<GuestMemoryMmap<()>>,
+    memory: Arc<GuestMemory>,
     memory_length: u64,
     board: Board,
     plic: Arc<Plic>,
@@ -202,7 +202,10 @@ impl Builder {
         let tree = device_tree::write(&description).map_err(BootError::from)?;
         boot::place_tree(&self.memory, loaded.tree, &tree)?;
 
-        let ram = Ram::new(self.memory)?;
+        let ram = Ram::new(Arc::clone(&self.memory))?;
+        for region in self.memory.iter() {
+            MmapRegion::bitmap(region).tell(ram.listener());
+        }
         let board = Arc::new(self.board);
         let shared = Arc::new(Shared {
             sbi: Sbi::new(self.ports.clone(), console),
@@ -223,7 +226,7 @@ impl Builder {
         for (number, port) in self.ports.iter().enumerate() {
             let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
             if let Some(code) = code.next() {
-                hart.translate_into(code);
+                hart.translate_into(code.shared_by(self.ports.len()));
             }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let seat = seats.next();

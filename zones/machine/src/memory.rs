@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
+use zone_virtio::{GuestMemory, Writes};
 
 use crate::board::RAM_BASE;
 
@@ -28,12 +29,12 @@ pub enum MemoryError {
 }
 
 /// Allocates RAM at [`RAM_BASE`]. Nothing is touched yet.
-pub fn allocate(mib: u32) -> Result<(Arc<GuestMemoryMmap<()>>, u64), MemoryError> {
+pub fn allocate(mib: u32) -> Result<(Arc<GuestMemory>, u64), MemoryError> {
     if !MEMORY_MIB.contains(&mib) {
         return Err(MemoryError::Size { mib });
     }
     let length = u64::from(mib) << 20;
-    let memory = GuestMemoryMmap::from_ranges(&[(
+    let memory = GuestMemory::from_ranges(&[(
         GuestAddress(RAM_BASE),
         usize::try_from(length).unwrap_or(usize::MAX),
     )])
@@ -45,7 +46,7 @@ pub fn allocate(mib: u32) -> Result<(Arc<GuestMemoryMmap<()>>, u64), MemoryError
 }
 
 /// Advice only: without huge pages everything works, a little slower.
-fn advise_huge(region: &vm_memory::GuestRegionMmap<()>) {
+fn advise_huge(region: &vm_memory::GuestRegionMmap<Writes>) {
     let length = usize::try_from(region.len()).unwrap_or(0);
     // SAFETY: the range is this region's own mapping, and MADV_HUGEPAGE changes no content.
     let _ = unsafe { libc::madvise(region.as_ptr().cast(), length, libc::MADV_HUGEPAGE) };

@@ -129,7 +129,9 @@ impl Sbi {
 
     /// Waits, on a hart's own thread, until it is started; `None` when the machine ends.
     pub fn wait_for_start(&self, hart: usize) -> Option<(u64, u64)> {
-        let slot = self.slots.get(hart)?;
+        let (slot, port) = (self.slots.get(hart)?, self.ports.get(hart)?);
+        // It does what is asked of it when it starts.
+        port.set_parked(true);
         let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if self.has_ended() {
@@ -137,6 +139,7 @@ impl Sbi {
             }
             if let HartState::StartPending { pc, opaque } = *state {
                 *state = HartState::Started;
+                port.set_parked(false);
                 return Some((pc, opaque));
             }
             state = slot

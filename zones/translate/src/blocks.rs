@@ -1,13 +1,12 @@
 //! Decoded blocks: found by virtual address through a direct-mapped cache, kept by physical address.
 //!
-//! A block is a straight run of instructions within one page. RISC-V promises that a hart sees new code after its
-//! `fence.i`; so a fence starts a new epoch, and a block from an older one is compared with memory before it runs again
-//! (much cheaper than decoding again, and most fences change no code at all). The store is bounded: when it is full, it is
-//! emptied.
+//! A block is a straight run of instructions within one page, as of a version of that page's code (see [`crate::code_pages`]); one of
+//! an older version is decoded anew. The store is bounded: when it is full, it is emptied.
 
+use crate::code_pages::{Offsets, Snapshot};
 use crate::debug::Breakpoint;
 use crate::decode;
-use crate::memory::{HostPage, PAGE_SIZE};
+use crate::memory::PAGE_SIZE;
 use crate::op::Op;
 
 /// Most instructions in a block.
@@ -15,7 +14,7 @@ const LONGEST: usize = 64;
 /// Most decoded instructions kept: 4 MiB of them.
 const CAPACITY: usize = 256 * 1024;
 /// Entries of the table by virtual address, which generated code reads too.
-pub(crate) const JUMPS: usize = 4096;
+pub(crate) const JUMPS: usize = 16384;
 pub(crate) const JUMP_PC: i32 = std::mem::offset_of!(Jump, pc) as i32;
 pub(crate) const JUMP_CONTEXT: i32 = std::mem::offset_of!(Jump, context) as i32;
 pub(crate) const JUMP_CODE: i32 = std::mem::offset_of!(Jump, code) as i32;
@@ -24,10 +23,16 @@ const BUCKETS: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 
 /// Where a block's instructions lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
     length: u16,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.length == 0
+    }
 }
 
 /// What is known about a virtual address.
@@ -65,7 +70,7 @@ impl Jump {
 struct Block {
     physical: u64,
     span: Span,
-    epoch: u32,
+    version: u32,
     next: u32,
     /// How often it was looked for: code that shares its entry of the table by virtual address gets warm, too.
     sought: u16,
@@ -77,7 +82,6 @@ pub struct Blocks {
     blocks: Vec<Block>,
     buckets: Box<[u32]>,
     jumps: Box<[Jump; JUMPS]>,
-    epoch: u32,
 }
 
 impl Default for Blocks {
@@ -87,7 +91,6 @@ impl Default for Blocks {
             blocks: Vec::new(),
             buckets: vec![NONE; BUCKETS].into_boxed_slice(),
             jumps: Box::new([Jump::EMPTY; JUMPS]),
-            epoch: 0,
         }
     }
 }
@@ -98,6 +101,20 @@ impl std::fmt::Debug for Blocks {
             .field("blocks", &self.blocks.len())
             .field("ops", &self.ops.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Moves the last instructions where older ones of a block lay, if they fit: code that keeps changing takes no more room.
+fn put_back(ops: &mut Vec<Op>, old: Span, new: Span) -> Span {
+    if new.length > old.length {
+        return new;
+    }
+    let from = new.start as usize;
+    ops.copy_within(from..from + usize::from(new.length), old.start as usize);
+    ops.truncate(from);
+    Span {
+        start: old.start,
+        ..new
     }
 }
 
@@ -150,50 +167,67 @@ impl Blocks {
             .unwrap_or_default()
     }
 
-    /// From now on, code written before now is seen. The caller also changes the context.
-    pub(crate) fn new_epoch(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.clear();
+    /// Drops what [`Blocks::jump`] finds at these offsets of a page, wherever it is mapped, and instructions that begin in one
+    /// page and end in another.
+    pub(crate) fn forget_jumps_to(&mut self, offsets: &Offsets) {
+        const OF_PAGE: usize = PAGE_SIZE as usize / 2;
+        let mut forget = |offset: usize| {
+            for half in 0..JUMPS / OF_PAGE {
+                self.jumps[half * OF_PAGE + offset % OF_PAGE] = Jump::EMPTY;
+            }
+        };
+        for (index, word) in offsets.iter().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                forget(index * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
         }
+        forget(OF_PAGE - 1);
     }
 
-    /// The block at a physical address, kept, checked or decoded anew, and how often it was looked for before. `None` if its
-    /// first instruction goes on in the next page.
-    /// No block goes past a place that may be one of `guarded`.
+    /// The block at a physical address, kept or decoded anew, and how often it was looked for before. `None` if its first
+    /// instruction goes on in the next page. No block goes past a place that may be one of `guarded`. What was read is in the
+    /// snapshot.
     pub(crate) fn at(
         &mut self,
         physical: u64,
-        page: HostPage,
+        version: u32,
+        snapshot: &mut Snapshot,
         guarded: &[Breakpoint],
     ) -> Option<(Span, u16)> {
         let mut index = self.buckets[bucket(physical)];
-        while let Some(block) = self.blocks.get(index as usize) {
+        while let Some(block) = self.blocks.get_mut(index as usize) {
             if block.physical == physical {
-                let (span, fresh) = (block.span, block.epoch == self.epoch);
-                let sought = block.sought;
-                if !fresh && !self.unchanged(span, physical, page) {
-                    let span = self.decode(physical, page, guarded)?;
-                    self.replace(index, span, 0);
-                    return Some((span, 0));
+                if block.version == version {
+                    block.sought = block.sought.saturating_add(1);
+                    return Some((block.span, block.sought));
                 }
-                let sought = sought.saturating_add(1);
-                self.replace(index, span, sought);
-                return Some((span, sought));
+                break;
             }
             index = block.next;
         }
-        let span = self.decode(physical, page, guarded)?;
-        let head = &mut self.buckets[bucket(physical)];
-        let block = Block {
-            physical,
-            span,
-            epoch: self.epoch,
-            next: *head,
-            sought: 0,
-        };
-        *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
-        self.blocks.push(block);
+        let span = self.decode(physical, snapshot, guarded)?;
+        // Decoding may have emptied the store.
+        match self.blocks.get_mut(index as usize) {
+            Some(block) if block.physical == physical => {
+                let span = put_back(&mut self.ops, block.span, span);
+                (block.span, block.version, block.sought) = (span, version, 0);
+                return Some((span, 0));
+            }
+            _ => {
+                let head = &mut self.buckets[bucket(physical)];
+                let block = Block {
+                    physical,
+                    span,
+                    version,
+                    next: *head,
+                    sought: 0,
+                };
+                *head = u32::try_from(self.blocks.len()).unwrap_or(NONE);
+                self.blocks.push(block);
+            }
+        }
         Some((span, 0))
     }
 
@@ -208,40 +242,26 @@ impl Blocks {
         }
     }
 
-    fn replace(&mut self, index: u32, span: Span, sought: u16) {
-        let epoch = self.epoch;
-        if let Some(block) = self.blocks.get_mut(index as usize) {
-            (block.span, block.epoch, block.sought) = (span, epoch, sought);
-        }
-    }
-
-    fn unchanged(&self, span: Span, physical: u64, page: HostPage) -> bool {
-        self.ops(span).iter().all(|op| {
-            let at = physical + u64::from(op.offset);
-            let low = page.load::<u16>(at);
-            let raw = if op.length == 4 {
-                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
-            } else {
-                u32::from(low)
-            };
-            raw == op.raw
-        })
-    }
-
-    fn decode(&mut self, physical: u64, page: HostPage, guarded: &[Breakpoint]) -> Option<Span> {
+    fn decode(
+        &mut self,
+        physical: u64,
+        snapshot: &mut Snapshot,
+        guarded: &[Breakpoint],
+    ) -> Option<Span> {
         self.make_room();
         let start = self.ops.len();
         let mut at = physical;
         let end = (physical | (PAGE_SIZE - 1)) + 1;
         while at < end && self.ops.len() - start < LONGEST {
-            let low = page.load::<u16>(at);
+            let low = snapshot.half_word(at as usize % PAGE_SIZE as usize);
             let length = decode::length(low);
             let is_guarded = at != physical && guarded.iter().any(|place| place.is_beside(at));
             if is_guarded || at + u64::from(length) > end {
                 break;
             }
             let raw = if length == 4 {
-                u32::from(low) | u32::from(page.load::<u16>(at + 2)) << 16
+                u32::from(low)
+                    | u32::from(snapshot.half_word((at + 2) as usize % PAGE_SIZE as usize)) << 16
             } else {
                 u32::from(low)
             };

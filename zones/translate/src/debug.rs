@@ -73,9 +73,11 @@ impl Hart {
     pub fn poke(&self, address: u64, bytes: &[u8]) -> usize {
         for (index, byte) in bytes.iter().enumerate() {
             let at = address.wrapping_add(index as u64);
-            match self.physical(at).and_then(|at| self.core.ram.page(at)) {
-                Some(page) => page.store(at, *byte),
-                None => return index,
+            match self.physical(at) {
+                Some(physical) if self.core.ram.page(physical).is_some() => {
+                    self.core.ram.store(physical, *byte);
+                }
+                _ => return index,
             }
         }
         bytes.len()
@@ -95,7 +97,7 @@ impl Hart {
         }
         self.core.breakpoints = breakpoints;
         // What is found by virtual address is looked up anew.
-        self.core.code_may_have_changed = true;
+        self.core.change_context();
     }
 
     /// Whether the program counter is on a breakpoint.

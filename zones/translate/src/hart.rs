@@ -8,6 +8,7 @@ use zone_softfloat::Flags;
 
 use crate::blocks::{Blocks, Jump, Span};
 use crate::bus::Bus;
+use crate::code_pages::{CodePages, Snapshot};
 use crate::csr::status;
 use crate::debug::Breakpoint;
 use crate::execute::{self, Flow};
@@ -16,7 +17,7 @@ use crate::mmu::{self, Access, Mmu};
 use crate::op::SINK;
 use crate::port::{Fence, HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
-use crate::translate::{After, CodeCache, Site, Translator};
+use crate::translate::{After, CodeCache, Found, Site, Start, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ pub(crate) struct Core {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) port: Arc<HartPort>,
     clock: Clock,
-    /// Set when blocks must be checked against memory again.
+    /// There was a fence for code.
     pub(crate) code_may_have_changed: bool,
     /// Traps and interrupts taken.
     pub(crate) traps: u64,
@@ -133,6 +134,7 @@ pub(crate) struct Core {
 pub struct Hart {
     pub(crate) core: Core,
     pub(crate) blocks: Blocks,
+    pub(crate) pages: CodePages,
     pub(crate) translator: Option<Translator>,
 }
 
@@ -189,9 +191,11 @@ impl Hart {
             guarded: Vec::new(),
             jumps: AtomicPtr::default(),
         };
+        core.ram.watch().join(&core.port);
         Self {
             core,
             blocks: Blocks::default(),
+            pages: CodePages::default(),
             translator: None,
         }
     }
@@ -306,7 +310,7 @@ impl Hart {
                         translator.link(id, code, context);
                     }
                     self.core.flow = Flow::Continue;
-                    after = translator.run(&mut self.core, code);
+                    after = translator.run(&mut self.core, &mut self.pages, code);
                     match self.core.flow {
                         Flow::Continue => continue,
                         Flow::Exit(exit) => return Pause::Exit(exit),
@@ -318,6 +322,17 @@ impl Hart {
                 }
             }
             after = After::Anywhere;
+            let span = if span.is_empty() {
+                match self.decode_block() {
+                    Ok((span, ..)) => span,
+                    Err(trap) => {
+                        self.core.enter_trap(trap, pc);
+                        continue;
+                    }
+                }
+            } else {
+                span
+            };
             match execute::run(&mut self.core, self.blocks.ops(span), pc) {
                 Flow::Continue => {}
                 Flow::Exit(exit) => return Pause::Exit(exit),
@@ -367,19 +382,36 @@ impl Hart {
             self.see_new_code();
         }
         match self.blocks.jump(self.core.pc, self.core.context) {
-            Some(jump) => Ok(jump.span()),
-            None => Ok(self.find_block()?.0),
+            Some(jump) if !jump.span().is_empty() => Ok(jump.span()),
+            _ => Ok(self.decode_block()?.0),
         }
     }
 
     #[cold]
     fn see_new_code(&mut self) {
         self.core.code_may_have_changed = false;
-        self.blocks.new_epoch();
-        if let Some(translator) = &mut self.translator {
-            translator.new_epoch();
+        for page in self.pages.review(&mut self.core) {
+            self.forget_code(page);
         }
-        self.core.change_context();
+    }
+
+    /// A page's code is not what it was.
+    fn forget_code(&mut self, page: u32) {
+        if let Some(translator) = &mut self.translator {
+            translator.kill(page);
+        }
+        self.forget_jumps_to(page);
+    }
+
+    fn forget_jumps_to(&mut self, page: u32) {
+        #[cfg(test)]
+        if crate::translate::mistakes::is_made(crate::translate::mistakes::Mistake::JumpsKept) {
+            return;
+        }
+        if let Some(page) = self.pages.get(page) {
+            self.blocks.forget_jumps_to(&page.entered);
+            page.entered.fill(0);
+        }
     }
 
     /// Translates what starts at the program counter. Returns whether there is code for it now.
@@ -389,13 +421,13 @@ impl Hart {
         let Some(translator) = &mut self.translator else {
             return false;
         };
-        if translator.is_full() {
+        if translator.is_full(core) {
             translator.forget(core);
             self.blocks.forget_jumps();
             return false;
         }
         let supervisor = core.privilege == Privilege::Supervisor;
-        let Ok((physical, page)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
+        let Ok((physical, _)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
             return false;
         };
         let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
@@ -406,8 +438,15 @@ impl Hart {
         let address = core.pc;
         core.guarded
             .retain(|place| *place != Breakpoint { address, physical });
-        let code = translator.translate(core, address, physical, page, is_used);
-        match (code, self.blocks.jump(core.pc, core.context)) {
+        let Some(page) = core.ram.page_number(physical) else {
+            return false;
+        };
+        let start = Start { pc: address, page };
+        let translated = translator.translate(core, &mut self.pages, start, is_used);
+        if translated.has_changed {
+            self.forget_jumps_to(page);
+        }
+        match (translated.code, self.blocks.jump(address, context)) {
             (Some(code), Some(jump)) => {
                 jump.code = code;
                 true
@@ -416,43 +455,95 @@ impl Hart {
         }
     }
 
-    /// The decoded block at the program counter, the address of its translation or of what stands for none, and its heat.
+    /// What there is at the program counter: the decoded block, empty if there is a translation, whose address is next, or of
+    /// what stands for none, and its heat.
     #[cold]
     #[inline(never)]
     fn find_block(&mut self) -> Result<(Span, u64, u16), Trap> {
         let core = &mut self.core;
         let pc = core.pc;
         let supervisor = core.privilege == Privilege::Supervisor;
-        let (physical, page) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        let (physical, _) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
         core.renew_context();
+        let number = core.ram.page_number(physical).unwrap_or_default();
+        if let Some(translator) = &self.translator
+            && let Found::Code(code) = translator.find(Start { pc, page: number })
+            && let Some(page) = self.pages.get(number)
+        {
+            page.enter(physical);
+            let (span, heat) = (Span::default(), u16::MAX);
+            self.blocks.remember(pc, core.context, span, code, heat);
+            return Ok((span, code, heat));
+        }
+        self.decode_block()
+    }
+
+    /// The same, decoded in any case.
+    #[cold]
+    #[inline(never)]
+    fn decode_block(&mut self) -> Result<(Span, u64, u16), Trap> {
+        let core = &mut self.core;
+        let pc = core.pc;
+        let supervisor = core.privilege == Privilege::Supervisor;
+        let (physical, host) = core.mmu.translate_fetch(&core.ram, pc, supervisor)?;
+        core.renew_context();
+        if self.pages.is_full() {
+            self.pages.clear();
+            self.blocks.clear();
+            if let Some(translator) = &mut self.translator {
+                translator.forget(core);
+            }
+        }
+        // Code is fetched from RAM only.
+        let page = core.ram.page_number(physical).unwrap_or_default();
+        let version = self.pages.read(&core.ram, page).map(|page| page.version);
+        let mut snapshot = Snapshot::new(host);
+        let version = version.unwrap_or_default();
+        let found = self
+            .blocks
+            .at(physical, version, &mut snapshot, &core.guarded);
         let (mut code, mut heat) = (None, 0);
-        let span = match self.blocks.at(physical, page, &core.guarded) {
+        let span = match found {
             Some((span, sought)) => {
-                // Not beyond the point at which it is translated.
-                heat = sought.min(
-                    self.translator
-                        .as_ref()
-                        .map_or(0, |translator| translator.heat),
-                );
-                code = self
-                    .translator
-                    .as_mut()
-                    .and_then(|translator| translator.find(pc, physical, page));
+                if let Some(translator) = &mut self.translator {
+                    // Not beyond the point at which it is translated.
+                    heat = sought.min(translator.heat);
+                    match translator.find(Start { pc, page }) {
+                        Found::Code(found) => (code, heat) = (Some(found), u16::MAX),
+                        Found::Hot(warm) => heat = heat.max(warm),
+                        Found::Nothing => {}
+                    }
+                }
                 span
             }
             None => {
                 let next = (pc & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
-                let low = page.load::<u16>(physical);
-                let (high_physical, high_page) =
+                let (high_physical, high_host) =
                     core.mmu.translate_fetch(&core.ram, next, supervisor)?;
-                let high = high_page.load::<u16>(high_physical);
+                let high_page = core.ram.page_number(high_physical).unwrap_or_default();
+                self.pages.read(&core.ram, high_page);
+                let mut high_snapshot = Snapshot::new(high_host);
+                let low = snapshot.half_word(PAGE_SIZE as usize - 2);
+                let high = high_snapshot.half_word(0);
+                if self.pages.note(high_page, &high_snapshot) {
+                    self.forget_code(high_page);
+                }
                 self.blocks.crossing(u32::from(low) | u32::from(high) << 16)
             }
         };
+        if self.pages.note(page, &snapshot) {
+            // The block that was decoded has an old version, so it is decoded once more when it is next looked for.
+            self.forget_code(page);
+            code = None;
+        }
+        if let Some(page) = self.pages.get(page) {
+            page.enter(physical);
+        }
         let code = code
             .or(self.translator.as_ref().map(Translator::untranslated))
             .unwrap_or_default();
-        self.blocks.remember(pc, core.context, span, code, heat);
+        self.blocks
+            .remember(pc, self.core.context, span, code, heat);
         Ok((span, code, heat))
     }
 }
@@ -677,6 +768,7 @@ impl Core {
     pub(crate) fn fence(&mut self, fence: Fence) {
         match fence {
             Fence::Code => self.code_may_have_changed = true,
+            Fence::Stores => self.mmu.drop_stores(),
             Fence::Translations {
                 range: None,
                 asid: None,

@@ -4,10 +4,14 @@
 //! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical
 //! address, and [`HostPage`] can only be had from there. Guest RAM stays mapped as long as any `Ram` or hart lives.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+use crate::watch::Watch;
 
 /// Bytes of a page, the MMU's smallest.
 pub const PAGE_SIZE: u64 = 4096;
@@ -35,8 +39,9 @@ pub struct Ram {
     base: u64,
     length: u64,
     host: *mut u8,
+    watch: Arc<Watch>,
     // Keeps `host` mapped.
-    _memory: Arc<GuestMemoryMmap<()>>,
+    _memory: Arc<dyn Any + Send + Sync>,
 }
 
 // SAFETY: `host` points to shared memory that is only accessed by atomics, from any thread, while `_memory` keeps it mapped.
@@ -178,7 +183,9 @@ impl HostPage {
 
 impl Ram {
     /// Takes guest memory of exactly one page-aligned region.
-    pub fn new(memory: Arc<GuestMemoryMmap<()>>) -> Result<Self, RamError> {
+    pub fn new<B: Bitmap + Send + Sync + 'static>(
+        memory: Arc<GuestMemoryMmap<B>>,
+    ) -> Result<Self, RamError> {
         let regions = memory.num_regions();
         let region = match (regions, memory.iter().next()) {
             (1, Some(region)) => region,
@@ -195,13 +202,17 @@ impl Ram {
             base,
             length,
             host,
+            watch: Arc::new(Watch::new(length / PAGE_SIZE)),
             _memory: memory,
         })
     }
 
     /// The same, but so many bytes at either end of the region are no RAM: whoever checks that harts keep within their RAM
     /// can look there for traces.
-    pub fn framed(memory: Arc<GuestMemoryMmap<()>>, margin: u64) -> Result<Self, RamError> {
+    pub fn framed<B: Bitmap + Send + Sync + 'static>(
+        memory: Arc<GuestMemoryMmap<B>>,
+        margin: u64,
+    ) -> Result<Self, RamError> {
         let whole = Self::new(memory)?;
         let (base, length) = (whole.base + margin, whole.length.saturating_sub(2 * margin));
         if !margin.is_multiple_of(PAGE_SIZE) || length == 0 {
@@ -228,6 +239,39 @@ impl Ram {
         Some(HostPage(unsafe { self.host.add(offset as usize) }))
     }
 
+    /// The number of the page of a physical address in RAM.
+    #[inline]
+    pub(crate) fn page_number(&self, physical: u64) -> Option<u32> {
+        let offset = physical.checked_sub(self.base)?;
+        (offset < self.length).then_some((offset / PAGE_SIZE) as u32)
+    }
+
+    /// The page with a number.
+    pub(crate) fn page_by_number(&self, number: u32) -> Option<HostPage> {
+        self.page(self.base + u64::from(number) * PAGE_SIZE)
+    }
+
+    /// The number of a page of this RAM.
+    pub(crate) fn number_of(&self, page: HostPage) -> u32 {
+        ((page.0 as usize).wrapping_sub(self.host as usize) / PAGE_SIZE as usize) as u32
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// What is to be called after others than harts, such as devices, wrote to RAM, with the offset in it and the length in
+    /// bytes, before they tell the guest. It does not keep RAM mapped.
+    pub fn listener(&self) -> impl Fn(u64, u64) + Send + Sync + use<> {
+        let watch = Arc::clone(&self.watch);
+        move |offset, length| {
+            let end = offset.saturating_add(length).div_ceil(PAGE_SIZE);
+            for page in offset / PAGE_SIZE..end.min(watch.pages()) {
+                watch.written(page as u32);
+            }
+        }
+    }
+
     /// Loads an aligned word at a physical address; `None` if that is not RAM. A misaligned address is rounded down.
     #[inline]
     pub fn load<W: Word>(&self, physical: u64) -> Option<W> {
@@ -238,6 +282,7 @@ impl Ram {
     #[inline]
     pub fn store<W: Word>(&self, physical: u64, value: W) {
         if let Some(page) = self.page(physical) {
+            self.watch.written(self.number_of(page));
             page.store(physical, value);
         }
     }

@@ -418,6 +418,22 @@ impl Mmu {
         }
     }
 
+    /// Drops what is cached for stores.
+    pub(crate) fn drop_stores(&mut self) {
+        #[cfg(test)]
+        {
+            use crate::translate::mistakes::{Mistake, is_made};
+            if is_made(Mistake::StoresKept) {
+                return;
+            }
+        }
+        for space in std::iter::once(&mut self.space).chain(&mut self.others) {
+            for tables in space.tables.iter_mut() {
+                tables.store.fill(EMPTY_ENTRY);
+            }
+        }
+    }
+
     /// Translates for a data access and caches the translation if the page is RAM. Returns the physical address and its
     /// RAM page.
     #[cold]
@@ -433,6 +449,9 @@ impl Mmu {
         let leaf = self.walk(ram, address, access, supervisor, user_pages)?;
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
+            if access == Access::Store {
+                ram.watch().about_to_cache(ram.number_of(page));
+            }
             let tables = &mut self.space.tables[self.view & 3];
             let row = if access == Access::Store {
                 &mut tables.store
@@ -546,19 +565,16 @@ impl Mmu {
                 } else {
                     0
                 };
-            if wanted != entry
-                && entry_page
+            if wanted != entry {
+                ram.watch().written(ram.number_of(entry_page));
+                let (order, old, new) = (Ordering::SeqCst, entry.to_le(), wanted.to_le());
+                let exchanged = entry_page
                     .atomic64(slot)
-                    .compare_exchange(
-                        entry.to_le(),
-                        wanted.to_le(),
-                        Ordering::SeqCst,
-                        Ordering::SeqCst,
-                    )
-                    .is_err()
-            {
-                // Another hart changed the entry between our read and our update: start over.
-                return self.walk(ram, address, access, supervisor, user_pages);
+                    .compare_exchange(old, new, order, order);
+                if exchanged.is_err() {
+                    // Another hart changed the entry between our read and our update: start over.
+                    return self.walk(ram, address, access, supervisor, user_pages);
+                }
             }
             return Ok(Leaf {
                 physical: base | address & in_page,

@@ -29,6 +29,8 @@ const MOST_PAGES: u64 = 64;
 pub enum Fence {
     /// All code written so far is seen: `fence.i`.
     Code,
+    /// Nothing is cached for stores any more: harts ask each other for it, to have pages watched.
+    Stores,
     /// Page table entries written so far are seen: `sfence.vma`.
     Translations {
         /// First virtual address of a range of so many bytes; `None` is all addresses.
@@ -140,6 +142,11 @@ impl HartPort {
         });
         let (shared, _) = wait.unwrap_or_else(PoisonError::into_inner);
         shared.parked || self.fence_is_done(ticket)
+    }
+
+    /// Whether a fence that was asked for is done, or will be before the hart runs guest code.
+    pub(crate) fn is_over(&self, ticket: u32) -> bool {
+        self.fence_is_done(ticket) || self.lock().parked
     }
 
     /// Marks the hart as one that runs no guest code for a while, or as one that goes on. To be called on its own thread, between

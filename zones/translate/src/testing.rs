@@ -15,7 +15,7 @@ pub(crate) mod stream;
 
 /// RAM of so many bytes at this guest physical address.
 pub(crate) fn ram(base: u64, length: usize) -> Ram {
-    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(base), length)]).unwrap();
+    let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(base), length)]).unwrap();
     Ram::new(Arc::new(memory)).unwrap()
 }
 

@@ -5,16 +5,18 @@
 //! from one to the next: within a page always, across pages as long as the hart's context (its translations and privilege)
 //! is the one the link was made in. Indirect jumps look into the table by virtual address that the interpreter uses too.
 //!
-//! After a fence for code, or when translations change, the context changes, so that every way into a page comes through
-//! [`Translator::find`], which compares the page's code with memory first. Code memory is bounded: when it is full,
-//! everything is forgotten.
+//! When a page's code has changed, its traces die: each of them from then on begins with a way out, wherever it is entered
+//! from. What is translated anew goes where the dead trace lay, if it fits, so that all ways into it hold again. When
+//! translations change, the context changes, and every way from page to page is found anew. Code memory is bounded: when it
+//! is full, everything is forgotten.
 //!
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::code_pages::{CodePages, Snapshot};
 use crate::hart::Core;
-use crate::memory::{HostPage, PAGE_SIZE};
 use crate::op::Op;
 
 mod call;
@@ -29,7 +31,7 @@ mod unsupported;
 #[cfg(target_arch = "x86_64")]
 mod x64;
 
-pub use code::{CODE_BYTES, CodeCache, CodeError};
+pub use code::{CodeCache, CodeError};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -37,18 +39,22 @@ type HostGenerator = x64::X64;
 type HostGenerator = unsupported::Unsupported;
 
 /// Runs of a block in the interpreter before it is translated.
-const HEAT: u16 = 12;
+const HEAT: u16 = 24;
+/// The same for what was translated before its page's code changed: it will be hot again.
+const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
-const SLOTS: usize = CODE_BYTES / 8 / SLOT_BYTES;
+const SLOTS: usize = 1 << 16;
 /// A trace's code is far smaller than this.
 const LARGEST_TRACE: usize = 256 << 10;
-/// Most code pages.
-const PAGES: usize = 3072;
+/// Most ways out of traces, and most instructions of theirs for the interpreter.
+const MOST_LEAVES: usize = 1 << 19;
+/// A trace has far fewer.
+const LEAVES: usize = 1 << 12;
+/// What a trace's code is rounded up to.
+const ALIGNMENT: usize = 16;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
-/// Bytes that are compared together.
-const LINE: usize = 64;
 
 /// What does one instruction for generated code; returns whether that code must be left.
 type Helper = extern "C" fn(*mut Core, u32) -> u32;
@@ -79,9 +85,9 @@ struct Stubs {
 #[derive(Debug, Clone, Copy)]
 enum Patch {
     /// The 32-bit distance at this offset.
-    Distance(usize),
+    Distance(u32),
     /// The entry with this number.
-    Slot(usize),
+    Slot(u32),
 }
 
 /// A way out of a trace.
@@ -96,7 +102,7 @@ enum Leave {
     /// The interpreter goes on there, even if there is a trace.
     Aside { pc: u64, retired: i32 },
     /// The same, because an access group does not fit.
-    Misfit { pc: u64, retired: i32, trace: usize },
+    Misfit { pc: u64, retired: i32, trace: u32 },
 }
 
 /// What a generator writes beside code.
@@ -104,7 +110,7 @@ struct Output<'a> {
     stubs: Stubs,
     /// Where the code will lie.
     offset: usize,
-    trace: usize,
+    trace: u32,
     sites: &'a mut Vec<Site>,
     leaves: &'a mut Vec<Leave>,
     slots: &'a mut usize,
@@ -126,9 +132,9 @@ impl Output<'_> {
         self.sites.len() as u32 - 1
     }
 
-    fn slot(&mut self) -> Option<usize> {
+    fn slot(&mut self) -> Option<u32> {
         *self.slots += 1;
-        (*self.slots <= SLOTS).then_some(*self.slots - 1)
+        (*self.slots <= SLOTS).then_some(*self.slots as u32 - 1)
     }
 }
 
@@ -144,6 +150,8 @@ trait CodeGenerator {
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])>;
     /// What to write at the start of old code, so that it goes to new code.
     fn replacement(&self, old: usize, new: usize) -> Vec<u8>;
+    /// What to write there, so that it leaves with this number; at most [`ALIGNMENT`] bytes.
+    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8>;
 }
 
 /// How the hart goes on after generated code.
@@ -158,104 +166,78 @@ pub(crate) enum After {
 }
 
 struct Record {
-    physical: u64,
+    /// The number of its page, and its virtual address.
+    page: u32,
     start: u64,
     offset: usize,
     misfits: u32,
 }
 
-/// One physical page with translated code.
-struct CodePage {
-    /// What the lines were that code was translated from; 0 for others.
-    lines: Box<[u64; PAGE_SIZE as usize / LINE]>,
-    epoch: u32,
-    /// Offsets of code by virtual address.
-    traces: HashMap<u64, usize>,
+/// Where the code of a trace lies.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    offset: usize,
+    /// Bytes that fit there.
+    room: usize,
+    /// Its page's code is still what it was made of.
+    is_live: bool,
 }
 
-impl CodePage {
-    fn new(epoch: u32) -> Self {
-        Self {
-            lines: Box::new([0; PAGE_SIZE as usize / LINE]),
-            epoch,
-            traces: HashMap::new(),
-        }
-    }
-
-    fn is_unchanged(&self, page: HostPage) -> bool {
-        self.lines
-            .iter()
-            .enumerate()
-            .all(|(line, known)| *known == 0 || fingerprint(&read_line(line, page)) == *known)
-    }
-
-    /// Forgets what is no longer so.
-    fn renew(&mut self, epoch: u32, page: HostPage) {
-        #[cfg(test)]
-        if mistakes::is_made(mistakes::Mistake::StaleCode) {
-            return;
-        }
-        if self.epoch != epoch {
-            self.epoch = epoch;
-            if !self.is_unchanged(page) {
-                self.forget();
-            }
-        }
-    }
-
-    fn forget(&mut self) {
-        self.traces.clear();
-        self.lines.fill(0);
-    }
+/// What is to be translated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    /// Virtual address.
+    pub(crate) pc: u64,
+    pub(crate) page: u32,
 }
 
-/// What a page's code is while a trace is made of it: other harts may write to it.
+/// What is known of an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found {
+    /// The address of its code.
+    Code(u64),
+    /// It had code before it changed, so that it begins with this heat.
+    Hot(u16),
+    /// Nothing.
+    Nothing,
+}
+
+/// What became of what was to be translated.
+#[derive(Debug, Default)]
+pub(crate) struct Translated {
+    /// The address of the code; none if the first instruction is the interpreter's.
+    pub(crate) code: Option<u64>,
+    /// All that was known of the page's code is forgotten.
+    pub(crate) has_changed: bool,
+}
+
+/// By page number or address. A guest that finds ones that collide slows down nobody but itself.
+type Table<Key, Value> = HashMap<Key, Value, BuildHasherDefault<Mixer>>;
+
+/// Mixes one number.
 #[derive(Default)]
-struct Snapshot {
-    lines: HashMap<usize, [u64; LINE / 8]>,
-}
+struct Mixer(u64);
 
-impl Snapshot {
-    /// The half-word at an even offset.
-    fn half_word(&mut self, offset: usize, page: HostPage) -> u16 {
-        let line = self
-            .lines
-            .entry(offset / LINE)
-            .or_insert_with(|| read_line(offset / LINE, page));
-        let word = line[offset % LINE / 8];
-        (word >> (offset % 8 * 8)) as u16
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
     }
 
-    /// Notes what the lines were that were read. Old code of a line that was something else is forgotten.
-    fn note(&self, code_page: &mut CodePage) {
-        let noted = |(line, words): (&usize, &[u64; LINE / 8])| (*line, fingerprint(words));
-        let differs = |(line, print)| ![0, print].contains(&code_page.lines[line]);
-        if self.lines.iter().map(noted).any(differs) {
-            code_page.forget();
-        }
-        for (line, print) in self.lines.iter().map(noted) {
-            code_page.lines[line] = print;
-        }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
     }
-}
 
-fn read_line(line: usize, page: HostPage) -> [u64; LINE / 8] {
-    std::array::from_fn(|index| page.load((line * LINE + index * 8) as u64))
-}
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
 
-/// Tells lines apart: a guest that finds two with the same one fools nobody but itself. Never 0.
-fn fingerprint(words: &[u64; LINE / 8]) -> u64 {
-    let fold = |a: u64, b: u64| {
-        let product = u128::from(a) * u128::from(b);
-        product as u64 ^ (product >> 64) as u64
-    };
-    // Pairs side by side, each with numbers of its own, so that the processor does them at once.
-    let pair = |index: usize, one, other| fold(words[index] ^ one, words[index + 1] ^ other);
-    let low = pair(0, 0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93)
-        ^ pair(2, 0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db).rotate_left(23);
-    let high = pair(4, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3)
-        ^ pair(6, 0x1d8e_4e27_c47d_124f, 0xeb44_acca_b455_d165).rotate_left(23);
-    fold(low ^ 0x2d35_8dcc_aa6c_78a5, high ^ 0x8bb8_4b93_962e_acc9) | 1
+    fn write_u64(&mut self, number: u64) {
+        // The table looks at the highest bits and at the lowest.
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
 }
 
 /// One hart's translator.
@@ -269,8 +251,10 @@ pub(crate) struct Translator {
     slots: usize,
     leaves: Vec<Leave>,
     records: Vec<Record>,
-    pages: HashMap<u64, CodePage>,
-    epoch: u32,
+    /// By page and virtual address.
+    pages: Table<u32, Table<u64, Placed>>,
+    /// The way out of the last run belongs to code that is still there.
+    is_linkable: bool,
     /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
     /// Bytes of code memory that are used.
@@ -287,7 +271,7 @@ impl Translator {
             return None;
         }
         let mut generator = HostGenerator::default();
-        let start = SLOTS * SLOT_BYTES;
+        let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
         let (bytes, stubs) = generator.stubs(start, call::interpret_site);
         cache.write(start, &bytes).then(|| {
             let first = (start + bytes.len()).next_multiple_of(64);
@@ -300,10 +284,10 @@ impl Translator {
                 slots: 0,
                 leaves: Vec::new(),
                 records: Vec::new(),
-                pages: HashMap::new(),
-                epoch: 0,
+                pages: Table::default(),
+                is_linkable: false,
                 heat: HEAT,
-                room: CODE_BYTES,
+                room,
                 #[cfg(test)]
                 forgotten: 0,
             }
@@ -322,29 +306,41 @@ impl Translator {
         self.cache.address(self.stubs.untranslated)
     }
 
-    /// From now on, code written before now is seen. The caller also changes the context.
-    pub(crate) fn new_epoch(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.pages.clear();
+    /// The code for a virtual address in this page, if it was translated and has not changed.
+    pub(crate) fn find(&self, start: Start) -> Found {
+        let placed = self
+            .pages
+            .get(&start.page)
+            .and_then(|page| page.get(&start.pc));
+        match placed {
+            Some(placed) if placed.is_live => Found::Code(self.cache.address(placed.offset)),
+            Some(_) => Found::Hot(self.heat.saturating_sub(HEAT_AGAIN)),
+            None => Found::Nothing,
         }
     }
 
-    /// The code for a virtual address whose physical one and page are given, if it was translated and has not changed.
-    pub(crate) fn find(&mut self, pc: u64, physical: u64, page: HostPage) -> Option<u64> {
-        let code_page = self.pages.get_mut(&(physical / PAGE_SIZE))?;
-        code_page.renew(self.epoch, page);
-        code_page
-            .traces
-            .get(&pc)
-            .map(|offset| self.cache.address(*offset))
+    /// A page's code has changed: nothing goes on in code that was made of it.
+    pub(crate) fn kill(&mut self, page: u32) {
+        #[cfg(test)]
+        if mistakes::is_made(mistakes::Mistake::DeadEntered) {
+            return;
+        }
+        self.is_linkable = false;
+        for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
+            if std::mem::replace(&mut placed.is_live, false) {
+                self.leaves.push(Leave::Plain { pc: *pc });
+                let leave = self.leaves.len() as u32;
+                let code = self.generator.way_out(placed.offset, self.stubs, leave);
+                self.cache.write(placed.offset, &code);
+            }
+        }
     }
 
     /// Whether there is room for another trace; if not, [`Translator::forget`] is due.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self, core: &Core) -> bool {
         self.used + LARGEST_TRACE > self.room
             || self.slots + 256 > SLOTS
-            || self.pages.len() >= PAGES
+            || self.leaves.len().max(core.sites.len()) + LEAVES > MOST_LEAVES
     }
 
     /// Forgets all code. Nothing of it may be running, and the caller makes sure that nothing refers to it.
@@ -360,79 +356,140 @@ impl Translator {
         self.leaves.clear();
         self.records.clear();
         self.pages.clear();
+        self.is_linkable = false;
         core.sites.clear();
     }
 
-    /// Translates what starts at a virtual address; `None` if its first instruction is the interpreter's. `is_used` tells
-    /// whether the code at an address was run lately.
+    /// Translates what starts at a virtual address. `is_used` tells whether the code at an address was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
-        pc: u64,
-        physical: u64,
-        page: HostPage,
+        pages: &mut CodePages,
+        start: Start,
         is_used: impl Fn(u64) -> bool,
-    ) -> Option<u64> {
-        let offset = self.generate(core, pc, physical, page, true, is_used)?;
-        Some(self.cache.address(offset))
+    ) -> Translated {
+        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
+            return Translated::default();
+        };
+        let has_changed = pages.note(start.page, &snapshot);
+        if has_changed {
+            self.kill(start.page);
+        }
+        Translated {
+            code: self
+                .generate(core, start, &trace, true)
+                .map(|offset| self.cache.address(offset)),
+            has_changed,
+        }
     }
 
+    /// Reads a trace; `None` if its first instruction is the interpreter's.
+    fn read(
+        core: &Core,
+        pages: &mut CodePages,
+        start: Start,
+        is_used: impl Fn(u64) -> bool,
+    ) -> Option<(Trace, Snapshot)> {
+        pages.read(&core.ram, start.page)?;
+        let mut snapshot = Snapshot::new(core.ram.page_by_number(start.page)?);
+        let read = |offset| snapshot.half_word(offset);
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
+        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used);
+        #[cfg(test)]
+        mistakes::spoil(&mut trace);
+        (!trace.steps.is_empty()).then_some((trace, snapshot))
+    }
+
+    /// Makes a trace's code, where a dead one's lay if it fits there.
     fn generate(
         &mut self,
         core: &mut Core,
-        pc: u64,
-        physical: u64,
-        page: HostPage,
+        start: Start,
+        trace: &Trace,
         grouped: bool,
-        is_used: impl Fn(u64) -> bool,
     ) -> Option<usize> {
-        let epoch = self.epoch;
-        let code_page = self
+        let known = self
             .pages
-            .entry(physical / PAGE_SIZE)
-            .or_insert_with(|| CodePage::new(epoch));
-        code_page.renew(epoch, page);
-        let mut snapshot = Snapshot::default();
-        #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(
-            pc,
-            &core.guarded,
-            |offset| snapshot.half_word(offset, page),
-            is_used,
-        );
-        #[cfg(test)]
-        mistakes::spoil(&mut trace);
-        if trace.steps.is_empty() {
-            return None;
+            .get(&start.page)
+            .and_then(|page| page.get(&start.pc));
+        let dead = known.copied().filter(|placed| !placed.is_live);
+        if let Some(dead) = dead
+            && let Some(length) = self.generate_at(core, start, trace, grouped, dead)
+        {
+            debug_assert!(length <= dead.room);
+            return Some(dead.offset);
         }
-        snapshot.note(code_page);
-        let offset = self.used;
+        let rest = Placed {
+            offset: self.used,
+            room: LARGEST_TRACE,
+            is_live: false,
+        };
+        let length = self.generate_at(core, start, trace, grouped, rest)?;
+        // What changes once changes again, and may be a little longer then.
+        let slack = if dead.is_some() { length / 4 } else { 0 };
+        let room = (length + slack).next_multiple_of(ALIGNMENT);
+        let placed = Placed {
+            offset: self.used,
+            room,
+            is_live: true,
+        };
+        self.used += room;
+        self.pages
+            .entry(start.page)
+            .or_default()
+            .insert(start.pc, placed);
+        if let Some(dead) = dead {
+            let jump = self.generator.replacement(dead.offset, placed.offset);
+            self.cache.write(dead.offset, &jump);
+        }
+        Some(placed.offset)
+    }
+
+    /// Makes a trace's code for a place; `None`, and nothing is different, if it does not fit there. Returns its length.
+    fn generate_at(
+        &mut self,
+        core: &mut Core,
+        start: Start,
+        trace: &Trace,
+        grouped: bool,
+        place: Placed,
+    ) -> Option<usize> {
+        let before = (core.sites.len(), self.leaves.len(), self.slots);
         let mut output = Output {
             stubs: self.stubs,
-            offset,
-            trace: self.records.len(),
+            offset: place.offset,
+            trace: self.records.len() as u32,
             sites: &mut core.sites,
             leaves: &mut self.leaves,
             slots: &mut self.slots,
         };
-        let code = self.generator.trace(&trace, grouped, &mut output);
-        if !self.cache.write(offset, code) {
+        let code = self.generator.trace(trace, grouped, &mut output);
+        if code.len() > place.room || !self.cache.write(place.offset, code) {
+            core.sites.truncate(before.0);
+            self.leaves.truncate(before.1);
+            self.slots = before.2;
             return None;
         }
-        self.used = (offset + code.len()).next_multiple_of(16);
         self.records.push(Record {
-            physical,
-            start: pc,
-            offset,
+            page: start.page,
+            start: start.pc,
+            offset: place.offset,
             misfits: 0,
         });
-        code_page.traces.insert(pc, offset);
-        Some(offset)
+        if let Some(placed) = self
+            .pages
+            .get_mut(&start.page)
+            .and_then(|page| page.get_mut(&start.pc))
+            && placed.offset == place.offset
+        {
+            placed.is_live = true;
+        }
+        Some(code.len())
     }
 
     /// Directs a way out to the code that was found for it.
     pub(crate) fn link(&mut self, id: u32, code: u64, context: u64) {
-        let Some(Leave::Link { patch, .. }) = self.leave(id) else {
+        let Some(Leave::Link { patch, .. }) = self.leave(id).filter(|_| self.is_linkable) else {
             return;
         };
         let target = code.wrapping_sub(self.cache.address(0)) as usize;
@@ -440,6 +497,7 @@ impl Translator {
             Some((at, bytes)) => _ = self.cache.write(at, &bytes),
             None => {
                 if let Patch::Slot(slot) = patch {
+                    let slot = slot as usize;
                     self.cache.write(slot * SLOT_BYTES, &context.to_le_bytes());
                     self.cache.write(slot * SLOT_BYTES + 8, &code.to_le_bytes());
                 }
@@ -453,7 +511,8 @@ impl Translator {
 
     /// Runs the code at this address, which came from [`Translator::find`] or [`Translator::translate`] for the hart's
     /// present address and context.
-    pub(crate) fn run(&mut self, core: &mut Core, code: u64) -> After {
+    pub(crate) fn run(&mut self, core: &mut Core, pages: &mut CodePages, code: u64) -> After {
+        self.is_linkable = true;
         let id = call::enter(&self.cache, self.stubs.enter, core, code);
         core.absorb_host_flags();
         let Some(leave) = self.leave(id) else {
@@ -465,7 +524,7 @@ impl Translator {
             Leave::Link { pc, .. } => (pc, 0, After::Link(id)),
             Leave::Aside { pc, retired } => (pc, retired, After::Interpret),
             Leave::Misfit { pc, retired, trace } => {
-                self.misfit(core, trace);
+                self.misfit(core, pages, trace);
                 (pc, retired, After::Interpret)
             }
         };
@@ -475,24 +534,37 @@ impl Translator {
     }
 
     /// A group of a trace did not fit: that will happen (a frame that straddles pages), but not too often.
-    fn misfit(&mut self, core: &mut Core, trace: usize) {
-        let full = self.is_full();
-        let Some(record) = self.records.get_mut(trace) else {
+    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: u32) {
+        let full = self.is_full(core);
+        let Some(record) = self.records.get_mut(trace as usize) else {
             return;
         };
         record.misfits += 1;
         if record.misfits != MISFITS || full {
             return;
         }
-        let (start, physical, old) = (record.start, record.physical, record.offset);
-        let current = self
-            .pages
-            .get(&(physical / PAGE_SIZE))
-            .is_some_and(|page| page.traces.get(&start) == Some(&old));
-        let Some(page) = core.ram.page(physical).filter(|_| current) else {
+        let start = Start {
+            pc: record.start,
+            page: record.page,
+        };
+        let old = record.offset;
+        let is_current = |placed: &Placed| placed.offset == old && placed.is_live;
+        let page = self.pages.get(&start.page);
+        if !page
+            .and_then(|page| page.get(&start.pc))
+            .is_some_and(is_current)
+        {
+            return;
+        }
+        let Some((trace, snapshot)) = Self::read(core, pages, start, |_| false) else {
             return;
         };
-        if let Some(new) = self.generate(core, start, physical, page, false, |_| false) {
+        // Without a fence, code that has changed may go on as it was.
+        if pages.differs(start.page, &snapshot) {
+            return;
+        }
+        pages.note(start.page, &snapshot);
+        if let Some(new) = self.generate(core, start, &trace, false) {
             let jump = self.generator.replacement(old, new);
             self.cache.write(old, &jump);
         }

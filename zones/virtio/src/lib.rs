@@ -34,11 +34,13 @@ mod testing;
 pub mod transport;
 pub mod vsock;
 mod wire;
+mod writes;
 
 pub use chain::Broken;
 pub use device::{Device, Slot};
 pub use interrupt::InterruptLine;
 pub use transport::{Handle, Transport};
+pub use writes::Writes;
 
 /// The memory of a zone's machine, as its devices see it.
-pub type GuestMemory = vm_memory::GuestMemoryMmap<()>;
+pub type GuestMemory = vm_memory::GuestMemoryMmap<Writes>;

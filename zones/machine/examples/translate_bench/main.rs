@@ -35,7 +35,7 @@ const MEMORY_BAR: f64 = 96.0;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the machine itself does, and the most time it may take, as a part of the peer's.
-const MACHINE: [(&str, f64); 16] = [
+const MACHINE: [(&str, f64); 17] = [
     (BOOT, 0.8),
     ("integer", 0.45),
     ("records", 1.0),
@@ -51,6 +51,7 @@ const MACHINE: [(&str, f64); 16] = [
     ("forks", 1.0),
     ("atomics", 1.0),
     ("code-runs", 1.0),
+    ("code-flushes", 1.0),
     ("code-changes", 1.0),
 ];
 /// Debian's programs.

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use vm_memory::{Bytes, GuestAddress};
+
 use super::*;
+use crate::board::RAM_BASE;
 
 const A0: u32 = 10;
 const A1: u32 = 11;
@@ -40,6 +43,16 @@ fn beq(rs1: u32, rs2: u32, back: i32) -> u32 {
         | (offset >> 1 & 0xf) << 8
         | (offset >> 11 & 1) << 7
         | 0x63
+}
+
+fn jal(rd: u32, offset: i32) -> u32 {
+    let offset = offset.cast_unsigned();
+    (offset >> 20 & 1) << 31
+        | (offset >> 1 & 0x3ff) << 21
+        | (offset >> 11 & 1) << 20
+        | (offset >> 12 & 0xff) << 12
+        | rd << 7
+        | 0x6f
 }
 
 /// Loads a 31-bit constant.
@@ -262,6 +275,73 @@ fn an_access_to_nothing_traps() {
     ]
     .concat();
     assert_eq!(run(&code, 1), [Heard::Ended(Ending::Off)]);
+}
+
+/// A device that answers what is said to it with new code.
+struct Coder {
+    memory: zone_virtio::GuestMemory,
+    listener: Listener,
+}
+
+impl Console for Coder {
+    fn write(&self, bytes: &[u8]) {
+        let next = addi(A0, 0, i32::from(bytes[0]) + 1).to_le_bytes();
+        self.memory
+            .write_slice(&next, GuestAddress(RAM_BASE + FUNCTION))
+            .unwrap();
+        self.listener.write(bytes);
+    }
+    fn read(&self, _into: &mut [u8]) -> usize {
+        0
+    }
+}
+
+/// Where the code is that the device writes, from the start of RAM, and how often it is called.
+const FUNCTION: u64 = 0x20_1000;
+const CALLS: u8 = 40;
+
+#[test]
+fn code_that_a_device_wrote_runs_after_the_fence() {
+    const FENCE_I: u32 = 0x0000_100f;
+    const RETURN: u32 = 0x0000_8067;
+    for translate in [false, true] {
+        let mut code = vec![addi(S0, 0, CALLS.into()), FENCE_I];
+        let at = |code: &[u32]| 64 + 4 * code.len() as i32;
+        let turn = at(&code) - 4;
+        code.push(jal(1, 0x1000 - at(&code)));
+        code.extend(call(DEBUG_CONSOLE, 2));
+        code.extend([addi(S0, S0, -1), beq(S0, 0, 8)]);
+        code.push(jal(0, turn - at(&code)));
+        code.extend(shut_down());
+        code.resize((0x1000 - 64) / 4, 0);
+        code.extend([addi(A0, 0, i32::from(b'0')), RETURN]);
+
+        let (sender, receiver) = mpsc::sync_channel(64);
+        let mut builder = Builder::new(64, 1).unwrap();
+        if translate {
+            builder.translate(vec![CodeCache::new().unwrap()]);
+        }
+        let console = Coder {
+            memory: builder.slot().unwrap().memory,
+            listener: Listener(sender.clone()),
+        };
+        let observer = Arc::new(Listener(sender));
+        let machine = builder
+            .start(
+                &kernel(&code),
+                None,
+                "",
+                [0; 32],
+                Arc::new(console),
+                observer,
+            )
+            .unwrap();
+        for byte in b'0'..b'0' + CALLS {
+            let heard = receiver.recv_timeout(Duration::from_secs(60));
+            assert_eq!(heard, Ok(Heard::Console(vec![byte])));
+        }
+        machine.join();
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@ use std::ptr::NonNull;
 use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// Bytes of generated code that a hart keeps at most.
-pub const CODE_BYTES: usize = 8 << 20;
+/// Bytes of generated code that the harts of a machine keep at most together, and one of them.
+const ALL_BYTES: usize = 40 << 20;
+const MOST_BYTES: usize = 32 << 20;
 /// After so many writes, pages of the writable view are given back: they are in memory by the other view.
 const WRITES: u32 = 2048;
 
@@ -36,6 +37,8 @@ pub enum CodeError {
 pub struct CodeCache {
     writable: NonNull<u8>,
     executable: NonNull<u8>,
+    /// Bytes of each view.
+    room: usize,
     writes: u32,
 }
 
@@ -48,13 +51,13 @@ impl CodeCache {
         let failed = |step| move |source| CodeError::Host { step, source };
         let memory = rustix::fs::memfd_create("translated-code", MemfdFlags::CLOEXEC)
             .map_err(failed("memfd_create"))?;
-        rustix::fs::ftruncate(&memory, CODE_BYTES as u64).map_err(failed("ftruncate"))?;
+        rustix::fs::ftruncate(&memory, MOST_BYTES as u64).map_err(failed("ftruncate"))?;
         let map = |protection, step| {
             // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
             let pointer = unsafe {
                 rustix::mm::mmap(
                     std::ptr::null_mut(),
-                    CODE_BYTES,
+                    MOST_BYTES,
                     protection,
                     MapFlags::SHARED,
                     &memory,
@@ -69,19 +72,39 @@ impl CodeCache {
         };
         let writable = map(ProtFlags::READ | ProtFlags::WRITE, "mapping it writable")?;
         let executable = map(ProtFlags::READ | ProtFlags::EXEC, "mapping it executable")
-            .inspect_err(|_| unmap(writable))?;
+            .inspect_err(|_| unmap(writable, MOST_BYTES))?;
         Ok(Self {
             writable,
             executable,
+            room: MOST_BYTES,
             writes: 0,
         })
+    }
+
+    /// For one of so many harts, which share what a machine may take.
+    #[must_use]
+    pub fn shared_by(mut self, harts: usize) -> Self {
+        let share = (ALL_BYTES / harts.max(1)).next_multiple_of(1 << 20);
+        if let Some(rest) = self.room.checked_sub(share) {
+            for view in [self.writable, self.executable] {
+                // SAFETY: the offset lies within the view, from where nothing was used yet.
+                unmap(unsafe { view.add(share) }, rest);
+            }
+            self.room = share;
+        }
+        self
+    }
+
+    /// Bytes that there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.room
     }
 
     /// Writes bytes at an offset; false if they do not fit.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
         if offset
             .checked_add(bytes.len())
-            .is_none_or(|end| end > CODE_BYTES)
+            .is_none_or(|end| end > self.room)
         {
             return false;
         }
@@ -108,7 +131,7 @@ impl CodeCache {
         let _ = unsafe {
             rustix::mm::madvise(
                 self.writable.as_ptr().cast(),
-                CODE_BYTES,
+                self.room,
                 rustix::mm::Advice::LinuxDontNeed,
             )
         };
@@ -136,14 +159,14 @@ impl CodeCache {
     }
 }
 
-fn unmap(view: NonNull<u8>) {
-    // SAFETY: the view is a mapping of this length that is not used any more. Failure leaves it mapped, which harms nobody.
-    let _ = unsafe { rustix::mm::munmap(view.as_ptr().cast(), CODE_BYTES) };
+fn unmap(view: NonNull<u8>, length: usize) {
+    // SAFETY: these are pages of a mapping of ours that are not used any more. Failure leaves them mapped, which harms nobody.
+    let _ = unsafe { rustix::mm::munmap(view.as_ptr().cast(), length) };
 }
 
 impl Drop for CodeCache {
     fn drop(&mut self) {
-        unmap(self.writable);
-        unmap(self.executable);
+        unmap(self.writable, self.room);
+        unmap(self.executable, self.room);
     }
 }

@@ -40,6 +40,14 @@ pub(crate) enum Mistake {
     StaleCode,
     /// A fence for one page drops nothing.
     StaleTranslation,
+    /// Nobody learns that a hart is about to store to a page.
+    StoreUntold,
+    /// What is cached for stores is kept when a page gets watched.
+    StoresKept,
+    /// Code that was made of what has changed is still entered.
+    DeadEntered,
+    /// What was found by virtual address is found so still, after it has changed.
+    JumpsKept,
 }
 
 thread_local! {
@@ -113,7 +121,7 @@ fn is_found(mistake: Mistake, check: fn()) -> bool {
 
 #[test]
 fn every_mistake_is_found() {
-    use crate::{differential, hart, lockstep, testing};
+    use crate::{differential, hart, lockstep, testing, watch};
     let followed: fn() = lockstep::tests::a_few_streams_are_followed;
     let computed: fn() = || {
         testing::TRANSLATE.set(false);
@@ -127,11 +135,22 @@ fn every_mistake_is_found() {
         testing::TRANSLATE.set(true);
         hart::tests::address_fences_and_new_roots_take_effect_at_once();
     };
+    let written = || {
+        testing::TRANSLATE.set(true);
+        watch::tests::code_runs_as_it_was_last_written();
+    };
+    // Translated, this one would go round for ever.
+    let found = || {
+        testing::TRANSLATE.set(false);
+        watch::tests::code_runs_as_it_was_last_written();
+    };
     // Without a mistake they pass.
     followed();
     computed();
     changed();
     fenced();
+    written();
+    found();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -148,6 +167,10 @@ fn every_mistake_is_found() {
         (Mistake::NotCounted, followed),
         (Mistake::StaleCode, changed),
         (Mistake::StaleTranslation, fenced),
+        (Mistake::StoreUntold, written),
+        (Mistake::StoresKept, written),
+        (Mistake::DeadEntered, written),
+        (Mistake::JumpsKept, found),
     ]
     .into_iter()
     .filter(|(mistake, check)| !is_found(*mistake, *check))

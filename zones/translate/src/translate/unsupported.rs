@@ -27,4 +27,8 @@ impl CodeGenerator for Unsupported {
     fn replacement(&self, _old: usize, _new: usize) -> Vec<u8> {
         Vec::new()
     }
+
+    fn way_out(&mut self, _old: usize, _stubs: Stubs, _leave: u32) -> Vec<u8> {
+        Vec::new()
+    }
 }

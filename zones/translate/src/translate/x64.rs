@@ -236,8 +236,8 @@ impl CodeGenerator for X64 {
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])> {
         match patch {
             Patch::Distance(at) => Some((
-                *at,
-                ((target as i64 - (*at as i64 + 4)) as i32).to_le_bytes(),
+                *at as usize,
+                ((target as i64 - (i64::from(*at) + 4)) as i32).to_le_bytes(),
             )),
             Patch::Slot(_) => None,
         }
@@ -248,6 +248,14 @@ impl CodeGenerator for X64 {
         let mut code = vec![0xe9];
         code.extend(distance.to_le_bytes());
         code
+    }
+
+    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8> {
+        self.assembler.restart(old);
+        self.assembler.constant(RAX, leave.into());
+        self.assembler.jump_to(stubs.leave);
+        self.assembler.finish();
+        std::mem::take(&mut self.assembler.bytes)
     }
 }
 

@@ -287,7 +287,7 @@ impl X64 {
             let id = output.next_leave();
             let unlinked = self.cold_leave_as_is(id);
             self.assembler.jump(unlinked);
-            let at = self.assembler.offset() - 4;
+            let at = self.assembler.offset() as u32 - 4;
             output.leave(Leave::Link {
                 pc: target,
                 patch: Patch::Distance(at),
@@ -303,6 +303,7 @@ impl X64 {
                 patch: Patch::Slot(slot),
             });
             let unlinked = self.cold_leave_as_is(id);
+            let slot = slot as usize;
             let a = &mut self.assembler;
             a.load(W64, RAX, field(offset_of!(Core, context)));
             a.alu(Alu::Cmp, W64, RAX, Place::Code(slot * SLOT_BYTES));
