@@ -10,6 +10,10 @@ const READER: &str = "type p() { clear; read -r c; echo got-${#c}-${c:0:10}-end 
 /// The chord, then a paste into that function.
 const BRING_AND_PASTE: &str = "key super+v\nsleep 2\ntype p\nkey Return\nwait-still corp 2\nkey shift+insert\nwait-still corp 2\nkey Return";
 
+/// The same into an editor, by GTK's clipboard; what it saved is told. It copies what it pastes.
+const EDITOR: &str = "type l3afpad edited.txt\nkey Return\nwait-still corp 6\nkey super+v\nsleep 2\nkey ctrl+v\nwait-still corp 3\n\
+     key ctrl+s\nwait-still corp 3\nkey ctrl+q\nwait-still corp 3\ntype echo edited-$(wc -c <edited.txt)-end >/dev/hvc0\nkey Return";
+
 fn rule(verdict: &str) -> String {
     format!(
         "[[flow]]\nname = \"clips\"\nkind = \"clipboard\"\nfrom = \"open\"\nto = \"corp\"\nverdict = \"{verdict}\"\n"
@@ -34,9 +38,10 @@ fn a_clip_crosses_by_the_policy_of_the_moment() {
          wait-policy 2 timeout 60\n\
          {BRING_AND_PASTE}\nwait-console corp got-2000-ZONESECRET-end timeout 60\nscreenshot allowed.png\n\
          {BRING_AND_PASTE}\nwait-console corp got-2000-ZONESECRET-end timeout 60\n\
-         key shift+insert\nsleep 1\nkey Return\nscreenshot again.png\n\
+         key shift+insert\nsleep 1\nkey Return\n\
+         {EDITOR}\nwait-console corp edited-2000-end timeout 60\nscreenshot again.png\n\
          wait-policy 3 timeout 60\n\
-         {BRING_AND_PASTE}\nwait-console corp got-0--end timeout 60\nquit\n"
+         focus open\nclick {x} {y}\nclick {x} {y}\nsleep 2\nfocus corp\n{BRING_AND_PASTE}\nwait-console corp got-0--end timeout 60\nquit\n"
     );
     let running = desktop.wait_for("denied.png", desktop.start(&script));
     desktop.replace_policy(2, &rule("allow"));
@@ -45,7 +50,7 @@ fn a_clip_crosses_by_the_policy_of_the_moment() {
     desktop.finish(running).succeeded();
     // What crossed is in the log by its size and hash; what it was is nowhere.
     let log = std::fs::read_to_string(desktop.file("state/audit/audit-00000001.log")).unwrap();
-    assert_eq!(log.matches("\"crossed\":2000").count(), 2, "{log}");
+    assert_eq!(log.matches("\"crossed\":2000").count(), 3, "{log}");
     assert_eq!(log.matches("\"verdict\":\"deny\"").count(), 2, "{log}");
     assert!(!log.contains("ZONESECRET"));
 }

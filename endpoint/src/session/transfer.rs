@@ -17,7 +17,7 @@ use bulkhead_policy::{
 use compositor::{Answer as Pressed, Grant as Offered, PromptId, PromptRequest, ZoneId};
 use spice_agent::{Agent, ClipKind, Contents, Event, Offer, Outbox};
 
-use goods::{FileBytes, Form, MediaType, Payload, scrubbed};
+use goods::{FileBytes, Form, MediaType, Payload, scrubbed, sha256, size};
 
 use super::process::Process;
 use super::{Session, Zone};
@@ -32,6 +32,8 @@ const FILE: Duration = Duration::from_secs(120);
 const ASK: Duration = Duration::from_secs(120);
 /// So long a delivered offer waits for a program to paste it; then it is wiped.
 const OFFER: Duration = Duration::from_secs(120);
+/// So long a delivered clip stands. To take it back at once would take it from GTK's programs, which are still at it.
+const STANDS: Duration = Duration::from_secs(2);
 /// A copy is a person's act when its zone has the keyboard, or had it so shortly before: agents are slow.
 const COPY_DELAY: Duration = Duration::from_secs(2);
 
@@ -70,6 +72,8 @@ enum Stage {
     },
     /// The other guest's agent was told that a clip is there.
     Offered { permit: Permit, contents: Contents },
+    /// The other guest has it. It may ask again, as programs do, until its clipboard is its own once more.
+    Delivered { contents: Contents },
     /// The other guest's agent writes a file of this size and hash.
     Writing {
         permit: Permit,
@@ -317,7 +321,7 @@ impl Session {
             media_type.take_if(|known| !known.fits(payload.bytes()));
         }
         let (to, copied) = (transfer.to, transfer.copied);
-        let size = Some(payload.size());
+        let size = Some(size(payload.bytes()));
         let Some(request) = self.request(from, to, &transfer.form, copied, size, now) else {
             return;
         };
@@ -365,7 +369,7 @@ impl Session {
                     transfer.to,
                     &transfer.form,
                     transfer.copied,
-                    Some(payload.size()),
+                    Some(size(payload.bytes())),
                     now,
                 ) {
                     self.denied(&request, &decision, answer, now);
@@ -402,7 +406,7 @@ impl Session {
         };
         let question = self.say(&Remark::BringQuestion {
             goods: transfer.form.goods(),
-            bytes: payload.size(),
+            bytes: size(payload.bytes()),
             from: self.shown_name_of(transfer.from),
             to: self.shown_name_of(transfer.to),
         });
@@ -509,7 +513,7 @@ impl Session {
                 (Stage::Offered { permit, contents }, OFFER)
             }
             Payload::File(_) => {
-                let (size, sha256) = (payload.size(), payload.sha256());
+                let (size, sha256) = (size(payload.bytes()), sha256(payload.bytes()));
                 if let (Form::File(name, _), Payload::File(FileBytes(bytes))) =
                     (&transfer.form, payload)
                 {
@@ -584,24 +588,35 @@ impl Session {
         let is_it = |transfer: &mut Transfer| {
             transfer.to == id
                 && transfer.form == Form::Clip(kind)
-                && matches!(transfer.stage, Stage::Offered { .. })
+                && matches!(
+                    transfer.stage,
+                    Stage::Offered { .. } | Stage::Delivered { .. }
+                )
         };
-        let delivered = self.transfer.take_if(is_it);
+        let wanted = self.transfer.take_if(is_it);
         let Some(agent) = self.agent(id) else { return };
-        let Some(Transfer {
-            from,
-            stage: Stage::Offered { permit, contents },
-            ..
-        }) = delivered
-        else {
+        let Some(transfer) = wanted else {
             return agent.provide_nothing();
         };
+        let (permit, contents) = match transfer.stage {
+            Stage::Offered { permit, contents } => (Some(permit), contents),
+            Stage::Delivered { contents } => (None, contents),
+            _ => return,
+        };
         agent.provide(&contents);
-        // Delivered once: the receiver's clipboard is its own again.
-        agent.withdraw();
-        let payload = Payload::Clip(contents);
-        let (size, sha256) = (payload.size(), payload.sha256());
-        drop(payload);
+        let from = transfer.from;
+        let deadline = match permit {
+            Some(_) => now + STANDS,
+            None => transfer.deadline,
+        };
+        let (size, sha256) = (size(contents.bytes()), sha256(contents.bytes()));
+        self.transfer = Some(Transfer {
+            stage: Stage::Delivered { contents },
+            deadline,
+            ..transfer
+        });
+        // It crosses once, however often it is asked for.
+        let Some(permit) = permit else { return };
         self.crossed(&permit, size, sha256);
         if permit.decision().duties.notify {
             let (from, to) = (self.shown_name_of(from), self.shown_name_of(id));
@@ -623,6 +638,11 @@ impl Session {
             return;
         }
         let why = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
+            // It has crossed, and its time is over.
+            Some(Stage::Delivered { .. }) => {
+                self.end_transfer();
+                return;
+            }
             Some(Stage::Fetching) => Remark::FetchedTooLate,
             Some(Stage::Asking { .. }) => Remark::NobodyAnswered,
             Some(Stage::Writing { .. }) => Remark::TakenTooLate,
@@ -634,9 +654,16 @@ impl Session {
 
     /// Wipes what is under way, if anything is, and takes back what was said of it.
     pub(super) fn cancel_transfer(&mut self, why: &Remark) {
-        let Some(transfer) = self.transfer.take() else {
-            return;
-        };
+        if let Some(from) = self.end_transfer() {
+            let name = self.name_of(from);
+            self.record(Record::zone(&name, "clip-wiped", &why.to_string()));
+        }
+    }
+
+    /// The same without a word; gives the zone from which something did not arrive.
+    fn end_transfer(&mut self) -> Option<ZoneId> {
+        let transfer = self.transfer.take()?;
+        let has_crossed = matches!(transfer.stage, Stage::Delivered { .. });
         match transfer.stage {
             Stage::Fetching => {
                 if let Some(agent) = self.agent(transfer.from) {
@@ -647,7 +674,7 @@ impl Session {
                 }
             }
             Stage::Asking { id, .. } => self.scene.withdraw(id),
-            Stage::Offered { .. } => {
+            Stage::Offered { .. } | Stage::Delivered { .. } => {
                 if let Some(agent) = self.agent(transfer.to) {
                     agent.withdraw();
                 }
@@ -660,8 +687,7 @@ impl Session {
                 self.pump_agent_of(transfer.to);
             }
         }
-        let name = self.name_of(transfer.from);
-        self.record(Record::zone(&name, "clip-wiped", &why.to_string()));
+        (!has_crossed).then_some(transfer.from)
     }
 
     /// The policy, or its standing, is another: what is under way is decided on again.
@@ -671,8 +697,8 @@ impl Session {
             return;
         };
         let request = match &transfer.stage {
-            // It is decided on when it comes, by whatever policy there is then.
-            Stage::Fetching => {
+            // It is decided on when it comes, by whatever policy there is then; or it has come.
+            Stage::Fetching | Stage::Delivered { .. } => {
                 self.transfer = Some(transfer);
                 return;
             }

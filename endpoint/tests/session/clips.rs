@@ -147,8 +147,12 @@ fn an_allowed_clip_crosses_once() {
         "pasted 9 bytes: \"hello [2J\"",
         "without its escape"
     );
+    // A program asks more than once for one paste.
+    assert_eq!(paste(&mut desk), "pasted 9 bytes: \"hello [2J\"");
     desk.until_console("corp", "clipboard taken back");
-    assert_eq!(paste(&mut desk), "pasted nothing", "once");
+    assert_eq!(paste(&mut desk), "pasted nothing", "later");
+    let wiped = |event: &String| event.contains("clip-wiped");
+    assert!(!desk.recorded().iter().any(wiped), "it has arrived");
     let flows = desk.flows();
     assert_eq!(flows.len(), 2, "{flows:?}");
     let facts = flows[0].facts.as_ref().unwrap();

@@ -74,6 +74,18 @@ impl MediaType {
     }
 }
 
+/// How much it is, as records have it.
+pub(super) fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// What it is, as records have it.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    let hash = digest(&SHA256, bytes);
+    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
 /// What crosses.
 #[derive(Debug)]
 pub(super) enum Payload {
@@ -96,18 +108,6 @@ impl Payload {
             Self::Clip(contents) => contents.bytes(),
             Self::File(FileBytes(bytes)) => bytes,
         }
-    }
-
-    pub(super) fn size(&self) -> u64 {
-        u64::try_from(self.bytes().len()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn sha256(&self) -> String {
-        let hash = digest(&SHA256, self.bytes());
-        hash.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
     }
 }
 
