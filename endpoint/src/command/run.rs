@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bulkhead_policy::Policy;
 use clap::ValueEnum;
-use compositor::{HostKey, Settings, Size, Theme};
+use compositor::{HostKey, Scale, Settings, Size, Theme};
 use endpoint::audit::AuditLog;
 use endpoint::images::{ImageSource, StoreImages};
 use endpoint::policy_source::PolicySource;
@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// The desktop's size in pixels; a window can be resized later.
     #[arg(long, value_name = "WxH", default_value = "1280x800", value_parser = size)]
     size: Size,
+    /// How many pixels make one of 96 dots per inch, 1 to 4: for pictures without a screen, which would say it.
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = scale, requires = "headless")]
+    scale: Scale,
     /// End after so many seconds.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
@@ -184,6 +187,7 @@ fn open_session(
     });
     let options = Options {
         size: arguments.size,
+        scale: arguments.scale,
         settings: Settings {
             theme: theme.unwrap_or(chosen.theme),
             large_text: arguments.large_text || chosen.large_text,
@@ -370,6 +374,14 @@ fn size(text: &str) -> Result<Size, String> {
     sides
         .map(|(width, height)| Size::new(width, height))
         .ok_or_else(|| "write it as 1280x800, each side 320 to 16384".to_owned())
+}
+
+fn scale(text: &str) -> Result<Scale, String> {
+    let factor = text.parse::<f64>().ok();
+    factor
+        .filter(|factor| (1.0..=4.0).contains(factor))
+        .map(Scale::from_factor)
+        .ok_or_else(|| "write a factor from 1 to 4, such as 1.25".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -34,6 +34,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "kms::a_machine_that_slept_wakes_up_locked",
         a_machine_that_slept_wakes_up_locked,
     ),
+    (
+        "kms::a_small_panel_of_many_pixels_is_scaled",
+        a_small_panel_of_many_pixels_is_scaled,
+    ),
 ];
 
 /// A person's deed, in words of the headless script and as what QEMU's devices do; then a picture of what has become of it.
@@ -311,6 +315,75 @@ fn a_machine_that_slept_wakes_up_locked() {
     kiosk.power_off();
 }
 
+/// A panel of 3840 x 2160 pixels and 34 cm: 287 dots per inch, three times what is usual less a quarter.
+fn a_small_panel_of_many_pixels_is_scaled() {
+    const PIXELS: (u16, u16) = (3840, 2160);
+    let (installed, place) = locking_desktop();
+    let panel = installed.path("panel.bin");
+    std::fs::write(&panel, edid(PIXELS, (340, 190))).unwrap();
+    let files = [
+        ("var/lib/bulkhead", place.as_path()),
+        ("lib/firmware/edid/panel.bin", panel.as_path()),
+    ];
+    let devices = ["-device", "virtio-vga,xres=3840,yres=2160"];
+    let words = "drm.edid_firmware=edid/panel.bin";
+    let mut kiosk = Kiosk::start_with(&installed, &["virtio-gpu"], &devices, &files, words);
+    let size = (PIXELS.0.into(), PIXELS.1.into());
+    let script = format!(
+        "sleep 1\nscreenshot 0.png\nunlock {PASSPHRASE}\nwait-unlocked\nwait-ready open timeout 25\nwait-ready corp timeout 25\nsleep 0.3\nscreenshot 1.png\n"
+    );
+    let expected = scaled(&installed, size, "2.75", &script, 2);
+    kiosk.expect("locked, in the panel's own scale", &expected[0]);
+    kiosk.unlock();
+    kiosk.expect("and so is the desktop", &expected[1]);
+    let plain = locked(&installed, size);
+    assert!(plain != expected[0], "a scale is to be seen");
+    kiosk.power_off();
+}
+
+/// What a panel says of itself (VESA E-EDID, release A2): one mode at 30 Hz, and its size in millimetres.
+fn edid((width, height): (u16, u16), (across, down): (u16, u16)) -> [u8; 128] {
+    let (blank, blank_lines) = (160, 62);
+    let low = |value: u16| value.to_le_bytes()[0];
+    // The upper four bits of two twelve-bit numbers share a byte.
+    let upper = |first: u16, second: u16| low((first >> 8) << 4 | second >> 8);
+    let pixels = u32::from(width + blank) * u32::from(height + blank_lines) * 30;
+    let clock = u16::try_from(pixels / 10_000).unwrap().to_le_bytes();
+    let timing = [
+        [
+            clock[0],
+            clock[1],
+            low(width),
+            low(blank),
+            upper(width, blank),
+        ],
+        [
+            low(height),
+            low(blank_lines),
+            upper(height, blank_lines),
+            48,
+            32,
+        ],
+        // The pulses: 48 pixels on, 32 long; 3 lines on, 5 long.
+        [0x35, 0, low(across), low(down), upper(across, down)],
+    ];
+    let mut edid = [0; 128];
+    edid[1..7].fill(0xff);
+    // Made by "BLK" in 2026, version 1.4; digital, 8 bits, DisplayPort; its first mode is its own.
+    edid[8..10].copy_from_slice(&[0x09, 0x8b]);
+    edid[17..21].copy_from_slice(&[36, 1, 4, 0xa5]);
+    edid[21..25].copy_from_slice(&[low(across / 10), low(down / 10), 0x78, 0x02]);
+    edid[38..54].fill(1);
+    edid[54..69].copy_from_slice(timing.as_flattened());
+    edid[71] = 0x1a;
+    for dummy in [72, 90, 108] {
+        edid[dummy + 3] = 0x10;
+    }
+    let sum = edid.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    edid[127] = sum.wrapping_neg();
+    edid
+}
+
 struct Kiosk {
     machine: Machine,
     qemu: Qmp,
@@ -322,6 +395,17 @@ impl Kiosk {
         drivers: &[&str],
         devices: &[&str],
         files: &[(&str, &Path)],
+    ) -> Self {
+        Self::start_with(installed, drivers, devices, files, "")
+    }
+
+    /// With more words for the kernel.
+    fn start_with(
+        installed: &Installed,
+        drivers: &[&str],
+        devices: &[&str],
+        files: &[(&str, &Path)],
+        command_line: &str,
     ) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let kernel = Kernel::stock(&target.join("debian-amd64-kernel")).expect("Debian's kernel");
@@ -351,7 +435,7 @@ impl Kiosk {
         let mut machine = Machine::start(&Boot {
             kernel: &kernel.image,
             initramfs: &recipe.initramfs().expect("an initramfs"),
-            command_line: "",
+            command_line,
             arguments: devices,
             failure: "kiosk: the desktop ended",
         });
@@ -432,16 +516,28 @@ impl Kiosk {
 }
 
 /// Plays a script without a screen; gives the pictures that it takes, which are named by their numbers.
-fn headless(
+fn headless(installed: &Installed, size: (u32, u32), script: &str, count: usize) -> Vec<Picture> {
+    scaled(installed, size, "1", script, count)
+}
+
+fn scaled(
     installed: &Installed,
     (width, height): (u32, u32),
+    scale: &str,
     script: &str,
     count: usize,
 ) -> Vec<Picture> {
     std::fs::write(installed.path("stages.script"), script).unwrap();
     let size = format!("{width}x{height}");
     let mut bulkhead = installed.command(&["run", "--policy", "policy.toml", "--headless"]);
-    bulkhead.args(["--size", &size, "--script", "stages.script"]);
+    bulkhead.args([
+        "--size",
+        &size,
+        "--scale",
+        scale,
+        "--script",
+        "stages.script",
+    ]);
     if installed.path("locked").exists() {
         bulkhead.args(["--state-dir", "locked"]);
     }
@@ -469,10 +565,11 @@ fn headless(
     (0..count).map(picture).collect()
 }
 
-/// Blackens the right end of the panel, where a clock goes on while pictures are taken.
+/// Blackens the right end of the panel, where a clock goes on while pictures are taken. Large screens are scaled.
 fn stop_clock(picture: &mut Picture) {
-    let clock = picture.width.saturating_sub(300)..picture.width;
-    for row in picture.pixels.chunks_mut(picture.width).take(31) {
+    let scale = if picture.width > 2000 { 3 } else { 1 };
+    let clock = picture.width.saturating_sub(300 * scale)..picture.width;
+    for row in picture.pixels.chunks_mut(picture.width).take(31 * scale) {
         row[clock.clone()].fill([0; 3]);
     }
 }

@@ -5,6 +5,7 @@
 //! without it nothing survives.
 #![forbid(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -68,15 +69,26 @@ fn prepare() -> Result<()> {
 /// Loads `/modules/*` in the order of `/modules/order`. A driver whose device is not there refuses, which is no failure.
 fn load_drivers() -> Result<()> {
     let order = fs::read_to_string("/modules/order").context("read the order of drivers")?;
+    let line = fs::read_to_string("/proc/cmdline").context("read the kernel's command line")?;
     for name in order.lines() {
         let file = File::open(format!("/modules/{name}")).with_context(|| name.to_owned())?;
-        if let Err(error) = rustix::system::finit_module(&file, c"", 0)
+        let parameters = parameters(&line, name)?;
+        if let Err(error) = rustix::system::finit_module(&file, &parameters, 0)
             && error != rustix::io::Errno::EXIST
         {
             say(&format!("the driver {name} was not loaded: {error}"));
         }
     }
     Ok(())
+}
+
+/// What the kernel's command line has for a driver: its words `DRIVER.PARAMETER=VALUE`, in which `-` and `_` are the same.
+fn parameters(line: &str, driver: &str) -> Result<CString> {
+    let own = line.split_whitespace().filter_map(|word| {
+        let (name, parameter) = word.split_once('.')?;
+        (name.replace('-', "_") == driver).then_some(parameter)
+    });
+    Ok(CString::new(own.collect::<Vec<_>>().join(" "))?)
 }
 
 fn command_line_word(key: &str) -> Result<Option<String>> {
@@ -137,5 +149,20 @@ fn wait_for(process: u32) -> Result<Option<i32>> {
         if u32::try_from(ended.as_raw_nonzero().get()) == Ok(process) {
             return Ok(status.exit_status());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_get_their_own_words_of_the_command_line() {
+        let line =
+            "quiet drm.edid_firmware=edid/panel.bin virtio-gpu.modeset=1 drm.debug=0x4 a.b\n";
+        let of = |driver| parameters(line, driver).unwrap();
+        assert_eq!(of("drm"), c"edid_firmware=edid/panel.bin debug=0x4".into());
+        assert_eq!(of("virtio_gpu"), c"modeset=1".into());
+        assert_eq!(of("quiet"), c"".into());
     }
 }
