@@ -51,12 +51,14 @@ pub const TARGETS: &[Target] = &[
         "usb-descriptors",
         usb_redirect::fuzzing::fuzz_descriptors,
         4096,
-    ).within(16),
+    )
+    .within(16),
     target(
         "usb-report-descriptor",
         usb_redirect::fuzzing::fuzz_report_descriptor,
         4096,
-    ).within(16),
+    )
+    .within(16),
     target("usb-digest", usb_redirect::fuzzing::fuzz_digest, 4096).within(16),
     target("usb-stream", usb_redirect::fuzzing::fuzz_stream, 4096).within(32),
     target("usbip", usb_redirect::fuzzing::fuzz_usbip, 4096).within(16),
