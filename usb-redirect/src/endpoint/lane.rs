@@ -254,6 +254,10 @@ impl Lane {
             }
             state.answering.take()
         };
+        // Some devices end each report with an empty packet, which reports nothing.
+        if report.is_empty() && answering.is_none() {
+            return;
+        }
         let mut length = report.len();
         if let Some(filter) = &self.filter {
             let mut filter = lock(filter);

@@ -92,6 +92,24 @@ fn reports_of_two_interfaces_arrive_in_order() {
 }
 
 #[test]
+fn empty_packets_are_no_reports() {
+    let (end, notices) = path(&Grant::default(), |mut kernel, device, _| {
+        kernel.poll(MOUSE, ROOM).unwrap();
+        device.send(MOUSE, &[0; 4]);
+        assert_eq!(answer(&mut kernel).unwrap().1, 0, "it is polled now");
+        for step in 0..10u8 {
+            let mouse = kernel.poll(MOUSE, ROOM).unwrap();
+            device.send(MOUSE, &[]);
+            device.send(MOUSE, &[0, step, 0, 0]);
+            device.send(MOUSE, &[]);
+            assert_eq!(answer(&mut kernel), Some((mouse, 0, vec![0, step, 0, 0])));
+        }
+    });
+    assert_eq!(end.unwrap(), End::Released);
+    assert_eq!(notices, []);
+}
+
+#[test]
 fn control_transfers_do_not_wait_for_reports() {
     let (end, notices) = path(&Grant::default(), |mut kernel, device, _| {
         kernel.poll(KEYS, ROOM).unwrap();
