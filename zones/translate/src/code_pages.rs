@@ -105,7 +105,7 @@ impl CodePages {
         let page = self.pages.get_mut((*place as usize).wrapping_sub(1))?;
         if page.is_blank {
             page.is_blank = false;
-            if !page.is_open && !ram.watch().is_watched(number) {
+            if !page.is_open && !ram.watch().watch(number) {
                 page.is_open = true;
                 self.open.push(number);
             }
@@ -189,7 +189,7 @@ impl CodePages {
         let mut open = std::mem::take(&mut self.open);
         open.retain(|number| {
             // First, so that whatever is written after the comparison is told.
-            let watched = watch.is_watched(*number);
+            let watched = watch.watch(*number);
             let Some(page) = self.get(*number) else {
                 return false;
             };

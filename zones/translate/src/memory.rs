@@ -278,11 +278,12 @@ impl Ram {
         Some(self.page(physical)?.load(physical))
     }
 
-    /// Stores an aligned word at a physical address; does nothing if that is not RAM.
+    /// Stores an aligned word at a physical address, in a hart's name: on its thread, or while it runs no guest code. Does nothing
+    /// if that is not RAM.
     #[inline]
     pub fn store<W: Word>(&self, physical: u64, value: W) {
         if let Some(page) = self.page(physical) {
-            self.watch.written(self.number_of(page));
+            self.watch.about_to_store(self.number_of(page));
             page.store(physical, value);
         }
     }

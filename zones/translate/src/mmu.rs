@@ -450,7 +450,7 @@ impl Mmu {
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
             if access == Access::Store {
-                ram.watch().about_to_cache(ram.number_of(page));
+                ram.watch().about_to_store(ram.number_of(page));
             }
             let tables = &mut self.space.tables[self.view & 3];
             let row = if access == Access::Store {
@@ -566,7 +566,7 @@ impl Mmu {
                     0
                 };
             if wanted != entry {
-                ram.watch().written(ram.number_of(entry_page));
+                ram.watch().about_to_store(ram.number_of(entry_page));
                 let (order, old, new) = (Ordering::SeqCst, entry.to_le(), wanted.to_le());
                 let exchanged = entry_page
                     .atomic64(slot)

@@ -1,7 +1,7 @@
 //! Which pages of RAM hold code that harts rely on, so that a store there is noticed without looking at the page.
 //!
-//! A page that is *watched* has no cached translation for stores in any hart. Whoever is about to write to it, and be it to
-//! fill such a cache, lifts the watch first, and leaves the page's number in a log; from then on stores there are as quick as
+//! A page that is *watched* has no cached translation for stores in any hart. A hart that is about to write to it, or to cache
+//! it for stores, lifts the watch first, and leaves the page's number in a log; from then on stores there are as quick as
 //! any. What harts know of code in watched pages stays true until the log says otherwise: they read it at `fence.i`, which is
 //! when RISC-V promises that stores to code are seen.
 //!
@@ -80,8 +80,9 @@ impl Watch {
         shared.harts.push(Arc::downgrade(port));
     }
 
-    /// A hart is about to cache this page for stores.
-    pub(crate) fn about_to_cache(&self, page: u32) {
+    /// A hart is about to cache this page for stores, or to write to it in another way. It may be watched again once this hart has
+    /// looked for fences.
+    pub(crate) fn about_to_store(&self, page: u32) {
         #[cfg(test)]
         if crate::translate::mistakes::is_made(crate::translate::mistakes::Mistake::StoreUntold) {
             return;
@@ -103,7 +104,7 @@ impl Watch {
         }
     }
 
-    /// Someone is about to write to this page, or just did, other than through what a hart has cached.
+    /// Someone else than a hart wrote to this page.
     #[inline]
     pub(crate) fn written(&self, page: u32) {
         if self.state(page) & WATCHED != 0 {
@@ -147,8 +148,9 @@ impl Watch {
         true
     }
 
-    /// Whether the page is watched from now on, or was already. It is not if harts may have cached it for stores.
-    pub(crate) fn is_watched(&self, page: u32) -> bool {
+    /// Watches a page. Returns whether it is watched from now on, or was already; it is not as long as harts may have cached it for
+    /// stores.
+    pub(crate) fn watch(&self, page: u32) -> bool {
         let known = self.state(page);
         if known != 0 {
             return known == WATCHED;

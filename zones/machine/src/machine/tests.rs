@@ -279,7 +279,7 @@ fn an_access_to_nothing_traps() {
 
 /// A device that answers what is said to it with new code.
 struct Coder {
-    memory: zone_virtio::GuestMemory,
+    memory: GuestMemory,
     listener: Listener,
 }
 
@@ -306,7 +306,7 @@ fn code_that_a_device_wrote_runs_after_the_fence() {
     const RETURN: u32 = 0x0000_8067;
     for translate in [false, true] {
         let mut code = vec![addi(S0, 0, CALLS.into()), FENCE_I];
-        let at = |code: &[u32]| 64 + 4 * code.len() as i32;
+        let at = |code: &[u32]| 64 + 4 * i32::try_from(code.len()).unwrap();
         let turn = at(&code) - 4;
         code.push(jal(1, 0x1000 - at(&code)));
         code.extend(call(DEBUG_CONSOLE, 2));

@@ -63,7 +63,7 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
             let choice = if party.is_asleep { 6 } else { random.below(8) };
             match choice {
                 0..2 => {
-                    watch.about_to_cache(page);
+                    watch.about_to_store(page);
                     party.cached.insert(page);
                 }
                 2 => watch.written(page),
@@ -88,7 +88,7 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
                 }
                 _ => {
                     party.read_log(&watch);
-                    if watch.is_watched(page) {
+                    if watch.watch(page) {
                         watched += 1;
                         party.relied_on.insert(page);
                     }
@@ -117,7 +117,7 @@ fn more_lifted_watches_than_are_remembered_are_said_to_be() {
     let mut count = 0;
     for pages in [10, LOG as u32, LOG as u32 + 1] {
         for page in 0..pages {
-            assert!(watch.is_watched(page));
+            assert!(watch.watch(page));
             watch.written(page);
             watch.written(page);
         }
@@ -130,8 +130,8 @@ fn more_lifted_watches_than_are_remembered_are_said_to_be() {
         assert!(watch.lifted_since(&mut count, |page| panic!("{page} was not lifted")));
     }
     watch.written(5000);
-    watch.about_to_cache(5000);
-    assert!(!watch.is_watched(5000));
+    watch.about_to_store(5000);
+    assert!(!watch.watch(5000));
 }
 
 const BASE: u64 = 0x8000_0000;
