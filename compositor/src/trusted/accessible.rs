@@ -127,7 +127,12 @@ impl Growing {
             if let Some(zone) = look.zones.iter().find(|zone| zone.identity.id == *id) {
                 let mut chip = focusable(Role::Button, *place);
                 chip.set_label(described(zone, look));
-                parts.push((number(ZONES, id.0.into()), chip));
+                let number = number(ZONES, id.0.into());
+                if zone.focused {
+                    // Readers that know nothing of live words speak where the focus goes.
+                    self.focus = number;
+                }
+                parts.push((number, chip));
             }
         }
         for (at, (place, shown)) in (0..).zip(workspaces) {

@@ -199,7 +199,6 @@ fn open_session(
         shutdown_after: arguments.shutdown_after,
         log_consoles: verbose > 0,
         debug_zones: arguments.debug_zones,
-        ..Options::default()
     };
     let mut session = Session::new(policy, services, options)
         .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
