@@ -190,7 +190,13 @@ impl Growing {
         self.focus = sheet;
         if page == Page::Lock {
             let mut field = focusable(Role::PasswordInput, layout.area);
-            field.set_label(look.words.passphrase);
+            let (_, refused, _) = look.ui.lock_entry(look.now);
+            let name = look.words.passphrase;
+            // Readers that know nothing of live words speak a new name of what has the focus.
+            field.set_label(match refused {
+                true => format!("{name}. {}", look.words.refused),
+                false => name.to_owned(),
+            });
             self.focus = number(kind, PASSPHRASE);
             parts.push((self.focus, field));
         }

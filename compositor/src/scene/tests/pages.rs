@@ -309,6 +309,8 @@ fn who_has_the_keyboard_notices_and_refusals_are_spoken_by_themselves() {
     assert!(matches!(tried[..], [Action::UnlockAttempt(_)]));
     scene.refuse_unlock(Duration::from_secs(2));
     let refused = "That was not it. Try again in a moment.".to_owned();
+    let field = format!("Passphrase. {refused}");
+    assert!(said(&scene).contains(&field));
     assert_eq!(words(&scene), [(refused, Assertive)]);
 }
 
