@@ -41,6 +41,11 @@ impl Modifiers {
         shift: true,
         ..Modifiers::NONE
     };
+    const HOST_CONTROL: Modifiers = Modifiers {
+        host: true,
+        control: true,
+        ..Modifiers::NONE
+    };
     const CONTROL_ALT: Modifiers = Modifiers {
         control: true,
         alt: true,
@@ -136,6 +141,8 @@ pub enum Chord {
     CarryToWorkspace(WorkspaceStep),
     /// Moves the window a little.
     Nudge(Direction),
+    /// Moves the window's right or lower edge a little, so that it grows or shrinks.
+    Stretch(Direction),
 }
 
 /// All chords. There is always one for secure attention.
@@ -185,6 +192,7 @@ impl Default for Chords {
             (keys::RIGHT, Right),
         ] {
             chords.bind(Modifiers::HOST_SHIFT, key, Chord::Nudge(direction));
+            chords.bind(Modifiers::HOST_CONTROL, key, Chord::Stretch(direction));
         }
         chords.bind(Modifiers::HOST_SHIFT, keys::TAB, Chord::FocusPrevious);
         chords.bind(Modifiers::HOST_SHIFT, keys::BACKSPACE, Chord::DetachDevices);

@@ -40,21 +40,36 @@ impl Colour {
         Self::from_pixel(mix(self.pixel(), other.pixel(), u32::from(amount)))
     }
 
-    /// How bright it looks, 0 to 255 (weights of ITU-R BT.601).
-    pub fn brightness(self) -> u8 {
-        let weighted =
-            u32::from(self.red) * 299 + u32::from(self.green) * 587 + u32::from(self.blue) * 114;
-        u8::try_from(weighted / 1000).unwrap_or(u8::MAX)
-    }
-
-    /// Near-black or white, whichever reads better on this colour.
+    /// Near-black or white, whichever contrasts more with this colour.
     pub fn ink(self) -> Colour {
-        if self.brightness() > 128 {
+        let square = |channel: u8| u32::from(channel) * u32::from(channel);
+        // Luminance by the weights of sRGB, with a gamma of 2 for want of fractions: up to 255^2 * 10,000.
+        let luminance =
+            square(self.red) * 2126 + square(self.green) * 7152 + square(self.blue) * 722;
+        if luminance > 255 * 255 * 2100 {
             Colour::rgb(0x0e, 0x11, 0x15)
         } else {
             Colour::WHITE
         }
     }
+}
+
+/// The contrast of two colours by WCAG 2.2: 1 to 21.
+#[cfg(test)]
+pub(crate) fn contrast(one: Colour, other: Colour) -> f64 {
+    let linear = |channel: u8| {
+        let value = f64::from(channel) / 255.0;
+        if value <= 0.04045 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        }
+    };
+    let luminance = |colour: Colour| {
+        0.2126 * linear(colour.red) + 0.7152 * linear(colour.green) + 0.0722 * linear(colour.blue)
+    };
+    let (one, other) = (luminance(one), luminance(other));
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
 /// `under` with `amount`/255 of `over` mixed in, opaque.
@@ -89,7 +104,7 @@ impl fmt::Display for Colour {
 }
 
 /// The named zone colours: the palette of Okabe and Ito, which people with any common kind of colour blindness can
-/// tell apart, and a grey.
+/// tell apart, and a grey as dark as none of them is to anybody.
 pub const ZONE_PALETTE: [(&str, Colour); 8] = [
     ("red", Colour::rgb(0xd5, 0x5e, 0x00)),
     ("orange", Colour::rgb(0xe6, 0x9f, 0x00)),
@@ -98,7 +113,7 @@ pub const ZONE_PALETTE: [(&str, Colour); 8] = [
     ("blue", Colour::rgb(0x00, 0x72, 0xb2)),
     ("sky", Colour::rgb(0x56, 0xb4, 0xe9)),
     ("purple", Colour::rgb(0xcc, 0x79, 0xa7)),
-    ("grey", Colour::rgb(0x8f, 0x96, 0xa0)),
+    ("grey", Colour::rgb(0x60, 0x66, 0x70)),
 ];
 
 /// A colour that is neither a name of the palette nor `#rrggbb`.
@@ -150,6 +165,23 @@ mod tests {
                     "{under} {over} {amount}"
                 );
             }
+        }
+    }
+
+    /// A zone's name can be read in its title bar: [`contrast`] as WCAG asks, for the palette and for any other colour.
+    #[test]
+    fn ink_can_be_read_on_every_colour() {
+        for (name, colour) in ZONE_PALETTE {
+            let contrast = contrast(colour.ink(), colour);
+            assert!(contrast >= 4.5, "{name}: {contrast}");
+        }
+        let channels = || (0..=255).step_by(15);
+        for (red, (green, blue)) in channels()
+            .flat_map(|r| channels().flat_map(move |g| channels().map(move |b| (r, (g, b)))))
+        {
+            let colour = Colour::rgb(red, green, blue);
+            let contrast = contrast(colour.ink(), colour);
+            assert!(contrast >= 4.0, "{colour}: {contrast}");
         }
     }
 

@@ -223,7 +223,12 @@ pub(crate) fn paint(
         name,
         right - left,
     );
-    if look.identity.weakened.is_some() {
+    let mark = match look.identity {
+        identity if identity.weakened.is_some() => Some(look.words.jail_weakened),
+        identity if identity.outdated.is_some() => Some(look.words.outdated),
+        _ => None,
+    };
+    if let Some(mark) = mark {
         left += paint_warning(
             canvas,
             masks,
@@ -234,7 +239,7 @@ pub(crate) fn paint(
                 y: middle,
             },
             right,
-            look.words.jail_weakened,
+            mark,
         );
     }
     let remark = match look.state {
@@ -373,5 +378,9 @@ pub(crate) fn paint_void(
         Style::bold(metrics.body, palette.void_text),
     );
     let line_style = Style::regular(metrics.body, palette.void.mixed(palette.void_text, 200));
-    centred(centre.y + metrics.px(40), line, line_style);
+    let mut middle = centre.y + metrics.px(40);
+    for line in text::wrapped(line, line_style, room, 3) {
+        centred(middle, line, line_style);
+        middle += metrics.body * 3 / 2;
+    }
 }

@@ -272,14 +272,16 @@ impl World {
                 paint_page(scene, seed);
             }
             Op::Withdraw(number) => scene.withdraw(PromptId(number)),
-            Op::Lock => scene.lock(),
+            Op::Lock => scene.lock(LockReason::Person),
             Op::Unlock { right: true } => {
                 // The endpoint unlocks because of what a person typed.
                 self.person = true;
                 scene.unlock(self.now);
                 assert!(!scene.is_locked());
             }
-            Op::Unlock { right: false } => scene.refuse_unlock(self.now + Duration::from_secs(1)),
+            Op::Unlock { right: false } => {
+                scene.refuse_unlock(Refusal::Wrong, self.now + Duration::from_secs(1));
+            }
             Op::Wait(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 let actions = self.scene.tick(self.now);

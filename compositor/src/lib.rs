@@ -72,12 +72,14 @@ pub use input::{Action, InputEvent, KeyMovement, Passphrase, ZoneCommand, ZoneIn
 pub use keys::HostKey;
 pub use layout::KeyboardLayout;
 pub use scene::{
-    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics, Scene,
-    SceneError, Settings, Target, WORKSPACES,
+    Arrangement, FocusBy, MAXIMUM_ZONES, OutputId, Owner, Placement, RenderStatistics,
+    STATUS_LENGTH, Scene, SceneError, Settings, Target, WORKSPACES,
 };
 pub use text::Label;
 pub use theme::{Palette, Theme};
 pub use trusted::views::{Health, PanelSigns};
 pub use trusted::work::{NamedKey, PAGE_NODES, PageInput, PageTree, WorkPage, WorkSpace};
-pub use trusted::{Answer, Grant, Language, PromptId, PromptRefused, PromptRequest};
+pub use trusted::{
+    Answer, Grant, Language, LockReason, PromptId, PromptRefused, PromptRequest, Refusal,
+};
 pub use zone::{Generation, StillPixels, ZoneId, ZoneIdentity, ZonePixels, ZoneState};

@@ -95,7 +95,11 @@ impl<'a> StatusLine<'a> {
         for item in self.items() {
             let wanted = match item {
                 Item::Words(words) | Item::Notice(words) => {
-                    Style::regular(metrics.body, Colour::WHITE).width(words) + metrics.px(12)
+                    let room = right - limit - metrics.px(12);
+                    let style = Style::regular(metrics.body, Colour::WHITE);
+                    let (style, lines) = set(words, style, metrics, room);
+                    let widths = lines.iter().map(|line| style.width(line));
+                    widths.max().unwrap_or(0) + metrics.px(12)
                 }
                 Item::Sign(..) => metrics.panel - metrics.px(10),
             };
@@ -115,6 +119,36 @@ impl<'a> StatusLine<'a> {
         places
             .last()
             .map_or(area.right(), |(_, place)| place.left())
+    }
+}
+
+/// The endpoint's own words as they are set: on one line, or smaller on two where one has no room for them.
+fn set<'w>(words: &'w str, style: Style, metrics: &Metrics, room: i32) -> (Style, Vec<&'w str>) {
+    if style.width(words) <= room {
+        return (style, vec![words]);
+    }
+    let style = Style {
+        size: metrics.small,
+        ..style
+    };
+    (style, text::wrapped(words, style, room, 2))
+}
+
+/// Draws them around the middle of a row.
+fn draw_set(
+    canvas: &mut Canvas<'_>,
+    (left, middle): (i32, i32),
+    words: &str,
+    style: Style,
+    metrics: &Metrics,
+    room: i32,
+) {
+    let (style, lines) = set(words, style, metrics, room);
+    let step = style.size * 6 / 5;
+    let mut middle = middle - (i32::try_from(lines.len()).unwrap_or(1) - 1) * step / 2;
+    for line in lines {
+        text::draw_centred_on(canvas, left, middle, line, style, room);
+        middle += step;
     }
 }
 
@@ -235,10 +269,17 @@ pub(crate) fn paint(
     for (item, place) in look.status.places(inner, metrics) {
         match item {
             Item::Words(words) | Item::Notice(words) => {
-                let style = Style::regular(metrics.body, palette.text);
                 let room = signed(place.width()) - metrics.px(6);
                 let left = place.left() + metrics.px(6);
-                text::draw_centred_on(canvas, left, place.centre().y, words, style, room);
+                let style = Style::regular(metrics.body, palette.text);
+                draw_set(
+                    canvas,
+                    (left, place.centre().y),
+                    words,
+                    style,
+                    metrics,
+                    room,
+                );
             }
             Item::Sign(sign, health) => {
                 paint_sign(canvas, masks, palette, metrics, place, sign, health);
@@ -325,14 +366,8 @@ fn paint_focus(
             Sign::Bulwark,
             palette.text,
         );
-        text::draw_centred_on(
-            canvas,
-            left,
-            middle,
-            words,
-            Style::bold(metrics.body, palette.text),
-            room,
-        );
+        let style = Style::bold(metrics.body, palette.text);
+        draw_set(canvas, (left, middle), words, style, metrics, room);
         return;
     };
     let colour = zone.identity.colour;
@@ -345,7 +380,11 @@ fn paint_focus(
         colour,
     );
     let style = Style::bold(metrics.body, colour.ink());
-    let warned = zone.identity.weakened.is_some();
+    let warned = zone.identity.is_marked();
+    let mark = match zone.identity.weakened {
+        Some(_) => look.words.weakened,
+        None => look.words.outdated_short,
+    };
     let reserve = if warned { metrics.title } else { 0 };
     let width = text::draw_centred_on(
         canvas,
@@ -360,15 +399,7 @@ fn paint_focus(
             x: left + width + metrics.px(8),
             y: middle,
         };
-        frame::paint_warning(
-            canvas,
-            masks,
-            metrics,
-            palette,
-            at,
-            block.right(),
-            look.words.weakened,
-        );
+        frame::paint_warning(canvas, masks, metrics, palette, at, block.right(), mark);
     }
 }
 
@@ -439,7 +470,7 @@ fn paint_chip(
         small,
         small,
     );
-    if matches!(zone.state, ZoneState::Dark(_)) || zone.identity.weakened.is_some() {
+    if matches!(zone.state, ZoneState::Dark(_)) || zone.identity.is_marked() {
         masks.draw(canvas, corner.inset(-metrics.px(1)), Sign::Warning, ground);
         masks.draw(canvas, corner, Sign::Warning, palette.warning);
     }

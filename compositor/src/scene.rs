@@ -191,6 +191,9 @@ pub struct Scene {
     statistics: RenderStatistics,
 }
 
+/// So many characters of the endpoint's words in the panel are seen whole.
+pub const STATUS_LENGTH: usize = 96;
+
 impl Scene {
     /// A desktop with one output and no zones.
     pub fn new(size: Size, scale: Scale, settings: Settings) -> Self {
@@ -243,12 +246,13 @@ impl Scene {
         self.chords = chords.completed();
     }
 
-    /// Words of the endpoint at the right end of the panel, from the right: a clock, the state of the audit log.
-    pub fn set_status(&mut self, status: &[&str]) {
+    /// Words of the endpoint at the right end of the panel, from the right: what is wrong, and what just happened. Words of
+    /// [`STATUS_LENGTH`] characters find room on a screen of 1280 points; what is longer is shortened on the screen, at last.
+    pub fn set_status<S: AsRef<str>>(&mut self, status: &[S]) {
         let status: Vec<Label> = status
             .iter()
             .take(8)
-            .map(|words| Label::new(words, 48))
+            .map(|words| Label::new(words.as_ref(), 2 * STATUS_LENGTH))
             .collect();
         if self.status != status {
             self.status = status;
@@ -358,9 +362,10 @@ impl Scene {
     pub fn set_identity(&mut self, identity: ZoneIdentity) -> Result<(), SceneError> {
         let id = identity.id;
         let zone = self.zone_mut(id).ok_or(SceneError::Unknown(id))?;
-        let weakened = zone.identity.weakened.take();
+        let (weakened, outdated) = (zone.identity.weakened.take(), zone.identity.outdated.take());
         zone.identity = ZoneIdentity {
             weakened,
+            outdated,
             ..identity
         };
         self.damage_window(id);
@@ -392,8 +397,26 @@ impl Scene {
             && zone.identity.weakened != why
         {
             zone.identity.weakened = why;
-            self.damage_frame(id);
-            self.damage_panels();
+            self.marks_changed(id);
+        }
+    }
+
+    /// Says that a zone runs otherwise than the policy says now, or no longer does.
+    pub fn set_outdated(&mut self, id: ZoneId, what: Option<&str>) {
+        let what = what.map(|what| Label::new(what, 160));
+        if let Some(zone) = self.zone_mut(id)
+            && zone.identity.outdated != what
+        {
+            zone.identity.outdated = what;
+            self.marks_changed(id);
+        }
+    }
+
+    fn marks_changed(&mut self, id: ZoneId) {
+        self.damage_frame(id);
+        self.damage_panels();
+        if !self.is_locked() {
+            self.damage_page();
         }
     }
 

@@ -109,6 +109,12 @@ impl Style {
     }
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// Every text that found no room when it was drawn by this thread.
+    pub(crate) static SHORTENED: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Draws a text with its top left corner at `at`, at most `room` pixels wide (shortened with an ellipsis), and says how
 /// wide it became.
 pub(crate) fn draw(canvas: &mut Canvas<'_>, at: Point, text: &str, style: Style, room: i32) -> i32 {
@@ -116,6 +122,10 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, at: Point, text: &str, style: Style,
         return 0;
     };
     let (shown, ellipsis) = fitted(text, style, room);
+    #[cfg(test)]
+    if ellipsis {
+        SHORTENED.with_borrow_mut(|all| all.push(text.to_owned()));
+    }
     let baseline = at.y + face.ascent * zoom;
     let mut x = at.x;
     for character in shown.chars().chain(ellipsis.then_some('\u{2026}')) {

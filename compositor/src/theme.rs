@@ -70,7 +70,7 @@ impl Theme {
                 void: Colour::rgb(0x23, 0x28, 0x2f),
                 void_text: Colour::rgb(0xc9, 0xd0, 0xd8),
                 soft: 200,
-                warning: Colour::rgb(0xc7, 0x6a, 0x00),
+                warning: Colour::rgb(0x85, 0x3f, 0x00),
             },
             Theme::HighContrast => Palette {
                 desktop: Colour::BLACK,
@@ -132,5 +132,46 @@ impl Metrics {
     /// Physical pixels for a length in logical ones.
     pub(crate) fn px(&self, logical: i32) -> i32 {
         self.scale.pixels(logical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::colour::contrast;
+
+    /// What WCAG 2.2 asks of words (criterion 1.4.3, level AA).
+    #[test]
+    fn words_can_be_read_in_every_theme() {
+        for theme in [Theme::Dark, Theme::Light, Theme::HighContrast] {
+            let palette = theme.palette();
+            let Palette {
+                desktop,
+                surface,
+                raised,
+                title,
+                void,
+                ..
+            } = palette;
+            let pairs = [
+                (palette.text, desktop),
+                (palette.text, surface),
+                (palette.text, raised),
+                (palette.text, title),
+                (palette.muted, surface),
+                (palette.muted, raised),
+                (palette.warning, desktop),
+                (palette.warning, surface),
+                (palette.warning.ink(), palette.warning),
+                (palette.void_text, void),
+            ];
+            for (ink, ground) in pairs {
+                let contrast = contrast(ink, ground);
+                assert!(
+                    contrast >= 4.5,
+                    "{theme:?}: {ink} on {ground} is {contrast}"
+                );
+            }
+        }
     }
 }

@@ -120,11 +120,73 @@ impl Layout {
     }
 }
 
+/// Why the screen is locked, as it says itself. It tells nothing of zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockReason {
+    /// The endpoint has started.
+    Started,
+    /// It has started, and did not end in good order before.
+    Crashed,
+    /// A person wanted it.
+    Person,
+    /// There was no input for as long as the policy says.
+    Idle,
+    /// The machine slept.
+    Slept,
+    /// A screen came or went.
+    Screens,
+    /// The policy was not renewed in time; no passphrase opens it.
+    Policy,
+    /// Records cannot be written; no passphrase opens it.
+    Log,
+    /// One of the last two was so, and is not any more: a passphrase opens it.
+    Over,
+}
+
+impl LockReason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Started,
+        Self::Crashed,
+        Self::Person,
+        Self::Idle,
+        Self::Slept,
+        Self::Screens,
+        Self::Policy,
+        Self::Log,
+        Self::Over,
+    ];
+}
+
+/// Why an attempt to unlock the screen did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The passphrase was wrong.
+    Wrong,
+    /// Something else keeps it locked.
+    Held,
+    /// Passphrases cannot be checked.
+    Broken,
+}
+
+/// What the lock screen has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LockState {
+    pub(crate) why: LockReason,
+    /// How many characters are typed.
+    pub(crate) typed: usize,
+    pub(crate) refused: Option<Refusal>,
+    /// So long nothing is taken.
+    pub(crate) wait: Duration,
+    /// An attempt is being verified.
+    pub(crate) verifying: bool,
+}
+
 /// What is typed at the lock screen.
-#[derive(Default)]
 struct Lock {
+    why: LockReason,
     entry: Zeroizing<String>,
-    refused: bool,
+    refused: Option<Refusal>,
     /// Until then nothing is taken.
     retry_at: Duration,
     /// An attempt is being verified.
@@ -183,11 +245,14 @@ impl TrustedUi {
         self.selected
     }
 
-    /// How many characters are typed at the lock screen, and what is to be said there.
-    pub(crate) fn lock_entry(&self, now_blocked: Duration) -> (usize, bool, bool) {
-        let blocked = |lock: &Lock| lock.verifying || lock.retry_at > now_blocked;
-        self.lock.as_ref().map_or((0, false, false), |lock| {
-            (lock.entry.chars().count(), lock.refused, blocked(lock))
+    /// What is to be said at the lock screen.
+    pub(crate) fn lock_state(&self, now: Duration) -> Option<LockState> {
+        self.lock.as_ref().map(|lock| LockState {
+            why: lock.why,
+            typed: lock.entry.chars().count(),
+            refused: lock.refused,
+            wait: lock.retry_at.saturating_sub(now),
+            verifying: lock.verifying,
         })
     }
 
@@ -234,8 +299,19 @@ impl TrustedUi {
         answered
     }
 
-    pub(crate) fn lock(&mut self) {
-        self.lock.get_or_insert_default();
+    /// Locks, or says another reason where it is locked already.
+    pub(crate) fn lock(&mut self, why: LockReason) {
+        if let Some(lock) = &mut self.lock {
+            lock.why = why;
+            return;
+        }
+        self.lock = Some(Lock {
+            why,
+            entry: Zeroizing::default(),
+            refused: None,
+            retry_at: Duration::ZERO,
+            verifying: false,
+        });
         self.opened = None;
         self.work.begin();
         self.pressed = None;
@@ -250,10 +326,10 @@ impl TrustedUi {
         was_locked
     }
 
-    pub(crate) fn refuse_unlock(&mut self, retry_at: Duration) {
+    pub(crate) fn refuse_unlock(&mut self, why: Refusal, retry_at: Duration) {
         if let Some(lock) = &mut self.lock {
             lock.verifying = false;
-            lock.refused = true;
+            lock.refused = Some(why);
             lock.retry_at = retry_at;
         }
     }
@@ -265,7 +341,7 @@ impl TrustedUi {
             .as_mut()
             .filter(|lock| !lock.verifying && lock.retry_at <= now && !lock.entry.is_empty())?;
         lock.verifying = true;
-        lock.refused = false;
+        lock.refused = None;
         Some(std::mem::take(&mut lock.entry))
     }
 
@@ -293,11 +369,21 @@ impl TrustedUi {
     /// When something on a page changes by itself.
     pub(crate) fn next_wake(&self, now: Duration) -> Option<Duration> {
         let arming = (!self.is_armed(now)).then_some(self.armed_at);
-        let retry = self
-            .lock
-            .as_ref()
-            .map(|lock| lock.retry_at)
-            .filter(|at| *at > now);
+        // The wait is told by the second in its last minute, and by the minute before that.
+        let retry = self.lock.as_ref().and_then(|lock| {
+            let wait = lock
+                .retry_at
+                .checked_sub(now)
+                .filter(|wait| !wait.is_zero())?;
+            let step = if wait <= Duration::from_secs(60) {
+                1000
+            } else {
+                60_000
+            };
+            let later = wait.as_millis().div_ceil(step).saturating_sub(1) * step;
+            let later = Duration::from_millis(u64::try_from(later).unwrap_or(0));
+            Some(lock.retry_at.saturating_sub(later))
+        });
         [arming, retry].into_iter().flatten().min()
     }
 
@@ -359,7 +445,7 @@ impl TrustedUi {
                     lock.entry.reserve_exact(PASSPHRASE_LIMIT * 4);
                 }
                 lock.entry.push(character);
-                lock.refused = false;
+                lock.refused = None;
             }
             PageKey::Backspace => {
                 lock.entry.pop();

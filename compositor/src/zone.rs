@@ -34,6 +34,8 @@ pub struct ZoneIdentity {
     pub level: u8,
     /// Why the jail is weaker than it could be on this host, where it is.
     pub weakened: Option<Label>,
+    /// What the policy says of it anew that holds only from its next start on, where there is something.
+    pub outdated: Option<Label>,
 }
 
 impl ZoneIdentity {
@@ -56,13 +58,13 @@ impl ZoneIdentity {
             icon,
             level,
             weakened: None,
+            outdated: None,
         }
     }
 
-    /// The same zone in a jail that lacks something.
-    pub fn weakened(mut self, why: &str) -> Self {
-        self.weakened = Some(Label::new(why, 160));
-        self
+    /// Whether it runs otherwise than it should.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.weakened.is_some() || self.outdated.is_some()
     }
 }
 

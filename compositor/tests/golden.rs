@@ -3,9 +3,9 @@
 //! `BLESS=1 cargo test -p compositor --test golden` writes them anew; look at every changed one before committing it.
 //! A picture that differs is written to the temporary folder, and the failure says where.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+mod pictures;
+
+use std::path::Path;
 use std::time::Duration;
 
 use compositor::*;
@@ -121,62 +121,9 @@ impl Desk {
             let painted = painter.read(OutputId(0)).unwrap();
             assert!(painted == pixels, "{name} looks otherwise on the card");
         }
-        let bytes: Vec<u8> = pixels
-            .iter()
-            .flat_map(|pixel| {
-                let [blue, green, red, _] = pixel.to_le_bytes();
-                [red, green, blue]
-            })
-            .collect();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(format!("{name}.png"));
-        if std::env::var_os("BLESS").is_some() {
-            write_png(&path, self.size, &bytes);
-            return;
-        }
-        let (size, golden) = read_png(&path);
-        let same = size == self.size && golden == bytes;
-        if !same {
-            let actual: PathBuf = std::env::temp_dir().join(format!("compositor-{name}.png"));
-            write_png(&actual, self.size, &bytes);
-            let differing = golden
-                .chunks(3)
-                .zip(bytes.chunks(3))
-                .filter(|(a, b)| a != b)
-                .count();
-            panic!(
-                "{name}: {differing} pixels differ from {}; see {}",
-                path.display(),
-                actual.display()
-            );
-        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        pictures::check(&folder, name, self.size, &pixels, 0);
     }
-}
-
-fn write_png(path: &Path, size: Size, bytes: &[u8]) {
-    let file = BufWriter::new(File::create(path).unwrap());
-    let mut encoder = png::Encoder::new(file, size.width, size.height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_compression(png::Compression::High);
-    encoder
-        .write_header()
-        .unwrap()
-        .write_image_data(bytes)
-        .unwrap();
-}
-
-fn read_png(path: &Path) -> (Size, Vec<u8>) {
-    let file = File::open(path)
-        .unwrap_or_else(|error| panic!("{}: {error}; make it with BLESS=1", path.display()));
-    let mut reader = png::Decoder::new(BufReader::new(file)).read_info().unwrap();
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut bytes).unwrap();
-    assert_eq!(
-        (info.color_type, info.bit_depth),
-        (png::ColorType::Rgb, png::BitDepth::Eight)
-    );
-    (Size::new(info.width, info.height), bytes)
 }
 
 /// Two zones side by side, the second with the keyboard: what the demo shows.
@@ -446,7 +393,7 @@ fn prompt_pages() {
         english,
         false,
     );
-    let satz = "Was Sie in corp kopiert haben (eine Datei, 12 kB) nach open bringen?";
+    let satz = "Eine Datei mit 12.345 Byte, angeboten in corp, nach open übertragen?";
     prompt(
         four_zones(960, 640, 1.0, german()),
         "prompt-light-german",
@@ -467,9 +414,9 @@ fn prompt_pages() {
     );
 }
 
-fn lock(mut desk: Desk, name: &str, typed: bool) {
-    desk.scene.lock();
-    if typed {
+fn lock(mut desk: Desk, name: &str, why: LockReason, refused: Option<(Refusal, u64)>) {
+    desk.scene.lock(why);
+    if let Some((refusal, seconds)) = refused {
         for code in 30..36 {
             desk.scene.handle(
                 InputEvent::Key {
@@ -479,7 +426,8 @@ fn lock(mut desk: Desk, name: &str, typed: bool) {
                 Duration::ZERO,
             );
         }
-        desk.scene.refuse_unlock(Duration::ZERO);
+        desk.scene
+            .refuse_unlock(refusal, Duration::from_secs(seconds));
     }
     desk.check(name);
 }
@@ -504,6 +452,14 @@ fn overview_of_all_zones() {
     );
     overview(four_zones(960, 640, 1.0, german()), "overview-light-german");
     overview(
+        four_zones(960, 640, 1.0, high_contrast()),
+        "overview-contrast-large",
+    );
+    overview(
+        four_zones(1600, 1100, 2.0, Settings::default()),
+        "overview-200",
+    );
+    overview(
         four_zones(1600, 1100, 2.0, high_contrast()),
         "overview-contrast-200",
     );
@@ -511,31 +467,50 @@ fn overview_of_all_zones() {
 
 #[test]
 fn lock_screen() {
+    let small = |settings| four_zones(960, 640, 1.0, settings);
+    let dark = Settings::default();
+    lock(small(dark), "lock-dark", LockReason::Person, None);
+    let wrong = Some((Refusal::Wrong, 4));
+    lock(small(dark), "lock-refused", LockReason::Slept, wrong);
+    let often = Some((Refusal::Wrong, 256));
     lock(
-        four_zones(960, 640, 1.0, Settings::default()),
-        "lock-dark",
-        false,
-    );
-    lock(
-        four_zones(960, 640, 1.0, Settings::default()),
-        "lock-refused",
-        true,
-    );
-    lock(
-        four_zones(960, 640, 1.0, german()),
+        small(german()),
         "lock-light-german",
-        false,
+        LockReason::Screens,
+        often,
     );
-    lock(
-        four_zones(960, 640, 1.0, high_contrast()),
-        "lock-contrast-large",
-        true,
-    );
-    lock(
-        four_zones(1600, 1100, 2.0, Settings::default()),
-        "lock-200",
-        true,
-    );
+    let held = Some((Refusal::Held, 0));
+    let policy = LockReason::Policy;
+    lock(small(high_contrast()), "lock-contrast-large", policy, held);
+    let double = four_zones(1600, 1100, 2.0, dark);
+    lock(double, "lock-200", LockReason::Idle, wrong);
+}
+
+/// What happened, and what is wrong, said in the panel: on two lines where it is long.
+#[test]
+fn notices() {
+    let german_large = Settings {
+        large_text: true,
+        ..german()
+    };
+    for (settings, name) in [
+        (german(), "notice-light-german"),
+        (german_large, "notice-large-german"),
+    ] {
+        let mut desk = two_zones(1280, 480, 1.0, settings);
+        desk.scene.set_signs(PanelSigns {
+            clock: Some(Label::new("14:05", 8)),
+            layout: true,
+            policy: Health::Warned,
+            audit: Health::Good,
+            usb: Health::Good,
+            network: Health::Absent,
+        });
+        desk.scene.set_outdated(OPEN, Some("Arbeitsspeicher"));
+        let notice = "Nicht übertragen: Keine Regel erlaubt es, und was keine Regel erlaubt, bleibt in der Zone.";
+        desk.scene.set_status(&[notice]);
+        desk.check(name);
+    }
 }
 
 /// The sheet of a page that a person works with, and a picture that somebody painted of it.

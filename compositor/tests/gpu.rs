@@ -328,7 +328,7 @@ proptest! {
                 }
                 Op::Dark(number) => pair.both(|scene, _| scene.set_state(zone(number), ZoneState::dark("gone"))),
                 Op::Live(number) => pair.both(|scene, _| scene.set_state(zone(number), ZoneState::Running)),
-                Op::Lock => pair.both(|scene, _| scene.lock()),
+                Op::Lock => pair.both(|scene, _| scene.lock(LockReason::Person)),
                 Op::Unlock => pair.both(Scene::unlock),
                 Op::Frame => pair.compare(),
             }

@@ -3,9 +3,7 @@
 //! A record survives the end of this program as soon as it is made, and the end of the machine's power once it is synced, which
 //! happens about a second later. What a zone makes happen is bounded before it comes here: a zone cannot push older records out.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +11,7 @@ use bulkhead_policy::audit::{AuditError, Log};
 use bulkhead_policy::{Audit as Settings, Directory, KeyError, PrivateKey};
 
 use crate::clock::timestamp;
+use crate::state_directory::write_private;
 
 pub use bulkhead_policy::audit::Event;
 
@@ -23,6 +22,9 @@ pub trait Audit {
     /// # Errors
     /// It could not be written. The caller says so to the user; nothing is undone.
     fn record(&mut self, event: Event) -> Result<(), AuditError>;
+
+    /// Whether the last desktop closed its log before this one opened it.
+    fn ended_in_order(&self) -> bool;
 
     /// Makes what was recorded survive a power cut.
     ///
@@ -101,6 +103,10 @@ impl Audit for AuditLog {
             .map_or(Ok(()), |log| log.append(event, timestamp()).map(|_| ()))
     }
 
+    fn ended_in_order(&self) -> bool {
+        self.log.as_ref().is_none_or(Log::was_closed)
+    }
+
     fn sync(&mut self) -> Result<(), AuditError> {
         self.log.as_mut().map_or(Ok(()), Log::sync)
     }
@@ -122,17 +128,7 @@ fn own_key(path: &Path) -> Result<PrivateKey, Box<dyn std::error::Error + Send +
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = PrivateKey::generate("endpoint")?;
             let text = key.to_text(None).map_err(|error: KeyError| error)?;
-            let mut fresh = path.as_os_str().to_owned();
-            fresh.push(".new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(fresh, path)?;
+            write_private(path, &text)?;
             tracing::info!("audit log: its checkpoints are signed by {}", key.public());
             Ok(key)
         }
@@ -155,6 +151,10 @@ impl Audit for AuditMemory {
             .map_err(|_| io::Error::other("a thread panicked while recording"))?;
         events.push(event);
         Ok(())
+    }
+
+    fn ended_in_order(&self) -> bool {
+        true
     }
 
     fn sync(&mut self) -> Result<(), AuditError> {
@@ -199,6 +199,28 @@ mod tests {
             ["opened", "zone", "closed", "opened", "zone", "closed"]
         );
         assert!(lines[3]["clean"].as_bool().unwrap() && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_log_that_was_not_closed_says_so() {
+        let (place, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let audit = open(place.path()).unwrap();
+        assert!(audit.ended_in_order(), "a new one");
+        // As it is on the disk when the desktop crashes or the power goes.
+        std::fs::create_dir(cut.path().join("audit")).unwrap();
+        for entry in std::fs::read_dir(place.path().join("audit")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(
+                entry.path(),
+                cut.path().join("audit").join(entry.file_name()),
+            )
+            .unwrap();
+        }
+        std::fs::copy(place.path().join("audit.key"), cut.path().join("audit.key")).unwrap();
+        drop(audit);
+        assert!(open(place.path()).unwrap().ended_in_order());
+        assert!(!open(cut.path()).unwrap().ended_in_order());
+        assert!(open(cut.path()).unwrap().ended_in_order());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The command line: what was asked, and with which exit code it ended.
 
 mod bench;
-mod debug;
 mod image;
 mod logging;
 mod run;
 mod secret;
 mod usb;
+mod zone;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -61,9 +61,8 @@ enum Command {
     /// Make, move and check guest images.
     #[command(subcommand)]
     Image(image::Command),
-    /// Look into running zones.
-    #[command(subcommand)]
-    Zone(debug::Command),
+    /// Show, start, stop and debug the zones of a running desktop.
+    Zone(zone::Arguments),
     /// Write, check, test, sign and install policies.
     Policy(PolicyCommand),
     /// Show, check and export the audit log.
@@ -132,7 +131,7 @@ pub fn main() -> ExitCode {
         Command::Phrase(command) => secret::phrase(&command),
         Command::Image(command) => image::run(&command),
         Command::Usb(arguments) => usb::run(*arguments),
-        Command::Zone(command) => debug::run(&command),
+        Command::Zone(arguments) => zone::run(&arguments),
         Command::Policy(command) => return ExitCode::from(command.run()),
         Command::Audit(command) => return ExitCode::from(command.run()),
     };

@@ -5,6 +5,8 @@ use std::fs::File;
 use bulkhead_policy::Image;
 use guest_image::{Sha256, Store};
 
+use crate::words::ImageMend;
+
 /// An image's files, verified and open for reading.
 #[derive(Debug)]
 pub struct OpenImage {
@@ -27,7 +29,7 @@ pub struct ImageError {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
-    pub mend: String,
+    pub mend: ImageMend,
 }
 
 /// Finds images by what a policy says of them.
@@ -71,7 +73,7 @@ impl StoreImages {
                     "image {key} is called `{}`, not `{name}`",
                     image.manifest().name()
                 ),
-                mend: "name it in the policy as it is called, or by its hash alone".to_owned(),
+                mend: ImageMend::Name,
             }),
             _ => Ok(image),
         }
@@ -105,9 +107,8 @@ fn told(error: &dyn std::error::Error) -> ImageError {
         message.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    let mend = "add it with `bulkhead image build` or `bulkhead image import`, or choose a store with --image-store";
     ImageError {
         message,
-        mend: mend.to_owned(),
+        mend: ImageMend::Add,
     }
 }

@@ -12,6 +12,7 @@ pub mod check_host;
 mod clock;
 pub mod console;
 mod debug;
+pub mod door;
 pub mod images;
 pub mod look;
 pub mod passphrase;
@@ -21,8 +22,11 @@ pub mod script;
 mod session;
 pub mod state_directory;
 pub mod usb;
+pub mod windows;
+pub mod words;
 
 pub use session::{
     DESKTOP, Launcher, Options, STAGES, Services, Session, SessionError, Stages, Status,
-    UnknownZone, WantedPicture, ZoneView, installed_zone_program, required_layers,
+    UnknownZone, WantedPicture, ZoneLine, ZoneOrder, ZoneView, installed_zone_program,
+    required_layers,
 };

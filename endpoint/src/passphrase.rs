@@ -2,13 +2,14 @@
 //! choice of parameters), in a file of the state directory that only its owner reads. Beside it is how often a wrong one was given in
 //! a row, so that starting the desktop anew wins no attempts.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use argon2::password_hash::{Error as HashError, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+use crate::state_directory::write_private;
 
 /// Fewer characters than this are guessed by hand.
 pub const SHORTEST: usize = 4;
@@ -176,21 +177,6 @@ fn read_short(path: &Path) -> io::Result<String> {
         .take(FILE_MOST)
         .read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Writes a file that only its owner reads; it is the old one or the new one, whole, whatever happens meanwhile.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(fresh, path)
 }
 
 #[cfg(test)]

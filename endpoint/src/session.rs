@@ -13,6 +13,7 @@ mod launch;
 mod lifecycle;
 mod lock;
 mod meter;
+mod orders;
 mod pages;
 mod policy;
 mod process;
@@ -34,9 +35,12 @@ use zone_jail::Layers;
 
 use crate::audit::{Audit, Event as Record};
 use crate::clock;
+use crate::door::Door;
 use crate::images::{ImageError, ImageSource, OpenImage};
 use crate::policy_source::{PolicySource, PolicyWatch};
 use crate::state_directory::StateDirectory;
+use crate::windows::Windows;
+use crate::words::Remark;
 use devices::Devices;
 use lock::{Hold, Lock};
 use screenshot::Screenshot;
@@ -47,6 +51,7 @@ use zone::Zone;
 pub use jail::required_layers;
 pub use launch::{Launcher, installed_zone_program};
 pub use meter::{STAGES, Stages};
+pub use orders::{ZoneLine, ZoneOrder};
 pub use screenshot::WantedPicture;
 pub use zone::{Status, ZoneView};
 
@@ -167,7 +172,7 @@ pub struct Session {
     clock: Timestamp,
     seen: Timestamp,
     /// Words for the panel, and until when they stand there.
-    notice: Option<(String, Instant)>,
+    notice: Option<(Remark, Instant)>,
     lock: Lock,
     pages: Pages,
     reading: pages::Reading,
@@ -183,8 +188,12 @@ pub struct Session {
     /// A picture while it is decided who is in it, and one that is to be taken.
     screenshot: Option<Screenshot>,
     wanted_picture: Option<WantedPicture>,
+    /// Where windows are, as it was kept last.
+    windows: Windows,
     /// USB devices; none where the desktop has nothing to do with them.
     devices: Option<Devices>,
+    /// Where programs order zones to start and stop.
+    door: Option<Door>,
 }
 
 /// What a thread of the session did.
@@ -246,8 +255,11 @@ impl Session {
             transfer: None,
             screenshot: None,
             wanted_picture: None,
+            windows: Windows::default(),
             devices: None,
+            door: None,
         };
+        session.windows = session.services.state.windows();
         for zone in session.policy().zones.clone() {
             session.add_zone(zone);
         }
@@ -282,6 +294,7 @@ impl Session {
             match token.source {
                 Source::Bell => self.take_finished(now),
                 Source::Policy => self.take_policy(now),
+                Source::Door => self.serve_door(now),
                 // They are looked at below, after the zones.
                 Source::Link | Source::Output | Source::Process | Source::Devices => {}
             }
@@ -297,7 +310,7 @@ impl Session {
                 Source::Link => self.read_link(index, now),
                 Source::Output => self.read_output(index, now),
                 Source::Process => self.process_ended(index, now),
-                Source::Bell | Source::Policy | Source::Devices => {}
+                Source::Bell | Source::Policy | Source::Devices | Source::Door => {}
             }
         }
         self.keep_deadlines(now);
@@ -524,6 +537,7 @@ impl Session {
         if self.sync_due.take_if(|due| *due <= now).is_none() {
             return;
         }
+        self.keep_windows();
         if !self.records_work {
             // There may be room again; if so, this record is behind the one of the gap.
             self.record(Record::session("audit-resumed", ""));
@@ -531,6 +545,23 @@ impl Session {
             self.recorded(Err(error));
             self.sync_due = Some(now + RETRY);
         }
+    }
+
+    /// Keeps where windows are for the next time. It is done beside what happens anyhow: a window that moves wakes nobody for it.
+    fn keep_windows(&mut self) {
+        let mut windows = self.windows.clone();
+        for zone in self.present() {
+            if let Some(placement) = self.scene.placement(zone.id) {
+                windows.note(zone.policy.name.as_str(), placement);
+            }
+        }
+        if windows == self.windows {
+            return;
+        }
+        if let Err(error) = self.services.state.keep_windows(&windows) {
+            tracing::warn!("the places of windows could not be kept: {error}");
+        }
+        self.windows = windows;
     }
 
     /// While records cannot be written, flows that need one are denied, and zones are covered if the policy says so.
@@ -558,6 +589,7 @@ impl AsFd for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.keep_windows();
         // Processes are killed by their own drop; this only completes the record.
         self.record(Record::session("ended", ""));
     }

@@ -1,20 +1,23 @@
 //! Where the endpoint keeps what outlives it: the audit log, console logs, and the home volumes of persistent zones.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zone_link::{Volume, Writes};
 
 use crate::look::Look;
-use crate::passphrase::{PassphraseFile, write_private};
+use crate::passphrase::PassphraseFile;
+use crate::windows::Windows;
 
 /// A phrase of 64 characters, and some room.
 const SECRET_PHRASE_MOST: u64 = 1024;
-/// A few words.
-const LOOK_MOST: u64 = 4096;
+/// A few words, or the places of all windows that there may be.
+const CHOICES_MOST: u64 = 64 << 10;
 
 /// The directory, which only its owner may enter.
 #[derive(Clone, Debug)]
@@ -99,20 +102,7 @@ impl StateDirectory {
     /// How a person chose that the trusted UI looks. None: nothing was chosen, or what was cannot be read.
     #[must_use]
     pub fn look(&self) -> Option<Look> {
-        let path = self.path.join("look.json");
-        let mut text = String::new();
-        let file = File::open(&path).ok()?;
-        let read = file.take(LOOK_MOST).read_to_string(&mut text);
-        let look = read
-            .map_err(|error| error.to_string())
-            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
-        match look {
-            Ok(look) => Some(look),
-            Err(error) => {
-                tracing::warn!("{} is not used: {error}", path.display());
-                None
-            }
-        }
+        self.choices("look.json")
     }
 
     /// Keeps it.
@@ -120,8 +110,40 @@ impl StateDirectory {
     /// # Errors
     /// It cannot be written.
     pub fn keep_look(&self, look: Look) -> Result<(), StateError> {
-        let path = self.path.join("look.json");
-        let text = serde_json::to_string(&look).unwrap_or_default();
+        self.keep_choices("look.json", &look)
+    }
+
+    /// Where windows were; nothing where that is not known, or makes no sense.
+    #[must_use]
+    pub fn windows(&self) -> Windows {
+        self.choices("windows.json").unwrap_or_default()
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_windows(&self, windows: &Windows) -> Result<(), StateError> {
+        self.keep_choices("windows.json", windows)
+    }
+
+    /// Reads a small file that the desktop wrote for itself. It does without one that is damaged.
+    fn choices<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.path.join(name);
+        let mut text = String::new();
+        let file = File::open(&path).ok()?;
+        let read = file.take(CHOICES_MOST).read_to_string(&mut text);
+        let choices = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        choices
+            .inspect_err(|error| tracing::warn!("{} is not used: {error}", path.display()))
+            .ok()
+    }
+
+    fn keep_choices(&self, name: &str, choices: &impl Serialize) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        let text = serde_json::to_string(choices).unwrap_or_default();
         write_private(&path, &text).map_err(|source| StateError { path, source })
     }
 
@@ -150,6 +172,18 @@ impl StateDirectory {
     #[must_use]
     pub fn usb_door_in(path: &Path) -> PathBuf {
         path.join("usb")
+    }
+
+    /// The socket on which the desktop whose state directory is at `path` takes orders about zones.
+    #[must_use]
+    pub fn zones_door_in(path: &Path) -> PathBuf {
+        path.join("zones")
+    }
+
+    /// The same of this one.
+    #[must_use]
+    pub fn zones_door(&self) -> PathBuf {
+        Self::zones_door_in(&self.path)
     }
 
     /// The file for a zone's console output. Zone names have no character that means anything in a path.
@@ -237,6 +271,21 @@ fn xdg(variable: &str, otherwise: &str) -> PathBuf {
             .join(otherwise)
     };
     base.unwrap_or_else(home).join("bulkhead")
+}
+
+/// Writes a file that only its owner reads; it is the old one or the new one, whole, whatever happens meanwhile.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@
 //! - What a person takes back, or says No to, stays away until it is plugged in or attached again.
 
 mod bus;
-mod door;
 mod ending;
 mod giving;
 mod holder;
 mod judge;
+mod order;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,6 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::audit::Event as Record;
 use bulkhead_policy::{Decision, Engine, Moment, Permit, Prompt, Request, ZoneName};
 use bus::Bus;
-use door::Door;
 use holder::{Holder, Source};
 use reading::Reading;
 use rustix::buffer::spare_capacity;
@@ -37,8 +36,11 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use usb_redirect::identity::{Hash, Identity};
 use usb_redirect::plugged::{self, Digest, Place};
 
-pub use door::{Order, Reply, ask};
+use crate::door::{self, Door};
+use crate::words::Remark;
+
 pub use judge::PolicyJudge;
+pub use order::{Order, Reply};
 
 /// The vsock port on which a guest waits for devices.
 pub const GUEST_PORT: u32 = 3240;
@@ -117,7 +119,7 @@ pub enum Act {
         /// The zone that it is about.
         zone: ZoneName,
         /// The endpoint's words.
-        text: String,
+        text: Remark,
         /// What the devices call themselves. They may lie.
         detail: String,
     },
@@ -135,7 +137,7 @@ pub enum Act {
     /// Something else to record.
     Record(Record),
     /// Words for the panel.
-    Tell(String),
+    Tell(Remark),
     /// What is plugged in is not what it was.
     Changed,
 }
@@ -167,6 +169,12 @@ impl<'a> DeviceView<'a> {
     #[must_use]
     pub fn identity(self) -> Option<&'a Identity> {
         self.1.identity.as_ref()
+    }
+
+    /// True when a zone might have it and does not get it: a person said no, or it failed.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        matches!(self.1.state, State::Refused)
     }
 
     /// The zone that has it.
@@ -274,7 +282,7 @@ pub struct Places {
     pub devices: PathBuf,
     /// The kernel's files of devices.
     pub bus: PathBuf,
-    /// The socket for [`ask`]; none opens no door.
+    /// The socket for [`door::ask`]; none opens no door.
     pub door: Option<PathBuf>,
 }
 
@@ -435,24 +443,27 @@ impl Usb {
         zone: &str,
         around: &mut Around<'_>,
         now: Instant,
-    ) -> Reply {
-        let device = self.devices.get(&id).ok_or("the device is gone")?;
+    ) -> Result<Remark, Remark> {
+        let device = self.devices.get(&id).ok_or(Remark::DeviceGone)?;
         let title = device.title.clone();
         if !matches!(device.state, State::Waiting | State::Refused) {
-            return Err(format!("{title} is in use; detach it first"));
+            return Err(Remark::DeviceBusy(title));
         }
         let known = around.zones.iter().find(|known| known.name == *zone);
         let zone = match known {
             Some(zone) if zone.is_ready => zone.name.clone(),
-            Some(_) => return Err(format!("zone {zone} does not run")),
-            None => return Err(format!("there is no zone {zone}")),
+            Some(_) => return Err(Remark::ZoneOff(zone.to_owned())),
+            None => return Err(Remark::NoZone(zone.to_owned())),
         };
         let attempt = self.attempt(id, &zone, around, now)?;
         let reply = match attempt {
-            None => format!("zone {zone} has {title}"),
+            None => Remark::ZoneHas {
+                zone: zone.to_string(),
+                device: title,
+            },
             Some(prompt) => {
                 self.ask(vec![(id, zone, prompt)]);
-                "the person at the desktop is asked".to_owned()
+                Remark::PersonAsked
             }
         };
         if let Some(device) = self.devices.get_mut(&id) {
@@ -466,7 +477,7 @@ impl Usb {
         if let Some(device) = self.devices.get_mut(&id) {
             device.automatic = false;
             device.home = None;
-            self.let_go(id, "taken back by the person", now);
+            self.let_go(id, Remark::PersonTookBack, now);
             self.drop_questions(id);
         }
     }
@@ -605,7 +616,7 @@ impl Usb {
             if let Some(device) = self.devices.remove(&id)
                 && let State::Held(held) = device.state
             {
-                self.tell_end(&held.zone, &device.title, "it was pulled out");
+                self.tell_end(&held.zone, &device.title, Remark::PulledOut);
             }
         }
         for place in list {
@@ -632,7 +643,7 @@ impl Usb {
     fn add(&mut self, id: DeviceId, source: Source, port: String, automatic: bool, now: Instant) {
         let device = Device {
             source,
-            title: format!("device at {port}"),
+            title: format!("USB {port}"),
             port,
             numbers: (0, 0, 0),
             identity: None,
@@ -698,7 +709,10 @@ impl Usb {
         let digest = match result {
             Ok(digest) => digest,
             Err(why) => {
-                let told = format!("{} cannot be read: {why}", device.title);
+                let told = Remark::DeviceUnreadable {
+                    device: device.title.clone(),
+                    why,
+                };
                 tracing::warn!("{told}");
                 if matches!(device.source, Source::Simulated { .. }) {
                     self.acts.push(Act::Tell(told));
@@ -729,9 +743,12 @@ impl Usb {
             return;
         };
         let reply = match order {
-            Order::Attach { device, zone } => self
-                .find(&device)
-                .and_then(|id| self.attach(id, &zone, around, now)),
+            Order::Attach { device, zone } => self.find(&device).and_then(|id| {
+                let words = |remark: Remark| remark.to_string();
+                self.attach(id, &zone, around, now)
+                    .map(words)
+                    .map_err(words)
+            }),
             Order::Detach { device: None } => {
                 self.detach_all(now);
                 Ok("everything is taken back".to_owned())

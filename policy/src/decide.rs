@@ -34,7 +34,6 @@ impl RuleId {
 
 /// Why a verdict is what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Reason {
     /// The rules named in the decision.
     Rules,

@@ -3,14 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
-use toml::de::DeTable;
 
 use crate::decide::Decider;
 use crate::diagnostic::{Diagnostic, Errors, Source, Span};
 use crate::keys;
 use crate::request::{Facts, Party, Request};
 use crate::rule::{Kind, Selector, Verdict};
-use crate::syntax::{decode, syntax_error};
+use crate::syntax::{decode, parse};
 use crate::tree::{At, Reporter, Table, choose};
 use crate::values::Mistake;
 
@@ -60,10 +59,7 @@ impl Expectations {
     pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, Errors> {
         let source = decode(file_name, bytes)?;
         let reporter = Reporter::new(&source);
-        let (root, mistakes) = DeTable::parse_recoverable(source.text());
-        for mistake in mistakes {
-            reporter.add(syntax_error(&source, &mistake));
-        }
+        let root = parse(&source, &reporter);
         let file = Table::open(
             &reporter,
             &keys::EXPECTATIONS,
@@ -185,22 +181,12 @@ impl Expectations {
         };
         let reach = decider.reach(expected.outside).filtered(meant);
         let path = reach.paths.first()?;
-        let mut way = path.from.to_string();
-        for hop in &path.hops {
-            let by: Vec<&str> = hop.kinds.iter().map(|kind| kind.as_str()).collect();
-            way.push_str(&format!(
-                " -> {} ({}: {})",
-                hop.to,
-                hop.verdict,
-                by.join(", ")
-            ));
-        }
         let more = if reach.paths.len() > 1 {
             format!(", and {} more", reach.paths.len() - 1)
         } else {
             String::new()
         };
-        let message = format!("there must be no such way, but there is {way}{more}");
+        let message = format!("there must be no such way, but there is {path}{more}");
         Some(
             Diagnostic::error(&self.source, expected.span, "unexpected", message)
                 .mend("`bulkhead policy reach` shows all ways; close a hop"),

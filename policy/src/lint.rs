@@ -238,18 +238,8 @@ impl Decider {
                 .zone(party.as_str())
                 .map_or(0, |zone| zone.level)
         };
-        let mut way = path.from.to_string();
-        for hop in &path.hops {
-            let by: Vec<&str> = hop.kinds.iter().map(|kind| kind.as_str()).collect();
-            way.push_str(&format!(
-                " -> {} ({}: {})",
-                hop.to,
-                hop.verdict,
-                by.join(", ")
-            ));
-        }
         let message = format!(
-            "data of zone \"{}\" (level {}) can arrive in zone \"{}\" (level {}) by {} hops, though the direct way is {direct}: {way}",
+            "data of zone \"{}\" (level {}) can arrive in zone \"{}\" (level {}) by {} hops, though the direct way is {direct}: {path}",
             path.from,
             zone(&path.from),
             path.to,

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use ring::digest;
-use toml::de::DeTable;
 
 use crate::chord::Chord;
 use crate::cross_check::check_rule_count;
@@ -17,7 +16,7 @@ use crate::names::ZoneName;
 use crate::pattern::{HostPattern, PortRange, TextPattern};
 use crate::read::{Parts, brought_rules};
 use crate::rule::{Rule, Verdict};
-use crate::syntax::{decode, syntax_error};
+use crate::syntax::{decode, parse};
 use crate::tree::{Reporter, Table};
 use crate::values::{ByteSize, Timestamp};
 use crate::zone::{Zone, words};
@@ -257,10 +256,7 @@ impl Policy {
     pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, Errors> {
         let source = decode(file_name, bytes)?;
         let reporter = Reporter::new(&source);
-        let (root, mistakes) = DeTable::parse_recoverable(source.text());
-        for mistake in mistakes {
-            reporter.add(syntax_error(&source, &mistake));
-        }
+        let root = parse(&source, &reporter);
         let span = Span::default();
         let file = Table::open(&reporter, &keys::FILE, root.get_ref(), span, "the policy");
         let parts = Parts::read(&reporter, &file);

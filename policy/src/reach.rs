@@ -81,6 +81,18 @@ pub struct Path {
     pub hops: Vec<Hop>,
 }
 
+impl fmt::Display for Path {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.from)?;
+        for hop in &self.hops {
+            let by: Vec<&str> = hop.kinds.iter().map(|kind| kind.as_str()).collect();
+            let by = by.join(", ");
+            write!(formatter, " -> {} ({}: {by})", hop.to, hop.verdict)?;
+        }
+        Ok(())
+    }
+}
+
 /// All ways between zones.
 #[derive(Clone, Debug)]
 pub struct Reach {

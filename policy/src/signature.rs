@@ -11,11 +11,10 @@ use ring::digest::{SHA256, digest};
 use ring::pbkdf2;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use toml::de::DeTable;
 
 use crate::diagnostic::{Errors, Span, shown};
 use crate::keys;
-use crate::syntax::{decode, syntax_error};
+use crate::syntax::{decode, parse};
 use crate::tree::{Reporter, Table};
 use crate::values::{Mistake, from_hex, hex};
 
@@ -438,10 +437,7 @@ impl TrustStore {
     pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, Errors> {
         let source = decode(file_name, bytes)?;
         let reporter = Reporter::new(&source);
-        let (root, mistakes) = DeTable::parse_recoverable(source.text());
-        for mistake in mistakes {
-            reporter.add(syntax_error(&source, &mistake));
-        }
+        let root = parse(&source, &reporter);
         let file = Table::open(
             &reporter,
             &keys::TRUST,

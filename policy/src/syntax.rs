@@ -1,9 +1,12 @@
 //! What must hold of a file's bytes before its sections are read: size, encoding, depth, TOML.
 
+use toml::Spanned;
+use toml::de::DeTable;
 use toml_parser::lexer::TokenKind;
 
 use crate::diagnostic::{Diagnostic, Errors, Source, Span, shown};
 use crate::policy::LIMITS;
+use crate::tree::Reporter;
 
 /// Checks what must hold of a file before it is looked into: its size, its encoding, its depth.
 pub(crate) fn decode(file_name: &str, bytes: &[u8]) -> Result<Source, Errors> {
@@ -62,6 +65,15 @@ pub(crate) fn decode(file_name: &str, bytes: &[u8]) -> Result<Source, Errors> {
         .into());
     }
     Ok(source)
+}
+
+/// Reads a file's TOML as far as it is any, and reports every mistake.
+pub(crate) fn parse<'s>(source: &'s Source, reporter: &Reporter<'_>) -> Spanned<DeTable<'s>> {
+    let (root, mistakes) = DeTable::parse_recoverable(source.text());
+    for mistake in mistakes {
+        reporter.add(syntax_error(source, &mistake));
+    }
+    root
 }
 
 /// Where brackets nest too deep.

@@ -140,31 +140,7 @@ impl Identity {
     /// What it is, as a person would say it: `keyboard and mouse`.
     #[must_use]
     pub fn kind(&self) -> String {
-        let mut words: Vec<&str> = Vec::new();
-        let usages = self
-            .reports
-            .values()
-            .flat_map(|report| &report.applications);
-        for usage in usages {
-            let word = match (usage.page(), usage.number()) {
-                (1, 1 | 2) => "mouse",
-                (1, 6 | 7) => "keyboard",
-                (1, 4 | 5 | 8) => "game controller",
-                (1, 0x80) => "power keys",
-                (0x0c, _) => "media keys",
-                (0x0d, _) => "pen or touch",
-                (0xf1d0, _) => "security key",
-                (0xff00.., _) => "maker's own",
-                _ => "other controls",
-            };
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        let others = self.interfaces.values().any(|class| !class.is_hid());
-        if others {
-            words.push("other than HID");
-        }
+        let words: Vec<&str> = self.kinds().into_iter().map(DeviceKind::as_str).collect();
         match words.as_slice() {
             [] => "nothing known".to_owned(),
             [one] => (*one).to_owned(),
@@ -173,6 +149,78 @@ impl Identity {
                 let _ = write!(text, " and {last}");
                 text
             }
+        }
+    }
+
+    /// The kinds of controls that it has, each once.
+    pub fn kinds(&self) -> Vec<DeviceKind> {
+        let mut kinds = Vec::new();
+        let usages = self
+            .reports
+            .values()
+            .flat_map(|report| &report.applications);
+        for usage in usages {
+            let kind = match (usage.page(), usage.number()) {
+                (1, 1 | 2) => DeviceKind::Mouse,
+                (1, 6 | 7) => DeviceKind::Keyboard,
+                (1, 4 | 5 | 8) => DeviceKind::GameController,
+                (1, 0x80) => DeviceKind::PowerKeys,
+                (0x0c, _) => DeviceKind::MediaKeys,
+                (0x0d, _) => DeviceKind::Pen,
+                (0xf1d0, _) => DeviceKind::SecurityKey,
+                (0xff00.., _) => DeviceKind::MakersOwn,
+                _ => DeviceKind::OtherControls,
+            };
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        if self.interfaces.values().any(|class| !class.is_hid()) {
+            kinds.push(DeviceKind::OtherThanHid);
+        }
+        kinds
+    }
+}
+
+/// A kind of controls, as people know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A mouse or another pointer.
+    Mouse,
+    /// A keyboard or keypad.
+    Keyboard,
+    /// A joystick, game pad or such.
+    GameController,
+    /// Keys for power and sleep.
+    PowerKeys,
+    /// Keys for sound, players and such.
+    MediaKeys,
+    /// A digitiser.
+    Pen,
+    /// FIDO.
+    SecurityKey,
+    /// What its maker alone knows.
+    MakersOwn,
+    /// Any other HID page.
+    OtherControls,
+    /// An interface of another class.
+    OtherThanHid,
+}
+
+impl DeviceKind {
+    /// Its English name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mouse => "mouse",
+            Self::Keyboard => "keyboard",
+            Self::GameController => "game controller",
+            Self::PowerKeys => "power keys",
+            Self::MediaKeys => "media keys",
+            Self::Pen => "pen or touch",
+            Self::SecurityKey => "security key",
+            Self::MakersOwn => "maker's own",
+            Self::OtherControls => "other controls",
+            Self::OtherThanHid => "other than HID",
         }
     }
 }

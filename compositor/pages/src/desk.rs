@@ -131,6 +131,8 @@ impl Desk {
             let mut page = Page::new(views, ground, images, &mut wishes);
             page.fill(ui, state);
         });
+        #[cfg(test)]
+        crate::tests::note_cut_words(&output.shapes);
         let root = output.viewport_output.get(&ViewportId::ROOT);
         let delay = root.map_or(Duration::MAX, |output| output.repaint_delay);
         self.wake = now.checked_add(delay).filter(|_| delay < Duration::MAX / 2);

@@ -20,11 +20,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as trusted_pages;
+
 mod desk;
 mod input;
 mod look;
 mod page;
 mod painter;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod views;
 mod widgets;

@@ -40,8 +40,6 @@ pub struct ZoneFacts {
     pub image: Label,
     /// Since when it runs; empty where it does not.
     pub since: Label,
-    /// What takes effect only when it is started again; empty where nothing does.
-    pub outdated: Label,
 }
 
 /// The policy at work, as its page shows it.

@@ -1,4 +1,5 @@
-//! What the pages say, in each language.
+//! What the pages say, in each language: a table for each, with the same fields, so that a phrase that lacks a language does
+//! not compile.
 
 use compositor::{Language, ZoneState};
 
@@ -27,6 +28,7 @@ pub(crate) struct Words {
     pub(crate) memory: &'static str,
     pub(crate) image: &'static str,
     pub(crate) jail_weakened: &'static str,
+    pub(crate) outdated: &'static str,
     pub(crate) show: &'static str,
     pub(crate) start: &'static str,
     pub(crate) stop: &'static str,
@@ -59,6 +61,9 @@ pub(crate) struct Words {
     pub(crate) all_zones: &'static str,
     pub(crate) all_kinds: &'static str,
     pub(crate) records: &'static str,
+    pub(crate) one_record: &'static str,
+    pub(crate) thousands: char,
+    pub(crate) as_written: &'static str,
     pub(crate) log_works: &'static str,
     pub(crate) no_records: &'static str,
     pub(crate) reading: &'static str,
@@ -101,6 +106,22 @@ impl Words {
             Language::English => &ENGLISH,
             Language::German => &GERMAN,
         }
+    }
+
+    /// How many records there are.
+    pub(crate) fn record_count(&self, count: u64) -> String {
+        if count == 1 {
+            return self.one_record.to_owned();
+        }
+        let digits = count.to_string();
+        let mut grouped = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                grouped.push(self.thousands);
+            }
+            grouped.push(digit);
+        }
+        self.records.replacen("{}", &grouped, 1)
     }
 
     /// How a zone fares, in a word.
@@ -166,6 +187,7 @@ const ENGLISH: Words = Words {
     memory: "Memory",
     image: "Image",
     jail_weakened: "jail weakened",
+    outdated: "restart needed",
     show: "Show",
     start: "Start",
     stop: "Stop",
@@ -198,6 +220,9 @@ const ENGLISH: Words = Words {
     all_zones: "All zones",
     all_kinds: "All kinds",
     records: "{} records",
+    one_record: "1 record",
+    thousands: ',',
+    as_written: "",
     log_works: "All of them could be read, and the log is being written.",
     no_records: "No record matches.",
     reading: "reading...",
@@ -240,11 +265,11 @@ const GERMAN: Words = Words {
     audit: "Protokoll",
     usb: "USB",
     settings: "Einstellungen",
-    about_zones: "Jede Zone ist eine eigene Maschine. Was eine tut, berührt keine andere.",
-    about_policy: "Was von wo nach wo darf, und welche Regel das entscheidet.",
-    about_audit: "Was auf diesem Schreibtisch geschah, das Neueste zuerst.",
-    about_usb: "Was eingesteckt ist, welche Zone es hat und welche es haben darf.",
-    about_settings: "Wie die vertrauten Bildschirme aussehen und Tasten lesen.",
+    about_zones: "Jede Zone ist eine eigene Maschine. Starten und Beenden berührt keine andere.",
+    about_policy: "Was von wo nach wo gelangen darf und welche Regel darüber entscheidet.",
+    about_audit: "Was an diesem Arbeitsplatz geschah, das Neueste zuerst.",
+    about_usb: "Was angeschlossen ist, welche Zone es benutzt und welche es benutzen darf.",
+    about_settings: "Aussehen und Tastatur der Sicherheitsbildschirme.",
     lock: "Sperren",
     back: "Zurück",
     off: "aus",
@@ -256,60 +281,64 @@ const GERMAN: Words = Words {
     memory: "Speicher",
     image: "Abbild",
     jail_weakened: "Schutz geschwächt",
-    show: "Zeigen",
+    outdated: "Neustart nötig",
+    show: "Anzeigen",
     start: "Starten",
     stop: "Beenden",
     restart: "Neu starten",
     really_stop: "Diese Zone herunterfahren? Was darin nicht gespeichert ist, kann verloren gehen.",
     really_restart: "Diese Zone neu starten? Was darin nicht gespeichert ist, kann verloren gehen.",
     no: "Nein",
-    no_zones: "Die Regeln nennen keine Zone.",
-    matrix: "Flussmatrix",
+    no_zones: "Die Regeln enthalten keine Zonen.",
+    matrix: "Übersicht",
     rules: "Alle Regeln",
     from: "von",
     to: "nach",
-    kind: "Art des Flusses",
-    no_policy: "Keine Regeln sind in Kraft.",
-    choose_cell: "Ein Feld wählen, um die Regeln zu sehen.",
-    choose_rule: "Eine Regel wählen, um sie ganz zu lesen.",
-    no_rule: "Keine Regel spricht davon, also geht nichts hinüber.",
-    deciding: "Regeln, die entscheiden, die strengste zuerst",
-    redirects: "Manches davon geht stattdessen in eine andere Zone.",
-    deny: "nichts geht hinüber",
+    kind: "Art der Übertragung",
+    no_policy: "Es sind keine Regeln in Kraft.",
+    choose_cell: "Wählen Sie ein Feld, um die entscheidenden Regeln zu sehen.",
+    choose_rule: "Wählen Sie eine Regel, um sie ganz zu lesen.",
+    no_rule: "Dafür gibt es keine Regel, also wird nichts übertragen.",
+    deciding: "Entscheidende Regeln, die strengste zuerst",
+    redirects: "Manches davon wird in eine andere Zone umgeleitet.",
+    deny: "nicht erlaubt",
     ask: "Sie werden gefragt",
-    allow: "es geht hinüber",
+    allow: "erlaubt",
     deny_short: "nein",
     ask_short: "fragen",
     allow_short: "ja",
     conditional: ", unter Bedingungen",
     conditions_mark: "* unter Bedingungen",
-    filter: "Filter: Wörter, die Einträge enthalten",
-    filter_rules: "Filter: Wörter, die Regeln enthalten",
+    filter: "Filter: Wörter in Einträgen",
+    filter_rules: "Filter: Wörter in Regeln",
     all_zones: "Alle Zonen",
     all_kinds: "Alle Arten",
     records: "{} Einträge",
+    one_record: "1 Eintrag",
+    thousands: '.',
+    as_written: "  Einträge stehen hier im Wortlaut, also auf Englisch.",
     log_works: "Alle waren lesbar, und das Protokoll wird geschrieben.",
-    no_records: "Kein Eintrag passt.",
+    no_records: "Kein Eintrag entspricht dem Filter.",
     reading: "wird gelesen...",
-    choose_record: "Einen Eintrag wählen, um ihn ganz zu lesen.",
+    choose_record: "Wählen Sie einen Eintrag, um ihn ganz zu lesen.",
     when: "Zeit (UTC)",
     zone: "Zone",
     what: "Was",
     details: "Einzelheiten",
-    kind_flow: "Flüsse",
+    kind_flow: "Übertragungen",
     kind_policy: "Regeln",
     kind_zone: "Zonen",
-    kind_session: "Schreibtisch",
+    kind_session: "Arbeitsplatz",
     kind_log: "Protokoll",
-    no_devices: "Kein Gerät ist eingesteckt.",
-    plug_in: "Ein Gerät, das Sie einstecken, erscheint hier sofort.",
+    no_devices: "Es ist kein Gerät angeschlossen.",
+    plug_in: "Ein Gerät, das Sie anschließen, erscheint hier sofort.",
     held_by: "Benutzt von",
     held_by_nobody: "Von keiner Zone benutzt",
     detach: "Zurücknehmen",
-    give: "Geben",
-    no_zone_may: "Die Regeln lassen es in keine Zone.",
+    give: "Zuweisen",
+    no_zone_may: "Die Regeln erlauben es keiner Zone.",
     theme: "Farben",
-    theme_why: "Hoher Kontrast hat keine Zwischentöne.",
+    theme_why: "Hoher Kontrast verzichtet auf Zwischentöne.",
     theme_dark: "Dunkel",
     theme_light: "Hell",
     theme_contrast: "Hoher Kontrast",
@@ -318,8 +347,8 @@ const GERMAN: Words = Words {
     text_normal: "Normal",
     text_large: "Groß",
     language: "Sprache",
-    language_why: "Die der vertrauten Bildschirme; Zonen haben ihre eigene.",
+    language_why: "Die der Sicherheitsbildschirme; Zonen haben ihre eigene.",
     keyboard: "Tastatur",
-    keyboard_why: "Für das, was Sie hier und beim Entsperren tippen.",
-    settings_kept: "Eine Änderung gilt sofort und bleibt.",
+    keyboard_why: "Belegung für Eingaben hier und beim Entsperren.",
+    settings_kept: "Eine Änderung gilt sofort und bleibt erhalten.",
 };

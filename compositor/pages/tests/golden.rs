@@ -1,14 +1,13 @@
 //! Pictures of the pages, compared with committed ones.
 //!
-//! `BLESS=1 cargo test -p trusted-pages --test golden` writes them anew; look at every changed one before committing it. A
-//! picture that differs is written to the temporary folder, and the failure says where. Glyphs are rasterised with floating
-//! point in whatever vector instructions the processor has, so a channel may differ by [`LEEWAY`]; nothing else may.
+//! `BLESS=1 cargo test -p trusted-pages --test golden` writes them anew. Glyphs are rasterised with floating point in whatever
+//! vector instructions the processor has, so a channel may differ by [`LEEWAY`]; nothing else may.
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod desk;
+#[path = "../../tests/pictures/mod.rs"]
+mod pictures;
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
 use std::path::Path;
 
 use compositor::*;
@@ -20,48 +19,9 @@ const LEEWAY: u8 = 2;
 fn check(mut desk: Desk, name: &str) {
     // The pointer is out of the way.
     desk.point(3, desk.size.height.try_into().unwrap());
-    let bytes: Vec<u8> = desk
-        .picture()
-        .iter()
-        .flat_map(|pixel| {
-            let [blue, green, red, _] = pixel.to_le_bytes();
-            [red, green, blue]
-        })
-        .collect();
+    let pixels = desk.picture();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let path = folder.join(format!("{name}.png"));
-    if std::env::var_os("BLESS").is_some() {
-        return write_png(&path, desk.size, &bytes);
-    }
-    let (size, golden) = read_png(&path);
-    let near = |(a, b): (&u8, &u8)| a.abs_diff(*b) <= LEEWAY;
-    let same = size == desk.size && golden.iter().zip(&bytes).all(near);
-    if !same {
-        let actual = std::env::temp_dir().join(format!("pages-{name}.png"));
-        write_png(&actual, desk.size, &bytes);
-        let (path, actual) = (path.display(), actual.display());
-        panic!("{name} is not as in {path}; see {actual}");
-    }
-}
-
-fn write_png(path: &Path, size: Size, bytes: &[u8]) {
-    let file = BufWriter::new(File::create(path).unwrap());
-    let mut encoder = png::Encoder::new(file, size.width, size.height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_compression(png::Compression::High);
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(bytes).unwrap();
-}
-
-fn read_png(path: &Path) -> (Size, Vec<u8>) {
-    let file = File::open(path)
-        .unwrap_or_else(|error| panic!("{}: {error}; make it with BLESS=1", path.display()));
-    let mut reader = png::Decoder::new(BufReader::new(file)).read_info().unwrap();
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut bytes).unwrap();
-    let format = (info.color_type, info.bit_depth);
-    assert_eq!(format, (png::ColorType::Rgb, png::BitDepth::Eight));
-    (Size::new(info.width, info.height), bytes)
+    pictures::check(&folder, name, desk.size, &pixels, LEEWAY);
 }
 
 fn dark() -> Desk {
@@ -109,7 +69,7 @@ fn zones() {
 #[test]
 fn policy() {
     let chosen = "clipboard: open \u{2192} corp: you are asked, under conditions";
-    let gewaehlt = "clipboard: open \u{2192} corp: Sie werden gefragt, unter Bedingungen";
+    let gewaehlt = "Zwischenablage: open \u{2192} corp: Sie werden gefragt, unter Bedingungen";
     shown(dark(), "Policy", &[chosen], "policy-dark");
     shown(light(), "Regeln", &[gewaehlt], "policy-light-german");
     shown(contrast(), "Policy", &[chosen], "policy-contrast-large");

@@ -334,7 +334,7 @@ fn what_was_seen_is_forgotten_with_the_page() {
         count,
     };
     assert_eq!(desk.queries.last(), Some(&asked));
-    desk.scene.lock();
+    desk.scene.lock(LockReason::Person);
     desk.settle();
     assert!(!desk.said().concat().contains("clipboard"));
     assert_eq!(desk.pages.next_wake(), None);
@@ -422,7 +422,7 @@ fn change(desk: &mut Desk, seed: u8) {
         .collect();
     for facts in desk.zones.zones.values_mut() {
         facts.image = label(&hostile);
-        facts.outdated = label(&hostile);
+        facts.memory = label(&hostile);
     }
     let parties = desk.policy.parties.clone();
     desk.policy.parties = parties.iter().cycle().take(some % 70).cloned().collect();

@@ -10,8 +10,10 @@ use crate::keys;
 use crate::scene::window::Arrangement;
 use crate::zone::StillPixels;
 
+mod by_keys;
 mod pages;
 mod trusted;
+mod words;
 
 const A: ZoneId = ZoneId(1);
 const B: ZoneId = ZoneId(2);
@@ -674,7 +676,7 @@ fn nothing_wakes_when_nothing_changes() {
     scene.set_state(A, ZoneState::Running);
     scene.set_title(A, b"");
     scene.set_weakened(A, None);
-    scene.set_status(&[]);
+    scene.set_status::<&str>(&[]);
     scene.set_settings(Settings::default());
     assert!(!scene.needs_render(OutputId(0)));
     assert_eq!(scene.next_wake(), None);

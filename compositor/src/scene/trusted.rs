@@ -17,7 +17,8 @@ use crate::trusted::accessible;
 use crate::trusted::paint::{self, PageLook};
 use crate::trusted::work::{PageInput, PageTree, WorkPage, WorkSpace};
 use crate::trusted::{
-    Answer, Control, Layout, Outcome, Page, PromptId, PromptRefused, PromptRequest,
+    Answer, Control, Layout, LockReason, Outcome, Page, PromptId, PromptRefused, PromptRequest,
+    Refusal,
 };
 use crate::zone::ZoneId;
 
@@ -143,9 +144,14 @@ impl Scene {
     }
 
     /// Locks the screen: from now on nothing of any zone is shown, on no output, and no zone is sent anything.
-    pub fn lock(&mut self) {
+    /// Where it is locked already, only what it says of the reason changes.
+    pub fn lock(&mut self, why: LockReason) {
         let before = self.shown_page();
-        self.trusted.lock();
+        let said = self.trusted.lock_state(self.now).map(|lock| lock.why);
+        self.trusted.lock(why);
+        if said.is_some_and(|said| said != why) {
+            self.damage_page();
+        }
         self.page_changed(before);
     }
 
@@ -158,9 +164,9 @@ impl Scene {
         }
     }
 
-    /// The attempt was wrong; the next is taken from `retry_at` on.
-    pub fn refuse_unlock(&mut self, retry_at: Duration) {
-        self.trusted.refuse_unlock(retry_at);
+    /// The attempt did not unlock it; the next is taken from `retry_at` on.
+    pub fn refuse_unlock(&mut self, why: Refusal, retry_at: Duration) {
+        self.trusted.refuse_unlock(why, retry_at);
         self.damage_page();
     }
 

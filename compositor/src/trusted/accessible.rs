@@ -10,7 +10,7 @@
 
 use accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeId, TreeInfo, TreeUpdate};
 
-use super::paint::{self, PageLook};
+use super::paint::{self, LockLine, PageLook};
 use super::work::WorkPage;
 use super::{Control, Layout, Page};
 use crate::geometry::Rect;
@@ -190,12 +190,14 @@ impl Growing {
         self.focus = sheet;
         if page == Page::Lock {
             let mut field = focusable(Role::PasswordInput, layout.area);
-            let (_, refused, _) = look.ui.lock_entry(look.now);
             let name = look.words.passphrase;
+            let refused = look
+                .lock_lines()
+                .find(|(line, _)| *line == LockLine::Refused);
             // Readers that know nothing of live words speak a new name of what has the focus.
             field.set_label(match refused {
-                true => format!("{name}. {}", look.words.refused),
-                false => name.to_owned(),
+                Some((_, refused)) => format!("{name}. {refused}"),
+                None => name.to_owned(),
             });
             self.focus = number(kind, PASSPHRASE);
             parts.push((self.focus, field));
@@ -281,22 +283,23 @@ fn texts(page: Page, layout: &Layout, look: &PageLook<'_>) -> Vec<Node> {
             }
         }
         Page::Lock => {
-            let (_, refused, _) = look.ui.lock_entry(look.now);
-            said.extend(refused.then(|| words.refused.to_owned()));
+            // The focus stays where it is, so what came of an attempt has to be spoken by itself; a wait that is counted
+            // down must not be.
+            let spoken = |(line, words): (LockLine, String)| {
+                let mut node = text(Role::Label, layout.area, &words);
+                node.set_live(match line {
+                    LockLine::Refused => Live::Assertive,
+                    LockLine::Why | LockLine::Wait => Live::Off,
+                });
+                node
+            };
+            return look.lock_lines().map(spoken).collect();
         }
         Page::Work(_) => said.push(phrase),
     }
-    // On the lock screen the focus stays where it is, so what is new there has to be spoken by itself.
-    let live = match page {
-        Page::Lock => Live::Assertive,
-        _ => Live::Off,
-    };
-    let spoken = |words: &String| {
-        let mut node = text(Role::Label, layout.area, words);
-        node.set_live(live);
-        node
-    };
-    said.iter().map(spoken).collect()
+    said.iter()
+        .map(|words| text(Role::Label, layout.area, words))
+        .collect()
 }
 
 fn control_node(place: Rect, control: Control, look: &PageLook<'_>) -> Node {
@@ -334,8 +337,8 @@ fn described(zone: &PanelZone<'_>, look: &PageLook<'_>) -> String {
     if zone.hidden {
         said = format!("{said}, {}", words.hidden);
     }
-    if let Some(why) = &zone.identity.weakened {
-        said = format!("{said}, {}: {why}", words.jail_weakened);
+    for remark in paint::marks(zone.identity, words) {
+        said = format!("{said}, {remark}");
     }
     if let ZoneState::Dark(why) = zone.state {
         said = format!("{said}: {why}");

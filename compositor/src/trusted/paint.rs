@@ -14,7 +14,7 @@ use crate::panel::PanelZone;
 use crate::text::{self, Style};
 use crate::theme::{Metrics, Palette};
 use crate::trusted::words::Words;
-use crate::zone::{ZoneId, ZoneState};
+use crate::zone::{ZoneId, ZoneIdentity, ZoneState};
 
 /// What pages are laid out and painted from.
 pub(crate) struct PageLook<'a> {
@@ -24,6 +24,17 @@ pub(crate) struct PageLook<'a> {
     pub(crate) words: &'static Words,
     pub(crate) now: Duration,
     pub(crate) hovered: Option<usize>,
+}
+
+/// What a line on the lock screen is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockLine {
+    /// Why it is locked.
+    Why,
+    /// What came of the last attempt.
+    Refused,
+    /// When the next one is taken.
+    Wait,
 }
 
 impl PageLook<'_> {
@@ -37,6 +48,21 @@ impl PageLook<'_> {
             Some(phrase) => format!("{}: {phrase}", self.words.phrase_is),
             None => format!("{}: {}", self.words.phrase_is, self.words.no_phrase),
         }
+    }
+
+    /// What the lock screen says.
+    pub(crate) fn lock_lines(&self) -> impl Iterator<Item = (LockLine, String)> {
+        let words = self.words;
+        let lock = self.ui.lock_state(self.now);
+        let why = lock.map(|lock| (LockLine::Why, words.lock_reason(lock.why).to_owned()));
+        let refused = lock
+            .and_then(|lock| lock.refused)
+            .map(|refusal| (LockLine::Refused, words.refusal(refusal).to_owned()));
+        let wait = lock
+            .map(|lock| lock.wait)
+            .filter(|wait| !wait.is_zero())
+            .map(|wait| (LockLine::Wait, words.next_attempt(wait)));
+        [why, refused, wait].into_iter().flatten()
     }
 
     /// A zone's whole name.
@@ -154,6 +180,17 @@ fn attention_header(metrics: &Metrics) -> i32 {
     metrics.heading * 2 + metrics.body * 6 + metrics.px(40)
 }
 
+/// Where the attention screen leads to.
+const ATTENTION_FOOT: [Control; 7] = [
+    Control::Open(Page::Work(WorkPage::Zones)),
+    Control::Open(Page::Work(WorkPage::Policy)),
+    Control::Open(Page::Work(WorkPage::Audit)),
+    Control::Open(Page::Work(WorkPage::Usb)),
+    Control::Open(Page::Work(WorkPage::Settings)),
+    Control::Lock,
+    Control::Close,
+];
+
 /// Who is who; zones in one column, or two where one is too short.
 pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_>) -> Layout {
     let rows = i32::try_from(look.zones.len()).unwrap_or(0);
@@ -163,7 +200,9 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
         ((signed(work.height()) - header - footer - metrics.px(24)) / row_height(metrics)).max(1);
     let columns = if rows > fits { 2 } else { 1 };
     let in_column = in_column(rows, columns);
+    let needed = row_width(&ATTENTION_FOOT, metrics, look) + 2 * margin(metrics);
     let width = (metrics.px(720) * columns)
+        .max(needed)
         .min(signed(work.width()) - metrics.px(16))
         .max(1);
     let height = (header + in_column * row_height(metrics) + footer).min(signed(work.height()));
@@ -195,15 +234,7 @@ pub(crate) fn attention_layout(work: Rect, metrics: &Metrics, look: &PageLook<'_
     place_row(
         &mut layout,
         foot(&area, metrics),
-        &[
-            Control::Open(Page::Work(WorkPage::Zones)),
-            Control::Open(Page::Work(WorkPage::Policy)),
-            Control::Open(Page::Work(WorkPage::Audit)),
-            Control::Open(Page::Work(WorkPage::Usb)),
-            Control::Open(Page::Work(WorkPage::Settings)),
-            Control::Lock,
-            Control::Close,
-        ],
+        &ATTENTION_FOOT,
         metrics,
         look,
     );
@@ -432,6 +463,18 @@ pub(crate) fn state(zone: &PanelZone<'_>, words: &'static Words) -> &'static str
         ZoneState::Stopping => words.stopping,
         ZoneState::Dark(_) => words.dark,
     }
+}
+
+/// What is not as it should be with a zone that runs, each with its reason.
+pub(crate) fn marks(
+    identity: &ZoneIdentity,
+    words: &'static Words,
+) -> impl Iterator<Item = String> {
+    let weakened = identity.weakened.as_ref();
+    let outdated = identity.outdated.as_ref();
+    let weakened = weakened.map(|why| format!("{}: {why}", words.jail_weakened));
+    let outdated = outdated.map(|why| format!("{}: {why}", words.outdated));
+    weakened.into_iter().chain(outdated)
 }
 
 struct Brush<'a, 'b> {
@@ -674,8 +717,8 @@ impl Brush<'_, '_> {
         if had_keyboard {
             remark = format!("{remark}, {}", words.had_keyboard);
         }
-        if let Some(why) = &identity.weakened {
-            remark = format!("{remark}, {}: {why}", words.jail_weakened);
+        for mark in marks(identity, words) {
+            remark = format!("{remark}, {mark}");
         }
         let name = Style::bold(metrics.body, palette.text);
         let half = metrics.body * 3 / 4;
@@ -687,7 +730,7 @@ impl Brush<'_, '_> {
             name,
             right - left,
         );
-        let warned = identity.weakened.is_some() || matches!(zone.state, ZoneState::Dark(_));
+        let warned = identity.is_marked() || matches!(zone.state, ZoneState::Dark(_));
         let ink = if warned {
             palette.warning
         } else {
@@ -845,23 +888,32 @@ impl Brush<'_, '_> {
             words.locked,
             Style::bold(metrics.heading, palette.text),
         );
-        let (typed, refused, blocked) = self.look.ui.lock_entry(self.look.now);
-        if refused {
-            let bottom = layout
-                .controls
-                .first()
-                .map_or(field.bottom(), |(place, _)| place.bottom());
-            centred(
-                bottom + metrics.px(24),
-                words.refused,
-                Style::regular(metrics.body, palette.warning),
-            );
+        let bottom = layout
+            .controls
+            .first()
+            .map_or(field.bottom(), |(place, _)| place.bottom());
+        let mut middle = bottom + metrics.px(28);
+        for (line, words) in self.look.lock_lines() {
+            let ink = match line {
+                LockLine::Why => palette.text,
+                LockLine::Refused | LockLine::Wait => palette.warning,
+            };
+            let style = Style::regular(metrics.body, ink);
+            let room = signed(layout.area.width()) - 2 * margin(metrics);
+            for line in text::wrapped(&words, style, room, 2) {
+                centred(middle, line, style);
+                middle += metrics.body * 3 / 2;
+            }
+            middle += metrics.px(4);
         }
+        let Some(lock) = self.look.ui.lock_state(self.look.now) else {
+            return;
+        };
         self.canvas.fill(field, palette.muted);
         self.canvas
             .fill(field.inset(metrics.px(1)), palette.surface);
         let inner = field.inset(metrics.px(10));
-        if typed == 0 {
+        if lock.typed == 0 {
             let style = Style::regular(metrics.body, palette.muted);
             text::draw_centred_on(
                 self.canvas,
@@ -869,14 +921,15 @@ impl Brush<'_, '_> {
                 field.centre().y,
                 words.passphrase,
                 style,
-                4096,
+                signed(inner.width()),
             );
             return;
         }
         // Dots say that keys arrive; how many there are beyond the field's width is nobody's business.
+        let blocked = lock.verifying || !lock.wait.is_zero();
         let ink = if blocked { palette.muted } else { palette.text };
         let style = Style::regular(metrics.body, ink);
-        let dots = "\u{25cf}".repeat(typed.min(64));
+        let dots = "\u{25cf}".repeat(lock.typed.min(64));
         let room = signed(inner.width());
         let step = style.width("\u{25cf}").max(1);
         let shown: String = dots

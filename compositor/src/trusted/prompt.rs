@@ -50,7 +50,6 @@ pub struct PromptRequest<'a> {
 
 /// Why a question was not asked; it counts as a No.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PromptRefused {
     /// The zone's last question is still open.
     #[error("zone {} has a question open already", .0.0)]

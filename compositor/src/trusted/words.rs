@@ -1,4 +1,11 @@
 //! The trusted UI's own words, in each language.
+//!
+//! Words without parts are in tables, one for each language, with the same fields: a phrase that lacks a language does not
+//! compile. The pages a person works with have such a table of their own.
+
+use std::time::Duration;
+
+use super::{LockReason, Refusal};
 
 /// A language of the trusted UI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub(crate) struct Words {
     pub(crate) is_dark: &'static str,
     pub(crate) weakened: &'static str,
     pub(crate) jail_weakened: &'static str,
+    pub(crate) outdated: &'static str,
+    pub(crate) outdated_short: &'static str,
     pub(crate) phrase_is: &'static str,
     pub(crate) no_phrase: &'static str,
     /// What screen readers are told in its place.
@@ -48,7 +57,19 @@ pub(crate) struct Words {
     pub(crate) wait: &'static str,
     pub(crate) locked: &'static str,
     pub(crate) passphrase: &'static str,
-    pub(crate) refused: &'static str,
+    pub(crate) lock_started: &'static str,
+    pub(crate) lock_crashed: &'static str,
+    pub(crate) lock_person: &'static str,
+    pub(crate) lock_idle: &'static str,
+    pub(crate) lock_slept: &'static str,
+    pub(crate) lock_screens: &'static str,
+    pub(crate) lock_policy: &'static str,
+    pub(crate) lock_log: &'static str,
+    pub(crate) lock_over: &'static str,
+    pub(crate) refused_wrong: &'static str,
+    pub(crate) refused_held: &'static str,
+    pub(crate) refused_broken: &'static str,
+    pub(crate) next_attempt: &'static str,
     pub(crate) unlock: &'static str,
     pub(crate) attention: &'static str,
     pub(crate) zones: &'static str,
@@ -68,6 +89,9 @@ pub(crate) struct Words {
 }
 
 impl Language {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::English, Self::German];
+
     /// Its code by BCP 47.
     pub(crate) fn code(self) -> &'static str {
         match self {
@@ -81,6 +105,43 @@ impl Language {
             Language::English => &ENGLISH,
             Language::German => &GERMAN,
         }
+    }
+}
+
+impl Words {
+    /// Why the screen is locked.
+    pub(crate) fn lock_reason(&self, why: LockReason) -> &'static str {
+        match why {
+            LockReason::Started => self.lock_started,
+            LockReason::Crashed => self.lock_crashed,
+            LockReason::Person => self.lock_person,
+            LockReason::Idle => self.lock_idle,
+            LockReason::Slept => self.lock_slept,
+            LockReason::Screens => self.lock_screens,
+            LockReason::Policy => self.lock_policy,
+            LockReason::Log => self.lock_log,
+            LockReason::Over => self.lock_over,
+        }
+    }
+
+    /// What came of the last attempt to unlock it.
+    pub(crate) fn refusal(&self, refusal: Refusal) -> &'static str {
+        match refusal {
+            Refusal::Wrong => self.refused_wrong,
+            Refusal::Held => self.refused_held,
+            Refusal::Broken => self.refused_broken,
+        }
+    }
+
+    /// When the next attempt is taken: by the second in the last minute, before that by the minute.
+    pub(crate) fn next_attempt(&self, wait: Duration) -> String {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let time = if seconds <= 60 {
+            format!("{seconds} s")
+        } else {
+            format!("{} min", seconds.div_ceil(60))
+        };
+        self.next_attempt.replace("{}", &time)
     }
 }
 
@@ -98,6 +159,8 @@ const ENGLISH: Words = Words {
     is_dark: "has stopped",
     weakened: "weakened",
     jail_weakened: "jail weakened",
+    outdated: "restart needed",
+    outdated_short: "restart",
     phrase_is: "Your secret phrase",
     no_phrase: "no phrase is set yet",
     phrase_unspoken: "is on the screen and is not read out",
@@ -120,7 +183,19 @@ const ENGLISH: Words = Words {
     wait: "Read it first: the buttons work after a moment without keys or clicks.",
     locked: "Locked",
     passphrase: "Passphrase",
-    refused: "That was not it. Try again in a moment.",
+    lock_started: "Bulkhead has just been started.",
+    lock_crashed: "Bulkhead was started again: last time it did not end in good order.",
+    lock_person: "You locked the desktop.",
+    lock_idle: "There was no input for a while.",
+    lock_slept: "The computer was asleep.",
+    lock_screens: "A screen was connected or disconnected.",
+    lock_policy: "The policy was not renewed in time. It stays locked until a valid one is installed.",
+    lock_log: "The log cannot be written. It stays locked until that works again.",
+    lock_over: "What kept it locked is over.",
+    refused_wrong: "The passphrase was wrong.",
+    refused_held: "It stays locked for now.",
+    refused_broken: "The passphrase cannot be checked: set it anew with `bulkhead passphrase set`.",
+    next_attempt: "Next attempt in {}",
     unlock: "Unlock",
     attention: "Trusted screen",
     zones: "Zones",
@@ -153,31 +228,45 @@ const GERMAN: Words = Words {
     is_dark: "ist beendet",
     weakened: "geschwächt",
     jail_weakened: "Schutz geschwächt",
+    outdated: "Neustart nötig",
+    outdated_short: "Neustart",
     phrase_is: "Ihr geheimer Satz",
     no_phrase: "noch kein Satz festgelegt",
     phrase_unspoken: "steht auf dem Bildschirm und wird nicht vorgelesen",
-    phrase_rule: "Was Vertrauen will und diesen Satz nicht zeigt, ist nachgeahmt.",
+    phrase_rule: "Ein Bildschirm, der Vertrauen verlangt und diesen Satz nicht zeigt, ist gefälscht.",
     had_keyboard: "hatte die Tastatur",
-    show: "Zeigen",
+    show: "Anzeigen",
     start: "Starten",
     stop: "Beenden",
     restart: "Neu starten",
     lock: "Sperren",
     back: "Zurück",
     wants: "fragt",
-    it_says: "Die Zone sagt:",
-    withdrawn: "Die Zone fragt das nicht mehr.",
+    it_says: "Angabe der Zone:",
+    withdrawn: "Diese Frage hat sich erledigt.",
     no: "Nein",
     allow_once: "Einmal erlauben",
-    allow_session: "Bis zum Ende",
-    allow_minutes: "{} min lang",
+    allow_session: "Bis die Zone endet",
+    allow_minutes: "Für {} min",
     no_more: "Nicht mehr fragen",
-    wait: "Erst lesen: Die Knöpfe gelten nach einem Moment ohne Tasten und Klicks.",
+    wait: "Bitte zuerst lesen: Die Schaltflächen reagieren nach einem Moment ohne Eingabe.",
     locked: "Gesperrt",
     passphrase: "Passwort",
-    refused: "Das war es nicht. Gleich noch einmal versuchen.",
+    lock_started: "Bulkhead wurde gerade gestartet.",
+    lock_crashed: "Bulkhead wurde neu gestartet, nachdem es nicht ordnungsgemäß beendet wurde.",
+    lock_person: "Sie haben den Bildschirm gesperrt.",
+    lock_idle: "Seit einiger Zeit gab es keine Eingabe.",
+    lock_slept: "Der Rechner war im Ruhezustand.",
+    lock_screens: "Ein Bildschirm wurde angeschlossen oder getrennt.",
+    lock_policy: "Die Regeln wurden nicht rechtzeitig erneuert. Gesperrt, bis gültige Regeln installiert sind.",
+    lock_log: "Das Protokoll kann nicht geschrieben werden. Gesperrt, bis das wieder möglich ist.",
+    lock_over: "Der Grund der Sperre besteht nicht mehr.",
+    refused_wrong: "Das Passwort war falsch.",
+    refused_held: "Der Bildschirm bleibt vorerst gesperrt.",
+    refused_broken: "Das Passwort ist nicht prüfbar: Mit `bulkhead passphrase set` neu festlegen.",
+    next_attempt: "Nächster Versuch in {}",
     unlock: "Entsperren",
-    attention: "Vertrauter Bildschirm",
+    attention: "Sicherheitsbildschirm",
     zones: "Zonen",
     overview: "Alle Zonen",
     policy: "Regeln",
@@ -187,9 +276,9 @@ const GERMAN: Words = Words {
     question: "Frage",
     panel: "Leiste",
     has_keyboard: "hat die Tastatur",
-    hidden: "verborgen",
+    hidden: "ausgeblendet",
     workspace: "Arbeitsfläche {}",
-    network: "Netz",
+    network: "Netzwerk",
     good: "in Ordnung",
-    warned: "prüfen",
+    warned: "bitte prüfen",
 };

@@ -73,7 +73,6 @@ pub struct Contents {
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ContentsError {
     /// More than may be brought.
     #[error("it has {found} bytes, and at most {limit} may be brought")]

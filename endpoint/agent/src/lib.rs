@@ -83,20 +83,39 @@ pub enum Event {
     File(Result<(), FileError>),
 }
 
-/// A file that a guest did not take, with the agent's number for why.
+/// Why a guest did not take a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.reason())]
-pub struct FileError(u32);
+pub enum FileError {
+    /// It called it off.
+    #[error("the receiver called it off")]
+    CalledOff,
+    /// Its disk is full.
+    #[error("the receiver has no room for it")]
+    NoRoom,
+    /// Its session is locked.
+    #[error("the receiver's session is locked")]
+    Locked,
+    /// Its session is not up.
+    #[error("the receiver's session is not up")]
+    NoSession,
+    /// Its agent takes none.
+    #[error("the receiver takes no files")]
+    NoFiles,
+    /// Anything else.
+    #[error("the receiver could not write it")]
+    NotWritten,
+}
 
 impl FileError {
-    fn reason(self) -> &'static str {
-        match self.0 {
-            1 => "the receiver called it off",
-            4 => "the receiver has no room for it",
-            5 => "the receiver's session is locked",
-            6 => "the receiver's session is not up",
-            7 => "the receiver takes no files",
-            _ => "the receiver could not write it",
+    /// By the agent's number for it (VD_AGENT_FILE_XFER_STATUS).
+    fn of_status(status: u32) -> Self {
+        match status {
+            1 => Self::CalledOff,
+            4 => Self::NoRoom,
+            5 => Self::Locked,
+            6 => Self::NoSession,
+            7 => Self::NoFiles,
+            _ => Self::NotWritten,
         }
     }
 }
@@ -233,7 +252,7 @@ impl Agent {
         Some(Event::File(if status == STATUS_SUCCESS && is_whole {
             Ok(())
         } else {
-            Err(FileError(status))
+            Err(FileError::of_status(status))
         }))
     }
 

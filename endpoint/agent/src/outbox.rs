@@ -34,7 +34,6 @@ pub enum Offer {
 
 /// A file that cannot be brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum OfferError {
     /// It is larger than may be brought.
     #[error("the file is larger than {0} bytes, and no more may be brought")]

@@ -169,12 +169,11 @@ fn open_session(
     let audit = AuditLog::open(&state.audit_log(), &state.audit_key(), &policy.audit);
     let audit = audit.map_err(|error| general(&error))?;
     let program = zone_program(arguments)?;
-    let devices = state.clone();
     let services = Services {
         images: Arc::new(images),
         audit: Box::new(audit),
         launcher: Box::new(move |_| Process::new(&program)),
-        state,
+        state: state.clone(),
         policy: source,
     };
     let host_key = match arguments.host_key {
@@ -202,17 +201,20 @@ fn open_session(
     };
     let mut session = Session::new(policy, services, options)
         .map_err(|error| Failure::from_error(Failure::POLICY, &error))?;
-    add_devices(devices, &mut session);
+    open_doors(&state, &mut session);
     Ok(session)
 }
 
-/// A desktop without USB devices is a desktop all the same.
-fn add_devices(state: StateDirectory, session: &mut Session) {
+/// A desktop without USB devices, or without orders from programs, is a desktop all the same.
+fn open_doors(state: &StateDirectory, session: &mut Session) {
     let added = Places::usual(state.usb_door())
         .and_then(Usb::new)
         .and_then(|usb| session.add_devices(usb));
     if let Err(error) = added {
         tracing::warn!("no USB device can be given to a zone: {error}");
+    }
+    if let Err(error) = session.open_door(&state.zones_door()) {
+        tracing::warn!("`bulkhead zone` will not find this desktop: {error}");
     }
 }
 
@@ -299,7 +301,12 @@ fn find_images(arguments: &Arguments, policy: &Policy) -> Result<StoreImages, Fa
     for zone in &policy.zones {
         if let Err(error) = images.find(&zone.image) {
             let message = format!("zone {} has no image: {}", zone.name, error.message);
-            let diagnostic = policy.error_at(zone.image.span, "missing-image", message, error.mend);
+            let diagnostic = policy.error_at(
+                zone.image.span,
+                "missing-image",
+                message,
+                error.mend.to_string(),
+            );
             mistakes.push_str(&format!("\n{diagnostic}"));
         }
     }

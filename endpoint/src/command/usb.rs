@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use bulkhead_policy::Decider;
+use endpoint::door;
 use endpoint::policy_source::PolicySource;
 use endpoint::state_directory::StateDirectory;
-use endpoint::usb::{self, Order, PolicyJudge};
+use endpoint::usb::{Order, PolicyJudge};
 use usb_redirect::identity::{DenyAll, Judge};
 use usb_redirect_cli::{Desk, UsbCommand, anyhow};
 
@@ -32,7 +33,7 @@ struct Here<'p> {
 
 impl Here<'_> {
     fn ask(&self, order: &Order) -> anyhow::Result<()> {
-        let words = usb::ask(&self.door, order).map_err(anyhow::Error::msg)?;
+        let words: String = door::ask(&self.door, order).map_err(anyhow::Error::msg)?;
         println!("{words}");
         Ok(())
     }

@@ -9,6 +9,7 @@ use zone_link::{StreamId, ToZone};
 use super::watch::Source;
 use super::{Session, Status, Zone};
 use crate::usb::{Act, Around, DeviceId, GUEST_PORT, QuestionId, Usb, ZoneNow};
+use crate::words::Remark;
 
 /// The devices of a desktop that has any.
 pub(super) struct Devices {
@@ -55,18 +56,18 @@ impl Session {
             devices.usb.detach_all(now);
         }
         self.keep_devices(now);
-        self.notify("every USB device is taken back", now);
+        self.notify(Remark::AllDevicesBack, now);
     }
 
     /// A person wants a zone to have a device: the policy decides, and may want an answer first.
     pub(super) fn attach_device(&mut self, id: DeviceId, zone: &str, now: Instant) {
-        let mut reply = Ok(String::new());
+        let mut reply = Ok(Remark::PersonAsked);
         self.with_devices(now, |devices, around| {
             reply = devices.usb.attach(id, zone, around, now);
             devices.usb.dispatch(around, now)
         });
-        let (Ok(words) | Err(words)) = reply;
-        self.notify(words, now);
+        let (Ok(remark) | Err(remark)) = reply;
+        self.notify(remark, now);
     }
 
     /// A person wants a device back.
@@ -135,7 +136,10 @@ impl Session {
                 zone,
                 text,
                 detail,
-            } => self.ask_about_device(question, zone.as_str(), &text, &detail, now),
+            } => {
+                let text = self.say(&text);
+                self.ask_about_device(question, zone.as_str(), &text, &detail, now);
+            }
             Act::Withdraw(question) => {
                 let Some(devices) = &mut self.devices else {
                     return;
@@ -161,7 +165,7 @@ impl Session {
             Act::Record(record) => {
                 self.record(record);
             }
-            Act::Tell(words) => self.notify(words, now),
+            Act::Tell(remark) => self.notify(remark, now),
             // The page is brought up to date after every act.
             Act::Changed => {}
         }
@@ -221,7 +225,7 @@ impl Session {
     }
 
     /// The panel's sign: which zones have devices.
-    pub(super) fn device_words(&self) -> Option<String> {
+    pub(super) fn device_words(&self) -> Option<Remark> {
         let mut zones: Vec<String> = self
             .devices()?
             .devices()
@@ -229,7 +233,7 @@ impl Session {
             .collect();
         zones.sort_unstable();
         zones.dedup();
-        (!zones.is_empty()).then(|| format!("USB in {}", zones.join(", ")))
+        (!zones.is_empty()).then_some(Remark::DevicesIn(zones))
     }
 }
 

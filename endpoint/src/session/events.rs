@@ -10,13 +10,12 @@ use super::process::Next;
 use super::watch::Source;
 use super::{Session, Status, jail, screen};
 use crate::audit::Event as Record;
+use crate::words::Remark;
 
 /// Messages of one zone in one go; then the others have their turn.
 const TURN: usize = 64;
 /// How long a zone process may live after its machine failed.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
-/// Why a zone whose guest restarts without end is stopped.
-pub(super) const TOO_MANY_RESTARTS: &str = "the guest restarts again and again";
 /// The longest line on the state port.
 const STATE_LINE: usize = 256;
 
@@ -44,10 +43,7 @@ impl Session {
                 Next::Nothing | Next::Paused => return,
                 Next::Closed => return self.link_closed(index, now),
                 Next::Broken(error) => {
-                    return self.kill_for(
-                        index,
-                        &format!("it broke the zone link's protocol: {error}"),
-                    );
+                    return self.kill_for(index, Remark::BrokeProtocol(error.to_string()));
                 }
             }
             if pause {
@@ -89,28 +85,20 @@ impl Session {
     fn hello(&mut self, index: usize, hello: Hello) {
         let verdict = jail::judge(&hello, &self.required);
         if !verdict.refused.is_empty() {
-            let reason = format!(
-                "its jail lacks what the policy requires: {}",
-                verdict.refused.join(", ")
-            );
-            return self.kill_for(index, &reason);
+            return self.kill_for(index, Remark::JailLacks(verdict.refused));
         }
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
         let name = zone.name();
-        zone.weakened = (!verdict.weakened.is_empty())
-            .then(|| format!("weakened jail: {}", verdict.weakened.join(", ")));
+        zone.weakened.clone_from(&verdict.weakened);
         if let Some(process) = &mut zone.process {
             process.hello = Some(hello);
         }
         self.show_marks(index);
         if !verdict.weakened.is_empty() {
-            self.record(Record::zone(
-                &name,
-                "jail-weakened",
-                &verdict.weakened.join(", "),
-            ));
+            let lacks = Remark::Lacks(verdict.weakened).to_string();
+            self.record(Record::zone(&name, "jail-weakened", &lacks));
         }
         let Some(process) = self
             .zones
@@ -145,7 +133,7 @@ impl Session {
         let before = process.reported.replace(state.clone());
         let status = match state {
             ZoneState::Starting if before == Some(ZoneState::Reset) && !may_restart => {
-                return self.kill_for(index, TOO_MANY_RESTARTS);
+                return self.kill_for(index, Remark::RestartsTooOften);
             }
             ZoneState::Starting => {
                 // It restarted by itself; its process stays.
@@ -158,19 +146,13 @@ impl Session {
             ZoneState::Running => Status::Running,
             ZoneState::Panicked => Status::Panicked,
             ZoneState::Failed(reason) => {
-                process.deadline = Some((
-                    now + LINGER,
-                    "its machine failed and its process did not end",
-                ));
-                Status::Failed(reason.to_string())
+                process.deadline = Some((now + LINGER, Remark::LingersAfterFailure));
+                Status::Failed(Remark::Reported(reason.to_string()))
             }
             // The process ends next, or says that it starts again.
             ZoneState::Off | ZoneState::Reset => {
                 process.is_ready = false;
-                let late = (
-                    now + self.options.shutdown_after,
-                    "its machine ended and its process did not",
-                );
+                let late = (now + self.options.shutdown_after, Remark::LingersAfterEnd);
                 process.deadline.get_or_insert(late);
                 return;
             }
@@ -369,14 +351,14 @@ impl Session {
     fn after_offer(&mut self, index: usize, offered: Result<bool, zone_link::SurfaceError>) {
         match offered {
             Ok(sent) => self.after_send(index, sent),
-            Err(error) => self.kill_for(index, &error.to_string()),
+            Err(error) => self.kill_for(index, Remark::BadSurface(error.to_string())),
         }
     }
 
     /// Watches for room where something waits, and gives up on a zone for which too much does.
     pub(super) fn after_send(&mut self, index: usize, sent: bool) {
         if !sent {
-            return self.kill_for(index, "it does not read its link");
+            return self.kill_for(index, Remark::NotReading);
         }
         self.watch_link(index);
     }

@@ -6,6 +6,8 @@ use bulkhead_policy::JailLayer;
 use zone_jail::{Layer, Layers};
 use zone_link::{Hello, LayerName};
 
+use crate::words::Lack;
+
 /// The layers of a group. `user-namespace`, `landlock-network` and `landlock-scope` are in none: the first is a means to the other
 /// namespaces, and the last two are doubled by the network namespace and the system call list.
 fn members(group: JailLayer) -> &'static [Layer] {
@@ -41,9 +43,9 @@ pub fn required_layers(groups: &[JailLayer]) -> Layers {
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Verdict {
     /// Required and missing, each with the reason: the zone must not start.
-    pub(super) refused: Vec<String>,
+    pub(super) refused: Vec<Lack>,
     /// Missing from a group, but not required: the panel shows a weakened jail.
-    pub(super) weakened: Vec<String>,
+    pub(super) weakened: Vec<Lack>,
 }
 
 pub(super) fn judge(hello: &Hello, required: &Layers) -> Verdict {
@@ -63,16 +65,16 @@ pub(super) fn judge(hello: &Hello, required: &Layers) -> Verdict {
             .missing
             .iter()
             .find(|missing| missing.layer.as_str() == layer.name());
-        let reason = reported.map_or("the zone process did not report it", |missing| {
-            missing.reason.as_str()
-        });
-        let told = format!("{layer} ({reason})");
+        let lack = Lack {
+            layer: layer.to_string(),
+            reason: reported.map(|missing| missing.reason.as_str().to_owned()),
+        };
         let list = if required.contains(layer) {
             &mut verdict.refused
         } else {
             &mut verdict.weakened
         };
-        list.push(told);
+        list.push(lack);
     }
     verdict
 }
@@ -80,7 +82,12 @@ pub(super) fn judge(hello: &Hello, required: &Layers) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Remark;
     use zone_link::{MissingLayer, Text};
+
+    fn told(lacks: Vec<Lack>) -> String {
+        Remark::Lacks(lacks).to_string()
+    }
 
     fn hello(missing: &[Layer]) -> Hello {
         let name = |layer: Layer| LayerName::new(layer.name()).unwrap();
@@ -105,8 +112,8 @@ mod tests {
         let required = required_layers(&[JailLayer::Seccomp, JailLayer::User]);
         assert_eq!(judge(&hello(&[]), &required), Verdict::default());
         let verdict = judge(&hello(&[Layer::Seccomp, Layer::EmptyRoot]), &required);
-        assert_eq!(verdict.refused, ["seccomp (no)"]);
-        assert_eq!(verdict.weakened, ["empty-root (no)"]);
+        assert_eq!(told(verdict.refused), "seccomp (no)");
+        assert_eq!(told(verdict.weakened), "empty-root (no)");
         let doubled = judge(
             &hello(&[
                 Layer::LandlockNetwork,
@@ -122,8 +129,8 @@ mod tests {
     fn a_layer_that_is_not_reported_at_all_is_missing() {
         let verdict = judge(&Hello::default(), &required_layers(&[JailLayer::Landlock]));
         assert_eq!(
-            verdict.refused,
-            ["landlock (the zone process did not report it)"]
+            told(verdict.refused),
+            "landlock (the zone process did not report it)"
         );
     }
 }

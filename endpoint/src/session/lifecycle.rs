@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use compositor::ZoneState as Shown;
 use zone_link::{ToZone, ZoneState};
 
-use super::events::TOO_MANY_RESTARTS;
 use super::process::Process;
 use super::screen;
 use super::watch::{Source, ring};
 use super::{Finished, Prepared, Session, Status, UnknownZone, launch};
 use crate::audit::Event as Record;
 use crate::clock;
+use crate::words::Remark;
 
 /// How long a zone process may live after it closed its link.
 const LINGER: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Session {
         };
         zone.killed_by_user = true;
         if zone.process.is_some() {
-            self.kill_for(index, "the user killed it");
+            self.kill_for(index, Remark::KilledByUser);
         } else if zone.is_preparing {
             self.set_status(index, Status::Off);
         }
@@ -66,7 +66,7 @@ impl Session {
                 zone.restart = false;
             }
             match again {
-                true => self.kill_for(index, "the desktop closed"),
+                true => self.kill_for(index, Remark::DesktopClosed),
                 false => self.stop(index, now),
             }
         }
@@ -119,10 +119,7 @@ impl Session {
                 if let Some(zone) = self.zones.get_mut(index) {
                     zone.is_preparing = false;
                 }
-                self.set_status(
-                    index,
-                    Status::Failed(format!("no thread could be had: {error}")),
-                );
+                self.set_status(index, Status::Failed(Remark::NoThread(error.to_string())));
             }
         }
     }
@@ -156,7 +153,10 @@ impl Session {
                 self.set_status(index, Status::Off);
                 continue;
             }
-            let started = image.map_err(|error| format!("{}; {}", error.message, error.mend));
+            let started = image.map_err(|error| Remark::NoImage {
+                why: error.message,
+                mend: error.mend,
+            });
             if let Err(reason) = started.and_then(|image| self.launch(index, image, now)) {
                 self.set_status(index, Status::Failed(reason));
             }
@@ -168,7 +168,7 @@ impl Session {
         index: usize,
         image: crate::images::OpenImage,
         now: Instant,
-    ) -> Result<(), String> {
+    ) -> Result<(), Remark> {
         let Some(zone) = self.zones.get_mut(index) else {
             return Ok(());
         };
@@ -178,8 +178,8 @@ impl Session {
             None => error.to_string(),
         };
         let machine = launch::machine(&zone.policy, image, &self.services.state)
-            .map_err(|error| told(&error))?;
-        let machine = machine.ok_or("its name cannot be a host name")?;
+            .map_err(|error| Remark::NoHome(told(&error)))?;
+        let machine = machine.ok_or(Remark::NoHostName)?;
         let command = (self.services.launcher)(zone.policy.name.as_str());
         let program = command.get_program().to_string_lossy().into_owned();
         let debugger = self.options.debug_zones.then(|| {
@@ -193,7 +193,10 @@ impl Session {
             launch::limits(&zone.policy),
             debugger.as_deref(),
         )
-        .map_err(|error| format!("{program} could not be started: {error}"))?;
+        .map_err(|error| Remark::NotStarted {
+            program,
+            why: error.to_string(),
+        })?;
         let process = started.child.id();
         let watched = self.watch.add(&started.link, zone.token(Source::Link));
         let watched =
@@ -214,7 +217,7 @@ impl Session {
         ));
         if let Err(errno) = watched {
             zone.process = None;
-            return Err(format!("the zone process cannot be watched: {errno}"));
+            return Err(Remark::NotWatched(errno.to_string()));
         }
         if self.options.log_consoles {
             let path = self.services.state.console_log(zone.policy.name.as_str());
@@ -247,13 +250,13 @@ impl Session {
         };
         match zone.status {
             Status::Running => {
-                process.deadline = Some((now + after, "it did not shut down in time"));
+                process.deadline = Some((now + after, Remark::NotShutDown));
                 let sent = process.send(ToZone::Power);
                 self.after_send(index, sent);
                 self.set_status(index, Status::Stopping);
             }
             Status::Stopping => {}
-            _ => self.kill_for(index, "it was stopped while it could not shut down"),
+            _ => self.kill_for(index, Remark::StoppedEarly),
         }
     }
 
@@ -271,7 +274,7 @@ impl Session {
     }
 
     /// Kills a zone's process: from here on not a byte of it is read and not a pixel shown. Its end is collected later.
-    pub(super) fn kill_for(&mut self, index: usize, reason: &str) {
+    pub(super) fn kill_for(&mut self, index: usize, reason: Remark) {
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
@@ -295,7 +298,7 @@ impl Session {
             return;
         }
         // The new status is the record of it.
-        self.set_status(index, Status::Killed(reason.to_owned()));
+        self.set_status(index, Status::Killed(reason));
     }
 
     /// The zone closed its link. Its process is about to end; how, tells why.
@@ -311,7 +314,7 @@ impl Session {
             self.watch.remove(&link);
         }
         process.paused_until = None;
-        process.deadline = Some((now + LINGER, "it closed its link and went on running"));
+        process.deadline = Some((now + LINGER, Remark::LingersWithoutLink));
     }
 
     /// The zone's process has ended: what it had still to say is read, then the zone is off, failed, or starts again.
@@ -351,9 +354,11 @@ impl Session {
             (Status::Killed(reason), _) => Status::Killed(reason.clone()),
             (_, Some(ZoneState::Off)) => Status::Off,
             (Status::Panicked, _) => Status::Panicked,
-            (_, Some(ZoneState::Failed(reason))) => Status::Failed(reason.to_string()),
+            (_, Some(ZoneState::Failed(reason))) => {
+                Status::Failed(Remark::Reported(reason.to_string()))
+            }
             (_, Some(ZoneState::Reset)) if zone.restart => Status::Off,
-            (_, Some(ZoneState::Reset)) => Status::Failed(TOO_MANY_RESTARTS.to_owned()),
+            (_, Some(ZoneState::Reset)) => Status::Failed(Remark::RestartsTooOften),
             _ => Status::Failed(how_it_ended(exit, &process)),
         };
         let restart = zone.restart && !zone.withdrawn && !self.shutting_down;
@@ -402,7 +407,7 @@ impl Session {
         }
         let (word, detail) = (
             status.word(),
-            status.reason().unwrap_or_default().to_owned(),
+            status.reason().map(Remark::to_string).unwrap_or_default(),
         );
         zone.since = match status {
             Status::Running => Some(clock::timestamp()),
@@ -410,33 +415,37 @@ impl Session {
             _ => None,
         };
         zone.status = status;
+        let name = zone.name();
+        self.show_state(index);
+        self.record(Record::zone(&name, word, &detail));
+    }
+
+    /// Shows how a zone fares, in the language of the desktop.
+    pub(super) fn show_state(&mut self, index: usize) {
+        let Some(zone) = self.zones.get(index) else {
+            return;
+        };
+        let dark = |why: &Remark| Shown::dark(&self.say(why));
         let shown = match &zone.status {
             Status::Off => Shown::Off,
-            Status::Starting => Shown::starting("starting"),
+            Status::Starting => Shown::starting(""),
             Status::Running => Shown::Running,
             Status::Stopping => Shown::Stopping,
-            Status::Panicked => Shown::dark("the guest's kernel panicked"),
-            Status::Failed(reason) | Status::Killed(reason) => Shown::dark(reason),
+            Status::Panicked => dark(&Remark::Panicked),
+            Status::Failed(reason) | Status::Killed(reason) => dark(reason),
         };
-        let (id, name) = (zone.id, zone.name());
-        self.scene.set_state(id, shown);
-        self.record(Record::zone(&name, word, &detail));
+        self.scene.set_state(zone.id, shown);
     }
 }
 
-fn how_it_ended(exit: std::io::Result<std::process::ExitStatus>, process: &Process) -> String {
+fn how_it_ended(exit: std::io::Result<std::process::ExitStatus>, process: &Process) -> Remark {
     let last = process.last_words();
     match exit {
-        Ok(exit) if exit.code() == Some(NO_JAIL) => {
-            format!(
-                "its jail could not be closed: {}",
-                last.unwrap_or_else(|| "it did not say why".to_owned())
-            )
-        }
-        Ok(exit) => match last {
-            Some(last) => format!("the zone process ended ({exit}): {last}"),
-            None => format!("the zone process ended ({exit})"),
+        Ok(exit) if exit.code() == Some(NO_JAIL) => Remark::JailNotClosed(last),
+        Ok(exit) => Remark::ProcessEnded {
+            how: exit.to_string(),
+            last,
         },
-        Err(error) => format!("the zone process cannot be waited for: {error}"),
+        Err(error) => Remark::NotWaitedFor(error.to_string()),
     }
 }

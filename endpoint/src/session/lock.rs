@@ -6,13 +6,14 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use compositor::Passphrase;
+use compositor::{LockReason, Passphrase, Refusal};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::watch::ring;
 use super::{Finished, Session, Status};
 use crate::audit::Event as Record;
 use crate::passphrase::{PassphraseFile, Tried};
+use crate::words::Remark;
 
 /// So many wrong attempts in a row cost nothing but their own time.
 const FREE_FAILURES: u32 = 2;
@@ -33,9 +34,20 @@ pub(super) enum Hold {
     Audit,
 }
 
+impl Hold {
+    fn reason(self) -> LockReason {
+        match self {
+            Self::Lockout => LockReason::Policy,
+            Self::Audit => LockReason::Log,
+        }
+    }
+}
+
 /// How locking stands.
 #[derive(Debug)]
 pub(super) struct Lock {
+    /// Why it was locked last.
+    why: LockReason,
     holds: BTreeSet<Hold>,
     last_input: Instant,
     /// How long the machine has slept since it started.
@@ -54,6 +66,7 @@ impl Lock {
     pub(super) fn new(now: Instant) -> Self {
         let count = File::open(COUNT).ok();
         Self {
+            why: LockReason::Started,
             holds: BTreeSet::new(),
             last_input: now,
             slept: slept(),
@@ -97,11 +110,16 @@ impl Session {
             Err(error) => tracing::warn!("the secret phrase cannot be shown: {error}"),
         }
         if self.passphrase().is_set() {
-            self.lock_screen("the desktop started");
+            let why = match self.services.audit.ended_in_order() {
+                true => LockReason::Started,
+                false => LockReason::Crashed,
+            };
+            self.lock_screen(why);
             let wrong = self.passphrase().wrong_in_a_row();
             if wrong > 0 {
                 let since = self.since(Instant::now());
-                self.scene.refuse_unlock(since + wait_after(wrong));
+                self.scene
+                    .refuse_unlock(Refusal::Wrong, since + wait_after(wrong));
             }
         } else if self.shortest_idle_lock().is_some() {
             tracing::warn!(
@@ -113,46 +131,54 @@ impl Session {
     /// A person asked for it.
     pub(super) fn lock_by_user(&mut self, now: Instant) {
         if self.passphrase().is_set() {
-            self.lock_screen("the user locked it");
+            self.lock_screen(LockReason::Person);
         } else {
             // A lock that anyone opens would be a false promise.
-            self.notify("no passphrase is set: not locked", now);
+            self.notify(Remark::NoPassphrase, now);
         }
     }
 
     /// Screens came or went: nobody knows who looks at them.
     pub(super) fn lock_for_screens(&mut self) {
         if self.passphrase().is_set() {
-            self.lock_screen("screens were plugged in or out");
+            self.lock_screen(LockReason::Screens);
         }
     }
 
-    fn lock_screen(&mut self, why: &str) {
+    fn lock_screen(&mut self, why: LockReason) {
         // What a user granted ends with the user's presence, and so does what is under way.
         self.engine.end_session();
-        self.cancel_transfer("the desktop was locked");
+        self.cancel_transfer(&Remark::DesktopLocked);
         self.cancel_screenshot();
         if !self.scene.is_locked() {
-            self.scene.lock();
-            self.record(Record::session("locked", why));
+            self.lock.why = why;
+            self.record(Record::session("locked", recorded(why)));
         }
+        self.show_lock();
+    }
+
+    /// Says why it is locked: first of all what no passphrase opens.
+    fn show_lock(&mut self) {
+        let held = self.lock.holds.first().map(|hold| hold.reason());
+        self.scene.lock(held.unwrap_or(self.lock.why));
     }
 
     /// Begins or ends what keeps the desktop locked.
     pub(super) fn hold(&mut self, hold: Hold, holds: bool) {
         if holds {
             if self.lock.holds.insert(hold) {
-                self.lock_screen(match hold {
-                    Hold::Lockout => "the policy was not renewed in time",
-                    Hold::Audit => "the audit log cannot be written",
-                });
+                self.lock_screen(hold.reason());
             }
-        } else if self.lock.holds.remove(&hold)
-            && self.lock.holds.is_empty()
-            && !self.passphrase().is_set()
-        {
-            // Only the hold had locked it: there is nothing else to open it by.
-            self.unlock_screen("what kept it locked is over");
+        } else if self.lock.holds.remove(&hold) {
+            if self.lock.holds.is_empty() && !self.passphrase().is_set() {
+                // Only the hold had locked it: there is nothing else to open it by.
+                self.unlock_screen(recorded(LockReason::Over));
+            } else if self.scene.is_locked() {
+                if self.lock.why == hold.reason() {
+                    self.lock.why = LockReason::Over;
+                }
+                self.show_lock();
+            }
         }
     }
 
@@ -189,19 +215,21 @@ impl Session {
                 self.unlock_screen("by the passphrase");
             }
             Ok(Tried::Right) => {
-                self.scene.refuse_unlock(since);
+                self.scene.refuse_unlock(Refusal::Held, since);
                 self.record(Record::session(
                     "unlock-refused",
                     "the policy keeps it locked",
                 ));
             }
             Ok(Tried::Wrong { in_a_row }) => {
-                self.scene.refuse_unlock(since + wait_after(in_a_row));
+                self.scene
+                    .refuse_unlock(Refusal::Wrong, since + wait_after(in_a_row));
                 let count = format!("wrong passphrase, {in_a_row} in a row");
                 self.record(Record::session("unlock-refused", &count));
             }
             Err(reason) => {
-                self.scene.refuse_unlock(since + wait_after(u32::MAX));
+                self.scene
+                    .refuse_unlock(Refusal::Broken, since + wait_after(u32::MAX));
                 self.record(Record::session("unlock-refused", &reason));
             }
         }
@@ -231,12 +259,27 @@ impl Session {
         if self.lock.has_slept() {
             self.lock.sleeps = self.lock.sleeps.wrapping_add(1);
             if self.passphrase().is_set() {
-                self.lock_screen("the machine slept");
+                self.lock_screen(LockReason::Slept);
             }
         }
         if self.lock_due().is_some_and(|due| due <= now) {
-            self.lock_screen("nobody was there");
+            self.lock_screen(LockReason::Idle);
         }
+    }
+}
+
+/// As the log has it.
+fn recorded(why: LockReason) -> &'static str {
+    match why {
+        LockReason::Started => "the desktop started",
+        LockReason::Crashed => "the desktop started; before, it did not end in good order",
+        LockReason::Person => "the user locked it",
+        LockReason::Idle => "nobody was there",
+        LockReason::Slept => "the machine slept",
+        LockReason::Screens => "screens were plugged in or out",
+        LockReason::Policy => "the policy was not renewed in time",
+        LockReason::Log => "the audit log cannot be written",
+        LockReason::Over => "what kept it locked is over",
     }
 }
 

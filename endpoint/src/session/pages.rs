@@ -17,13 +17,14 @@ use trusted_pages::{
     Act, AuditFilter, AuditView, CellView, FlowVerdict, PartyView, PolicyView, Query, RuleView,
     UsbCommand, UsbDeviceId, UsbDeviceView, UsbView, UsbZoneView, ZoneFacts, ZonesView,
 };
-use usb_redirect::identity::{Circumstances, Judge, Judgement};
+use usb_redirect::identity::{Circumstances, Judgement};
 
 use super::watch::ring;
 use super::{Finished, Session, clock};
 use crate::look::Look;
 use crate::policy_source::PolicySource;
 use crate::usb::{DeviceId, DeviceView, PolicyJudge};
+use crate::words::Remark;
 
 /// The longest text of a rule.
 const RULE_LENGTH: usize = 240;
@@ -100,6 +101,7 @@ impl Session {
             words: filter.words,
             zone: filter.zone.map(named),
             kind: filter.kind,
+            language: self.options.settings.language,
             skip,
             count,
             zones,
@@ -109,21 +111,14 @@ impl Session {
     fn zones_view(&self) -> ZonesView {
         let facts = |zone: &super::Zone| {
             let policy = &zone.policy;
-            let home = if policy.persistence != Persistence::Disposable {
-                "its home is kept"
-            } else {
-                "nothing is kept"
-            };
-            let outdated = if zone.outdated.is_empty() {
-                String::new()
-            } else {
-                format!("New from its next start on: {}", zone.outdated.join(", "))
+            let image = Remark::Image {
+                name: policy.image.to_string(),
+                keeps_home: policy.persistence != Persistence::Disposable,
             };
             ZoneFacts {
                 memory: Label::new(&format!("{} MiB", policy.memory_mib), 24),
-                image: Label::new(&format!("{}, {home}", policy.image), 80),
+                image: Label::new(&self.say(&image), 80),
                 since: zone.since.map(clock_face).unwrap_or_default(),
-                outdated: Label::new(&outdated, 160),
             }
         };
         ZonesView {
@@ -133,9 +128,12 @@ impl Session {
 
     /// A person changed how the trusted UI looks: it is kept.
     pub(super) fn settings_changed(&mut self, settings: Settings, now: Instant) {
-        self.options.settings = settings;
+        let before = std::mem::replace(&mut self.options.settings, settings);
+        if before.language != settings.language {
+            self.say_anew();
+        }
         if let Err(error) = self.services.state.keep_look(Look::of(&settings)) {
-            self.notify(format!("the settings could not be kept: {error}"), now);
+            self.notify(Remark::SettingsNotKept(error.to_string()), now);
         }
     }
 
@@ -156,10 +154,7 @@ impl Session {
     fn usb_view(&self) -> UsbView {
         let Some(usb) = self.devices() else {
             return UsbView {
-                remark: Some(Label::new(
-                    "This desktop has no USB devices to hand on.",
-                    120,
-                )),
+                remark: Some(Label::new(&self.say(&Remark::NoDevices), 120)),
                 devices: Vec::new(),
             };
         };
@@ -178,7 +173,7 @@ impl Session {
             self.present()
                 .map(|zone| {
                     let name = zone.policy.name.as_str();
-                    let (judgement, why) = judge.judge(name, identity, Circumstances::default());
+                    let (judgement, why) = judge.decide(name, identity, Circumstances::default());
                     UsbZoneView {
                         zone: zone.id,
                         verdict: match judgement {
@@ -186,7 +181,7 @@ impl Session {
                             Judgement::Ask => FlowVerdict::Ask,
                             Judgement::Deny => FlowVerdict::Deny,
                         },
-                        why: Label::new(&why, 120),
+                        why: Label::new(&self.say(&why), 120),
                     }
                 })
                 .collect()
@@ -194,19 +189,16 @@ impl Session {
         let facts = match device.identity() {
             Some(identity) => {
                 let (vendor, product, _) = identity.numbers;
-                let classes: BTreeSet<String> = identity
-                    .interfaces
-                    .values()
-                    .map(|class| format!("{:02x}", class.class))
-                    .collect();
-                let classes: Vec<String> = classes.into_iter().collect();
-                format!(
-                    "{vendor:04x}:{product:04x}, port {}, interfaces of class {}",
-                    device.port(),
-                    classes.join(" ")
-                )
+                let classes = identity.interfaces.values().map(|class| class.class);
+                Remark::DeviceFacts {
+                    numbers: (vendor, product),
+                    port: device.port().to_owned(),
+                    classes: classes.collect::<BTreeSet<u8>>().into_iter().collect(),
+                }
             }
-            None => format!("port {}, nothing that a zone can have", device.port()),
+            None => Remark::NoDeviceFacts {
+                port: device.port().to_owned(),
+            },
         };
         let held_by = device.zone().and_then(|name| {
             let zone = self.zones().find(|zone| *name == *zone.name());
@@ -215,7 +207,7 @@ impl Session {
         UsbDeviceView {
             id: UsbDeviceId(device.id().0),
             name: Label::new(device.title(), 80),
-            facts: Label::new(&facts, 120),
+            facts: Label::new(&self.say(&facts), 120),
             held_by,
             zones: judged.unwrap_or_default(),
         }
@@ -242,7 +234,7 @@ impl Session {
         match thread {
             Ok(_) => self.reading.under_way = true,
             Err(error) => self.pages.set_audit(AuditView {
-                trouble: Label::new(&format!("The log cannot be read: {error}"), 160),
+                trouble: Label::new(&self.say(&Remark::LogUnreadable(error.to_string())), 160),
                 ..AuditView::default()
             }),
         }
@@ -272,6 +264,7 @@ impl Session {
             policy: warned(in_force),
             audit: warned(self.records_work),
             usb: match self.devices() {
+                Some(usb) if usb.devices().any(DeviceView::is_refused) => Health::Warned,
                 Some(usb) if usb.devices().any(|device| device.zone().is_some()) => Health::Good,
                 _ => Health::Absent,
             },
@@ -342,37 +335,73 @@ impl Session {
                 .collect(),
             kinds: Kind::ALL
                 .iter()
-                .map(|kind| Label::new(kind.as_str(), 24))
+                .map(|kind| Label::new(&self.say(&Remark::Flow(*kind)), 24))
                 .collect(),
-            rules: policy.rules.iter().map(rule_view).collect(),
+            rules: policy
+                .rules
+                .iter()
+                .map(|rule| self.rule_view(rule))
+                .collect(),
             cells,
         }
     }
 
     fn policy_facts(&self) -> Vec<Label> {
         let policy = self.engine.policy();
-        let source = match &self.services.policy {
-            PolicySource::Store(path) => format!("signed, from the store {}", path.display()),
-            PolicySource::File(path) => {
-                format!("{}, a plain file that nobody signed", path.display())
-            }
-        };
-        let version = policy.header.as_ref().map_or_else(
-            || "a policy without a version".to_owned(),
-            |header| format!("{}, version {}", header.id, header.version),
-        );
+        let version = policy
+            .header
+            .as_ref()
+            .map_or(Remark::NoVersion, |header| Remark::Version {
+                id: header.id.to_string(),
+                version: header.version,
+            });
+        let name = self.say(&version);
+        let source = self.say(&match &self.services.policy {
+            PolicySource::Store(path) => Remark::SignedPolicy {
+                name,
+                store: path.display().to_string(),
+            },
+            PolicySource::File(path) => Remark::PlainPolicy {
+                name,
+                file: path.display().to_string(),
+            },
+        });
         let hash: String = policy
             .hash()
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let facts = [format!("{version}: {source}"), format!("sha256:{hash}")];
+        let facts = [source, format!("sha256:{hash}")];
         facts.iter().map(|fact| Label::new(fact, 160)).collect()
+    }
+
+    fn rule_view(&self, rule: &Rule) -> RuleView {
+        let conditions: Vec<String> = rule
+            .conditions
+            .iter()
+            .map(|condition: &policy::Condition| {
+                format!("{} {}", condition.key(), condition.value())
+            })
+            .collect();
+        let when = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", conditions.join("; "))
+        };
+        let words = self.say(&Remark::RuleLine {
+            rule: rule.name.to_string(),
+            line: rule.line,
+            when,
+        });
+        RuleView {
+            verdict: verdict(rule.verdict),
+            words: Label::new(&words, RULE_LENGTH),
+        }
     }
 
     /// What is wrong with the policy: that it is not in force, and why the last one was not taken.
     fn policy_trouble_words(&self) -> String {
-        let standing = super::policy::standing_words(self.standing);
+        let standing = self.say(&Remark::Stands(self.standing));
         let trouble = self.policy_trouble.iter().cloned();
         let wrong: Vec<String> = [standing]
             .into_iter()
@@ -395,25 +424,5 @@ fn verdict(verdict: Verdict) -> FlowVerdict {
         Verdict::Deny => FlowVerdict::Deny,
         Verdict::Ask => FlowVerdict::Ask,
         Verdict::Allow => FlowVerdict::Allow,
-    }
-}
-
-fn rule_view(rule: &Rule) -> RuleView {
-    let conditions: Vec<String> = rule
-        .conditions
-        .iter()
-        .map(|condition: &policy::Condition| format!("{} {}", condition.key(), condition.value()))
-        .collect();
-    let when = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", conditions.join("; "))
-    };
-    RuleView {
-        verdict: verdict(rule.verdict),
-        words: Label::new(
-            &format!("{} (line {}){when}", rule.name, rule.line),
-            RULE_LENGTH,
-        ),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_policy as policy;
-use bulkhead_policy::{ChordAction, Moment, Policy, Standing, Timestamp, WhenFull};
+use bulkhead_policy::{ChordAction, Moment, Policy, Standing, Timestamp};
 use compositor::{Chord, Chords, FocusBy, MAXIMUM_ZONES, Modifiers, Settings, ZoneId};
 
 use super::lock::Hold;
@@ -12,6 +12,7 @@ use super::{Session, SessionError, Zone, jail, required_layers, screen};
 use crate::audit::Event as Record;
 use crate::clock;
 use crate::policy_source::Loaded;
+use crate::words::{Remark, ZoneSetting};
 
 /// A notice stands so long in the panel.
 const NOTICE: Duration = Duration::from_secs(8);
@@ -126,11 +127,8 @@ impl Session {
         // Its page may be up.
         let view = self.policy_view();
         self.pages.set_policy(view);
-        let words = match &self.policy().header {
-            Some(header) => format!("policy version {} is at work", header.version),
-            None => "the changed policy is at work".to_owned(),
-        };
-        self.notify(words, now);
+        let version = self.policy().header.as_ref().map(|header| header.version);
+        self.notify(Remark::PolicyAtWork(version), now);
     }
 
     /// Adds a zone to the desktop; gives its place.
@@ -148,8 +146,10 @@ impl Session {
         if let Some(zone) = self.zones.get_mut(index) {
             zone.withdrawn = false;
             zone.policy = new;
-            let shown = screen::identity(zone.id, &zone.policy)
-                .map(|identity| self.scene.add_zone(identity, None));
+            let shown = screen::identity(zone.id, &zone.policy).map(|identity| {
+                let placement = self.windows.placement(zone.policy.name.as_str());
+                self.scene.add_zone(identity, placement)
+            });
             if !matches!(shown, Some(Ok(()))) {
                 tracing::error!("a zone that was checked cannot be shown");
             }
@@ -160,6 +160,7 @@ impl Session {
     /// The policy has no such zone any more: its window is gone at once, it gets no input and nothing crosses; the machine is asked to
     /// shut down and killed if it does not.
     fn withdraw_zone(&mut self, index: usize, now: Instant) {
+        self.keep_windows();
         let Some(zone) = self.zones.get_mut(index) else {
             return;
         };
@@ -203,14 +204,11 @@ impl Session {
             .map(|hello| jail::judge(hello, &self.required).refused)
             .unwrap_or_default();
         if !refused.is_empty() {
-            let reason = format!(
-                "its jail lacks what the policy now requires: {}",
-                refused.join(", ")
-            );
-            return self.kill_for(index, &reason);
+            return self.kill_for(index, Remark::JailLacksNow(refused));
         }
         if !changed.is_empty() {
-            self.record(Record::zone(&name, "restart-needed", &changed.join(", ")));
+            let changed = Remark::Outdated(changed).to_string();
+            self.record(Record::zone(&name, "restart-needed", &changed));
         }
         self.show_marks(index);
     }
@@ -220,19 +218,18 @@ impl Session {
         let Some(zone) = self.zones.get(index) else {
             return;
         };
-        let outdated = (!zone.outdated.is_empty()).then(|| {
-            format!(
-                "restart it: the policy changed its {}",
-                zone.outdated.join(", ")
-            )
-        });
-        let marks: Vec<&str> = outdated
-            .iter()
-            .chain(&zone.weakened)
-            .map(String::as_str)
-            .collect();
-        let marks = (!marks.is_empty()).then(|| marks.join("; "));
-        self.scene.set_weakened(zone.id, marks.as_deref());
+        let said = |is_so: bool, remark: Remark| is_so.then(|| self.say(&remark));
+        let weakened = said(
+            !zone.weakened.is_empty(),
+            Remark::Lacks(zone.weakened.clone()),
+        );
+        let outdated = said(
+            !zone.outdated.is_empty(),
+            Remark::Outdated(zone.outdated.clone()),
+        );
+        let id = zone.id;
+        self.scene.set_weakened(id, weakened.as_deref());
+        self.scene.set_outdated(id, outdated.as_deref());
     }
 
     /// Chords, what moves focus, and how long a question waits: as the policy says.
@@ -271,10 +268,11 @@ impl Session {
         );
         self.hold(Hold::Lockout, locks);
         if self.standing != standing {
-            let words = standing_words(standing);
-            let reconsider = self.standing != Standing::InForce || !words.is_empty();
+            let [before, now_] =
+                [self.standing, standing].map(|standing| standing != Standing::InForce);
             self.standing = standing;
-            if reconsider {
+            if before || now_ {
+                let words = Remark::Stands(standing).to_string();
                 self.record(Record::session("policy-standing", &words));
                 self.reconsider_transfer(now);
             }
@@ -297,33 +295,42 @@ impl Session {
         }
     }
 
+    /// A remark in the language of the desktop.
+    pub(super) fn say(&self, remark: &Remark) -> String {
+        remark.say(self.options.settings.language)
+    }
+
+    /// Says everything that stands on the screen anew: its language is another.
+    pub(super) fn say_anew(&mut self) {
+        for index in 0..self.zones.len() {
+            self.show_state(index);
+            self.show_marks(index);
+        }
+        self.show_status();
+    }
+
     /// Says something in the panel for a while.
-    pub(super) fn notify(&mut self, words: impl Into<String>, now: Instant) {
-        let words = words.into();
-        tracing::info!("notice: {words}");
-        self.notice = Some((words, now + NOTICE));
+    pub(super) fn notify(&mut self, remark: Remark, now: Instant) {
+        tracing::info!("notice: {remark}");
+        self.notice = Some((remark, now + NOTICE));
         self.show_status();
     }
 
     /// The endpoint's own words in the panel, from the right: what is wrong comes first.
     pub(super) fn show_status(&mut self) {
-        let standing = standing_words(self.standing);
-        let trouble = self
-            .policy_trouble
-            .as_ref()
-            .map(|_| "a new policy was refused: see the audit log");
-        let audit = (!self.records_work).then(|| match self.engine.policy().audit.when_full {
-            WhenFull::DenyFlows => "audit log failed: nothing crosses",
-            WhenFull::LockZones => "audit log failed: locked",
-        });
-        let devices = self.device_words();
-        let notice = self.notice.as_ref().map(|(words, _)| words.as_str());
-        let status: Vec<&str> = audit
+        let standing = Remark::Stands(self.standing);
+        let in_force = self.standing == Standing::InForce;
+        let trouble = self.policy_trouble.as_ref();
+        let when_full = self.engine.policy().audit.when_full;
+        let notice = self.notice.as_ref().map(|(remark, _)| remark.clone());
+        let status: Vec<String> = (!self.records_work)
+            .then_some(Remark::LogFailed(when_full))
             .into_iter()
-            .chain(trouble)
-            .chain((!standing.is_empty()).then_some(standing.as_str()))
+            .chain(trouble.map(|_| Remark::PolicyRefused))
+            .chain((!in_force).then_some(standing))
             .chain(notice)
-            .chain(devices.as_deref())
+            .chain(self.device_words())
+            .map(|remark| self.say(&remark))
             .collect();
         self.scene.set_status(&status);
         self.show_signs();
@@ -356,34 +363,21 @@ pub(super) fn showable(policy: &Policy) -> Result<(), SessionError> {
 }
 
 /// What differs between two versions of a zone and cannot be changed while its machine runs.
-fn needs_restart(old: &policy::Zone, new: &policy::Zone) -> Vec<&'static str> {
+fn needs_restart(old: &policy::Zone, new: &policy::Zone) -> Vec<ZoneSetting> {
     let image = |zone: &policy::Zone| (zone.image.name.clone(), zone.image.sha256);
     [
-        ("image", image(old) != image(new)),
-        ("memory", old.memory_mib != new.memory_mib),
-        ("cpus", old.cpus != new.cpus),
-        ("persistence", old.persistence != new.persistence),
+        (ZoneSetting::Image, image(old) != image(new)),
+        (ZoneSetting::Memory, old.memory_mib != new.memory_mib),
+        (ZoneSetting::Cpus, old.cpus != new.cpus),
+        (ZoneSetting::Persistence, old.persistence != new.persistence),
         (
-            "keyboard layout",
+            ZoneSetting::KeyboardLayout,
             old.keyboard_layout != new.keyboard_layout,
         ),
     ]
     .into_iter()
     .filter_map(|(what, differs)| differs.then_some(what))
     .collect()
-}
-
-pub(super) fn standing_words(standing: Standing) -> String {
-    match standing {
-        Standing::InForce => String::new(),
-        Standing::EndsSoon(end) => format!("the policy ends {end}"),
-        Standing::NotYet(from) => format!("the policy begins {from}: nothing crosses"),
-        Standing::Expired(_) => "the policy has expired: nothing crosses".to_owned(),
-        Standing::LockedOut {
-            lock_zones: true, ..
-        } => "the policy was not renewed: locked".to_owned(),
-        Standing::LockedOut { .. } => "the policy was not renewed: nothing crosses".to_owned(),
-    }
 }
 
 /// The compositor's chords, with those that the policy speaks of as it says.

@@ -19,6 +19,7 @@ use spice_agent::{Agent, Outbox};
 use rustix::io::Errno;
 
 use super::launch::Started;
+use crate::words::Remark;
 
 /// Messages that may wait for a zone that does not read. Beyond that it counts as broken: a live machine reads at once.
 const OUTBOX: usize = 1024;
@@ -61,7 +62,7 @@ pub(super) struct Process {
     /// The last state that the machine reported.
     pub(super) reported: Option<ZoneState>,
     /// When to kill it, if it is still there.
-    pub(super) deadline: Option<(Instant, &'static str)>,
+    pub(super) deadline: Option<(Instant, Remark)>,
     /// The unfinished line on the state port.
     pub(super) state_line: Vec<u8>,
     /// The guest's session said that it is ready.

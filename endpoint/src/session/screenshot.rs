@@ -11,6 +11,7 @@ use compositor::{Answer as Pressed, Owner, Point, PromptId, PromptRequest, ZoneI
 
 use super::transfer::{chosen, offered};
 use super::{Session, Status};
+use crate::words::Remark;
 
 /// A picture while it is decided who is in it.
 #[derive(Debug, Default)]
@@ -47,10 +48,10 @@ impl Session {
     /// Says what became of a picture.
     pub fn picture_taken(&mut self, outcome: Result<(), String>, now: Instant) {
         match outcome {
-            Ok(()) => self.notify("the picture is saved", now),
+            Ok(()) => self.notify(Remark::PictureSaved, now),
             Err(reason) => {
                 tracing::warn!("{reason}");
-                self.notify("the picture could not be saved", now);
+                self.notify(Remark::PictureNotSaved, now);
             }
         }
     }
@@ -101,10 +102,8 @@ impl Session {
     }
 
     fn ask_for(&mut self, screenshot: &mut Screenshot, id: ZoneId, prompt: Prompt, now: Instant) {
-        let question = format!(
-            "Show {} in a picture of the desktop?",
-            self.shown_name_of(id)
-        );
+        let zone = self.shown_name_of(id);
+        let question = self.say(&Remark::PictureQuestion { zone });
         let grants: Vec<_> = prompt.choices().iter().copied().map(offered).collect();
         let asked = PromptRequest {
             from: id,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bulkhead_policy::audit::FlowRecord;
 use bulkhead_policy::{
     Answer, Condition, Decision, Facts, FileName, Grant, Kind, Mime, Outcome, Party, Permit,
-    Prompt, Request, Verdict,
+    Prompt, Reason, Request, Verdict,
 };
 use compositor::{Answer as Pressed, Grant as Offered, PromptId, PromptRequest, ZoneId};
 use spice_agent::{Agent, ClipKind, Contents, Event, Offer, Outbox};
@@ -22,6 +22,7 @@ use goods::{FileBytes, Form, MediaType, Payload, scrubbed};
 use super::process::Process;
 use super::{Session, Zone};
 use crate::audit::Event as Record;
+use crate::words::Remark;
 
 /// So long a guest may take to bring what was copied.
 const FETCH: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(super) struct Clip {
     incarnation: u32,
     /// The forms in which it is to be had: what is preferred comes first. Or why it cannot be had at all, to be told to a person who
     /// asks for it, and not before: a zone could go on and on.
-    forms: Result<Vec<Form>, String>,
+    forms: Result<Vec<Form>, Remark>,
     at: Instant,
 }
 
@@ -134,11 +135,11 @@ impl Session {
                 Event::Released => self.gone(id, Kind::Clipboard),
                 Event::Data(contents) => self.fetched(id, Payload::Clip(contents), now),
                 Event::Refused(error) => {
-                    self.not_fetched(id, Kind::Clipboard, &error.to_string(), now);
+                    self.not_fetched(id, Kind::Clipboard, Remark::Contents(error), now);
                 }
                 Event::Wanted(kind) => self.wanted(index, kind, now),
                 Event::File(Ok(())) => self.written(id, now),
-                Event::File(Err(error)) => self.not_written(id, &error.to_string(), now),
+                Event::File(Err(error)) => self.not_written(id, Remark::NotTaken(error), now),
                 _ => {}
             }
         }
@@ -158,8 +159,8 @@ impl Session {
             match offer {
                 Offer::File(name) if self.has_keyboard(id, now) => {
                     let name = match name {
-                        Ok(name) => FileName::parse(&name).map_err(|error| error.to_string()),
-                        Err(error) => Err(error.to_string()),
+                        Ok(name) => FileName::parse(&name).map_err(|_| Remark::FileName),
+                        Err(error) => Err(Remark::Offer(error)),
                     };
                     self.clip = Some(Clip {
                         zone: id,
@@ -173,7 +174,9 @@ impl Session {
                 }
                 Offer::Withdrawn => self.gone(id, Kind::File),
                 Offer::Data(bytes) => self.fetched(id, Payload::File(FileBytes(bytes)), now),
-                Offer::Refused(error) => self.not_fetched(id, Kind::File, &error.to_string(), now),
+                Offer::Refused(error) => {
+                    self.not_fetched(id, Kind::File, Remark::Offer(error), now);
+                }
                 _ => {}
             }
         }
@@ -210,26 +213,26 @@ impl Session {
         let Some(to) = self.scene.focus() else {
             return;
         };
-        self.cancel_transfer("another transfer began");
+        self.cancel_transfer(&Remark::AnotherTransfer);
         let Some(clip) = self.clip.clone() else {
-            return self.notify("nothing was copied in another zone", now);
+            return self.notify(Remark::NothingCopied, now);
         };
         if clip.zone == to {
-            return self.notify("what was copied last is in this zone already", now);
+            return self.notify(Remark::CopiedHere, now);
         }
         let lives = |zone: &&Zone| zone.id == clip.zone && zone.incarnation == clip.incarnation;
         let forms = match clip.forms {
             Ok(forms) => forms,
-            Err(why) => return self.not_brought(clip.zone, &why, now),
+            Err(why) => return self.not_brought(clip.zone, why, now),
         };
         let needs_agent = |form: &Form| matches!(form, Form::Clip(_));
         if !self.present().any(|zone| lives(&zone))
             || forms.iter().any(needs_agent) && self.agent(clip.zone).is_none()
         {
-            return self.notify("what was copied last is gone", now);
+            return self.notify(Remark::CopyGone, now);
         }
         if self.agent(to).is_none() {
-            return self.notify("this zone's clipboard agent does not run", now);
+            return self.notify(Remark::NoAgentHere, now);
         }
         // Before the agent is asked for anything: whether the policy could let it cross, however little it were.
         let could_cross = |form: &&Form| {
@@ -296,7 +299,7 @@ impl Session {
             Outcome::Denied(decision) => self.denied(&request, &decision, None, now),
             // The rules that would let it cross do not speak of its kind.
             Outcome::Allowed(_) | Outcome::Ask(_) => {
-                self.notify(format!("no rule names {}: not brought", form.words()), now);
+                self.notify(not_brought(Remark::NoRuleNames(form.goods())), now);
             }
         }
     }
@@ -323,7 +326,7 @@ impl Session {
         self.decided(transfer, outcome, payload, None, now);
     }
 
-    fn not_fetched(&mut self, from: ZoneId, kind: Kind, why: &str, now: Instant) {
+    fn not_fetched(&mut self, from: ZoneId, kind: Kind, why: Remark, now: Instant) {
         if self.take_fetching(from, kind).is_some() {
             self.not_brought(from, why, now);
         }
@@ -338,10 +341,10 @@ impl Session {
         })
     }
 
-    fn not_brought(&mut self, from: ZoneId, why: &str, now: Instant) {
+    fn not_brought(&mut self, from: ZoneId, why: Remark, now: Instant) {
         let name = self.name_of(from);
-        self.record(Record::zone(&name, "clip-refused", why));
-        self.notify(format!("not brought: {why}"), now);
+        self.record(Record::zone(&name, "clip-refused", &why.to_string()));
+        self.notify(not_brought(why), now);
     }
 
     /// Does what the policy has decided.
@@ -385,25 +388,24 @@ impl Session {
             .determining
             .first()
             .and_then(|id| self.engine.decider().rule(*id));
-        let why = match rule {
-            Some(rule) => format!("rule \"{}\"", rule.name),
-            None => decision.reason.to_string(),
+        let why = match rule.filter(|_| decision.reason == Reason::Rules) {
+            Some(rule) => Remark::Rule(rule.name.to_string()),
+            None => Remark::NoVerdict(decision.reason.clone()),
         };
-        self.notify(format!("not brought: {why}"), now);
+        self.notify(not_brought(why), now);
     }
 
     fn ask(&mut self, transfer: Transfer, prompt: Prompt, payload: Payload, now: Instant) {
-        let (how, name) = match &transfer.form {
-            Form::Clip(_) => ("copied", ""),
-            Form::File(name, _) => ("offered", name.as_str()),
+        let name = match &transfer.form {
+            Form::Clip(_) => "",
+            Form::File(name, _) => name.as_str(),
         };
-        let question = format!(
-            "Bring {} of {} bytes, {how} in {}, to {}?",
-            transfer.form.words(),
-            payload.size(),
-            self.shown_name_of(transfer.from),
-            self.shown_name_of(transfer.to),
-        );
+        let question = self.say(&Remark::BringQuestion {
+            goods: transfer.form.goods(),
+            bytes: payload.size(),
+            from: self.shown_name_of(transfer.from),
+            to: self.shown_name_of(transfer.to),
+        });
         let grants: Vec<Offered> = prompt
             .choices()
             .iter()
@@ -435,7 +437,7 @@ impl Session {
                 let moment = self.moment();
                 let outcome = self.engine.answer(prompt, Answer::No, moment);
                 self.decided(transfer, outcome, payload, Some("no"), now);
-                self.notify(format!("not asked: {refused}"), now);
+                self.notify(Remark::NotAsked(refused), now);
             }
         }
     }
@@ -480,12 +482,11 @@ impl Session {
         now: Instant,
     ) {
         let Some(payload) = scrubbed(&permit, payload) else {
-            let why = "what the policy wants taken out of it cannot be";
-            return self.not_brought(transfer.from, why, now);
+            return self.not_brought(transfer.from, Remark::CannotScrub, now);
         };
         if !self.fits_form(permit.decision(), &transfer.form) {
-            let why = format!("no rule names {}", transfer.form.words());
-            return self.not_brought(transfer.from, &why, now);
+            let why = Remark::NoRuleNames(transfer.form.goods());
+            return self.not_brought(transfer.from, why, now);
         }
         let Some(to) = self.zone_of(permit.target()) else {
             return;
@@ -495,19 +496,16 @@ impl Session {
             record.answer = answer.map(str::to_owned);
         });
         if !recorded && self.engine.needs_record(permit.decision()) {
-            return self.notify("not brought: it could not be recorded", now);
+            return self.notify(not_brought(Remark::NotRecorded), now);
         }
         let Some(agent) = self.agent(to) else {
-            return self.notify(
-                "not brought: the receiver's clipboard agent does not run",
-                now,
-            );
+            return self.notify(not_brought(Remark::NoAgentThere), now);
         };
         let (stage, patience) = match payload {
             Payload::Clip(contents) => {
                 agent.offer(contents.kind());
-                let name = self.shown_name_of(to);
-                self.notify(format!("ready to be pasted in {name}"), now);
+                let zone = self.shown_name_of(to);
+                self.notify(Remark::PasteReady { zone }, now);
                 (Stage::Offered { permit, contents }, OFFER)
             }
             Payload::File(_) => {
@@ -554,17 +552,11 @@ impl Session {
         // Once: whoever offered it may end.
         self.gone(from, Kind::File);
         self.answer_offer(from, Outbox::TAKEN);
-        let receiver = self.shown_name_of(to);
-        self.notify(
-            format!(
-                "{} is in {receiver} now, where it keeps downloads",
-                name.as_str()
-            ),
-            now,
-        );
+        let (file, zone) = (name.as_str().to_owned(), self.shown_name_of(to));
+        self.notify(Remark::FileArrived { file, zone }, now);
     }
 
-    fn not_written(&mut self, to: ZoneId, why: &str, now: Instant) {
+    fn not_written(&mut self, to: ZoneId, why: Remark, now: Instant) {
         if let Some(transfer) = self.take_writing(to) {
             self.not_brought(transfer.from, why, now);
         }
@@ -613,7 +605,14 @@ impl Session {
         self.crossed(&permit, size, sha256);
         if permit.decision().duties.notify {
             let (from, to) = (self.shown_name_of(from), self.shown_name_of(id));
-            self.notify(format!("{size} bytes went from {from} to {to}"), now);
+            self.notify(
+                Remark::Crossed {
+                    bytes: size,
+                    from,
+                    to,
+                },
+                now,
+            );
         }
     }
 
@@ -624,17 +623,17 @@ impl Session {
             return;
         }
         let why = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            Some(Stage::Fetching) => "the zone it was copied in did not bring it in time",
-            Some(Stage::Asking { .. }) => "nobody answered",
-            Some(Stage::Writing { .. }) => "the receiver did not take it in time",
-            _ => "nobody pasted it in time",
+            Some(Stage::Fetching) => Remark::FetchedTooLate,
+            Some(Stage::Asking { .. }) => Remark::NobodyAnswered,
+            Some(Stage::Writing { .. }) => Remark::TakenTooLate,
+            _ => Remark::PastedTooLate,
         };
-        self.cancel_transfer(why);
-        self.notify(format!("not brought: {why}"), now);
+        self.cancel_transfer(&why);
+        self.notify(not_brought(why), now);
     }
 
     /// Wipes what is under way, if anything is, and takes back what was said of it.
-    pub(super) fn cancel_transfer(&mut self, why: &str) {
+    pub(super) fn cancel_transfer(&mut self, why: &Remark) {
         let Some(transfer) = self.transfer.take() else {
             return;
         };
@@ -662,7 +661,7 @@ impl Session {
             }
         }
         let name = self.name_of(transfer.from);
-        self.record(Record::zone(&name, "clip-wiped", why));
+        self.record(Record::zone(&name, "clip-wiped", &why.to_string()));
     }
 
     /// The policy, or its standing, is another: what is under way is decided on again.
@@ -706,13 +705,13 @@ impl Session {
                 false
             }
             _ => {
-                self.notify("not brought: the policy has changed; try again", now);
+                self.notify(not_brought(Remark::PolicyChanged), now);
                 false
             }
         };
         self.transfer = Some(transfer);
         if !stays {
-            self.cancel_transfer("the policy has changed");
+            self.cancel_transfer(&Remark::PolicyChanged);
         }
     }
 
@@ -727,7 +726,7 @@ impl Session {
         self.clip.take_if(|clip| clip.zone == id);
         let concerns = |transfer: &Transfer| transfer.from == id || transfer.to == id;
         if self.transfer.as_ref().is_some_and(concerns) {
-            self.cancel_transfer("a zone it concerns has ended");
+            self.cancel_transfer(&Remark::ZoneEnded);
         }
     }
 
@@ -825,6 +824,10 @@ impl Session {
         let zone = self.zones.iter().find(|zone| zone.id == id);
         zone.map_or_else(String::new, |zone| zone.policy.display_name.clone())
     }
+}
+
+fn not_brought(why: Remark) -> Remark {
+    Remark::NotBrought(Box::new(why))
 }
 
 /// A choice of the policy as the compositor offers it, and back.

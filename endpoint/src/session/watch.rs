@@ -31,6 +31,8 @@ pub(super) enum Source {
     Policy = 4,
     /// USB devices have news.
     Devices = 5,
+    /// A program has an order about zones.
+    Door = 6,
 }
 
 impl Token {
@@ -50,6 +52,7 @@ impl Token {
             Source::Bell,
             Source::Policy,
             Source::Devices,
+            Source::Door,
         ];
         Some(Self {
             source: sources.into_iter().find(|known| *known as u8 == source)?,
@@ -161,6 +164,7 @@ mod tests {
             Source::Bell,
             Source::Policy,
             Source::Devices,
+            Source::Door,
         ] {
             for (zone, incarnation) in [(0, 0), (63, 1), (u16::MAX, u32::MAX)] {
                 let token = Token {

@@ -12,6 +12,7 @@ use zone_link::Budget;
 use super::process::Process;
 use super::watch::{Source, Token};
 use crate::console::Console;
+use crate::words::{Lack, Remark, ZoneSetting};
 
 /// What a zone is doing, as the endpoint sees it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -29,9 +30,9 @@ pub enum Status {
     /// The guest's kernel panicked.
     Panicked,
     /// It could not start or could not go on.
-    Failed(String),
+    Failed(Remark),
     /// It was killed for what it did.
-    Killed(String),
+    Killed(Remark),
 }
 
 impl Status {
@@ -56,7 +57,7 @@ impl Status {
 
     /// Why, where there is a reason.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&Remark> {
         match self {
             Self::Failed(reason) | Self::Killed(reason) => Some(reason),
             _ => None,
@@ -95,10 +96,10 @@ pub(super) struct Zone {
     pub(super) drew: Option<Instant>,
     /// The policy has no such zone any more. Its place stays: other zones are known by theirs.
     pub(super) withdrawn: bool,
-    /// What its jail lacks, in words.
-    pub(super) weakened: Option<String>,
+    /// What its jail lacks.
+    pub(super) weakened: Vec<Lack>,
     /// What the policy changed of it that its running machine does not have yet.
-    pub(super) outdated: Vec<&'static str>,
+    pub(super) outdated: Vec<ZoneSetting>,
 }
 
 impl Zone {
@@ -119,7 +120,7 @@ impl Zone {
             since: None,
             drew: None,
             withdrawn: false,
-            weakened: None,
+            weakened: Vec::new(),
             outdated: Vec::new(),
         }
     }
@@ -139,7 +140,7 @@ impl Zone {
     /// When something is due though the zone says nothing.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let process = self.process.as_ref()?;
-        let killing = process.deadline.map(|(at, _)| at);
+        let killing = process.deadline.as_ref().map(|(at, _)| *at);
         process.paused_until.into_iter().chain(killing).min()
     }
 

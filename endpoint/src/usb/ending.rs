@@ -6,6 +6,8 @@ use std::time::Instant;
 use bulkhead_policy::ZoneName;
 use bulkhead_policy::audit::Event as Record;
 
+use crate::words::Remark;
+
 use super::{
     AGAIN, About, Act, Around, DECLINED, Device, DeviceId, Given, Held, LETTING_GO, NOTICES,
     Question, QuestionId, State, TRIES, Usb, judge,
@@ -48,20 +50,20 @@ impl Usb {
                         decision,
                         answer: None,
                     });
-                    over.push((*id, format!("the policy takes it back: {why}")));
+                    over.push((*id, Remark::PolicyTookBack(Box::new(why))));
                 }
                 Ok(()) => {
                     let after = &permit.decision().duties;
                     if (&before.usb_passes, before.type_code)
                         != (&after.usb_passes, after.type_code)
                     {
-                        over.push((*id, "the policy lets other things of it pass".to_owned()));
+                        over.push((*id, Remark::PolicyPassesOther));
                     }
                 }
             }
         }
         for (id, why) in over {
-            self.let_go(id, &why, now);
+            self.let_go(id, why, now);
         }
     }
 
@@ -82,7 +84,7 @@ impl Usb {
             .map(|(id, _)| *id)
             .collect();
         for id in orphans {
-            self.let_go(id, "its zone does not run any more", now);
+            self.let_go(id, Remark::ZoneStopped, now);
         }
         let idle: Vec<QuestionId> = self
             .questions
@@ -117,7 +119,7 @@ impl Usb {
     }
 
     /// Takes a device from its zone in good order.
-    pub(super) fn let_go(&mut self, id: DeviceId, why: &str, now: Instant) {
+    pub(super) fn let_go(&mut self, id: DeviceId, why: Remark, now: Instant) {
         let Some(device) = self.devices.get_mut(&id) else {
             return;
         };
@@ -137,16 +139,18 @@ impl Usb {
         }
     }
 
-    pub(super) fn tell_end(&mut self, zone: &ZoneName, title: &str, why: &str) {
+    pub(super) fn tell_end(&mut self, zone: &ZoneName, title: &str, why: Remark) {
         let detail = format!("{title}: {why}");
         self.acts.push(Act::Record(Record::zone(
             zone.as_str(),
             "usb-ended",
             &detail,
         )));
-        self.acts.push(Act::Tell(format!(
-            "{title} is not in {zone} any more: {why}"
-        )));
+        self.acts.push(Act::Tell(Remark::DeviceEnded {
+            device: title.to_owned(),
+            zone: zone.to_string(),
+            why: Box::new(why),
+        }));
     }
 
     /// Reads what a device's process says.
@@ -181,9 +185,9 @@ impl Usb {
         tracing::debug!("usb-redirect for {title}: {line}");
         match line.split(' ').next().unwrap_or_default() {
             "typing-too-fast" => {
-                let text = format!(
-                    "A keyboard of {zone} types faster than a person and is held. Let it go on?"
-                );
+                let text = Remark::TypingQuestion {
+                    zone: zone.to_string(),
+                };
                 let asked = |question: &Question| matches!(question.about, About::Typing(about) if about == id);
                 if !self.questions.values().any(asked) {
                     self.question(zone, About::Typing(id), text, title);
@@ -245,10 +249,13 @@ impl Usb {
                 bind_drivers(&self.places.devices, &device.port);
             }
             let why = match last_words.as_str() {
-                "" => &format!("its process ended: {status}"),
-                "end Released" => "the zone let it go",
-                "end Unplugged" => "it was pulled out",
-                words => words,
+                "" => Remark::ProcessEnded {
+                    how: status.to_string(),
+                    last: None,
+                },
+                "end Released" => Remark::ZoneLetGo,
+                "end Unplugged" => Remark::PulledOut,
+                words => Remark::SaidLast(words.to_owned()),
             };
             self.tell_end(&zone, &title, why);
         }

@@ -9,6 +9,8 @@ use bulkhead_policy::{
 use rustix::event::epoll::{self, EventData, EventFlags};
 use usb_redirect::identity::{Circumstances, Identity};
 
+use crate::words::Remark;
+
 use super::holder::Holder;
 use super::{
     About, Act, Around, DeviceId, FIRST_DEVICE, Given, Held, Question, QuestionId, State, Usb,
@@ -82,9 +84,9 @@ impl Usb {
         zone: &ZoneName,
         around: &mut Around<'_>,
         now: Instant,
-    ) -> Result<Option<Prompt>, String> {
+    ) -> Result<Option<Prompt>, Remark> {
         let request = self.request(id, zone, around.moment);
-        let request = request.ok_or("no zone may have it; `bulkhead usb list` says why")?;
+        let request = request.ok_or(Remark::NotForZones)?;
         match around.engine.authorise(request.clone(), around.moment) {
             Outcome::Allowed(permit) => self
                 .give(id, zone.clone(), permit, None, now)
@@ -93,7 +95,10 @@ impl Usb {
             Outcome::Denied(decision) => {
                 let why = judge::reason(around.engine.decider(), &decision);
                 self.denied(id, request, decision, None);
-                Err(format!("zone {zone} may not have it: {why}"))
+                Err(Remark::MayNotHave {
+                    zone: zone.to_string(),
+                    why: Box::new(why),
+                })
             }
         }
     }
@@ -151,7 +156,7 @@ impl Usb {
         permit: Permit,
         answer: Option<&'static str>,
         now: Instant,
-    ) -> Result<(), String> {
+    ) -> Result<(), Remark> {
         self.acts.push(Act::Decided {
             request: Box::new(permit.request().clone()),
             decision: Box::new(permit.decision().clone()),
@@ -165,14 +170,14 @@ impl Usb {
         self.start(id, given, now)
     }
 
-    pub(super) fn start(&mut self, id: DeviceId, given: Given, now: Instant) -> Result<(), String> {
+    pub(super) fn start(&mut self, id: DeviceId, given: Given, now: Instant) -> Result<(), Remark> {
         let Given {
             permit,
             zone,
             tries,
         } = given;
-        let device = self.devices.get_mut(&id).ok_or("the device is gone")?;
-        let identity = device.identity.as_ref().ok_or("the device is gone")?;
+        let device = self.devices.get_mut(&id).ok_or(Remark::DeviceGone)?;
+        let identity = device.identity.as_ref().ok_or(Remark::DeviceGone)?;
         let grant = judge::grant(permit.decision(), identity);
         let started = Holder::start(
             &self.places.program,
@@ -189,8 +194,10 @@ impl Usb {
             Ok(started) => started,
             Err(error) => {
                 device.state = State::Refused;
-                let program = self.places.program.display();
-                return Err(format!("{program} cannot be started: {error}"));
+                return Err(Remark::NotStarted {
+                    program: self.places.program.display().to_string(),
+                    why: error.to_string(),
+                });
             }
         };
         device.home = Some(zone.clone());
@@ -209,9 +216,10 @@ impl Usb {
             socket,
         });
         if let Some(code) = &grant.challenge {
-            let text = format!(
-                "Type {code} on the new keyboard: only then does it count in {zone}. No takes it back."
-            );
+            let text = Remark::CodeQuestion {
+                zone: zone.to_string(),
+                code: code.clone(),
+            };
             self.question(zone, About::Code(id), text, title);
         }
         Ok(())
@@ -230,11 +238,14 @@ impl Usb {
             for (id, _) in &members {
                 if let Some(device) = self.devices.get_mut(id) {
                     device.state = State::Asked;
-                    kinds.extend(device.identity.as_ref().map(Identity::kind));
+                    kinds.extend(device.identity.as_ref().map(Identity::kinds));
                     titles.push(device.title.clone());
                 }
             }
-            let text = format!("Give {zone} this USB device: {}?", kinds.join("; "));
+            let text = Remark::GiveQuestion {
+                zone: zone.to_string(),
+                kinds,
+            };
             self.question(zone, About::Attach(members), text, titles.join("; "));
         }
     }
@@ -250,7 +261,7 @@ impl Usb {
         shallowest.map_or(port, |hub| &hub.port).to_owned()
     }
 
-    pub(super) fn question(&mut self, zone: ZoneName, about: About, text: String, detail: String) {
+    pub(super) fn question(&mut self, zone: ZoneName, about: About, text: Remark, detail: String) {
         self.last_question = self.last_question.wrapping_add(1);
         let question = QuestionId(self.last_question);
         self.acts.push(Act::Ask {

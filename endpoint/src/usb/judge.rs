@@ -9,6 +9,8 @@ use bulkhead_policy::{
 use usb_redirect::filter::Grant;
 use usb_redirect::identity::{Circumstances, Hash, Identity, Judge, Judgement};
 
+use crate::words::Remark;
+
 /// Digits of a code that is typed on a new keyboard.
 const CODE_DIGITS: usize = 6;
 
@@ -27,6 +29,27 @@ impl<'p> PolicyJudge<'p> {
             moment: crate::clock::moment(crate::clock::timestamp()),
         }
     }
+
+    /// What the policy says of a device for a zone, and why.
+    pub(crate) fn decide(
+        &self,
+        zone: &str,
+        device: &Identity,
+        circumstances: Circumstances,
+    ) -> (Judgement, Remark) {
+        let Ok(name) = ZoneName::parse(zone) else {
+            return (Judgement::Deny, Remark::NoZone(zone.to_owned()));
+        };
+        let mut request = request(name, device, circumstances);
+        request.facts.moment = Some(self.moment);
+        let decision = self.decider.decide(&request);
+        let judgement = match decision.verdict {
+            Verdict::Deny => Judgement::Deny,
+            Verdict::Ask => Judgement::Ask,
+            Verdict::Allow => Judgement::Allow(grant(&decision, device)),
+        };
+        (judgement, reason(self.decider, &decision))
+    }
 }
 
 impl Judge for PolicyJudge<'_> {
@@ -41,18 +64,8 @@ impl Judge for PolicyJudge<'_> {
         device: &Identity,
         circumstances: Circumstances,
     ) -> (Judgement, String) {
-        let Ok(name) = ZoneName::parse(zone) else {
-            return (Judgement::Deny, format!("{zone:?} is no zone's name"));
-        };
-        let mut request = request(name, device, circumstances);
-        request.facts.moment = Some(self.moment);
-        let decision = self.decider.decide(&request);
-        let judgement = match decision.verdict {
-            Verdict::Deny => Judgement::Deny,
-            Verdict::Ask => Judgement::Ask,
-            Verdict::Allow => Judgement::Allow(grant(&decision, device)),
-        };
-        (judgement, reason(self.decider, &decision))
+        let (judgement, why) = self.decide(zone, device, circumstances);
+        (judgement, why.to_string())
     }
 
     fn rules(&self) -> Vec<String> {
@@ -173,7 +186,7 @@ fn code() -> String {
 }
 
 /// The rule that decided, as `file:line "name"`, or why none did.
-pub(super) fn reason(decider: &Decider, decision: &Decision) -> String {
+pub(super) fn reason(decider: &Decider, decision: &Decision) -> Remark {
     let source = decider.policy().source().name();
     let rules: Vec<String> = decision
         .determining
@@ -182,9 +195,9 @@ pub(super) fn reason(decider: &Decider, decision: &Decision) -> String {
         .map(|rule| format!("{source}:{} \"{}\"", rule.line, rule.name))
         .collect();
     if rules.is_empty() {
-        decision.reason.to_string()
+        Remark::NoVerdict(decision.reason.clone())
     } else {
-        rules.join(", ")
+        Remark::Rules(rules)
     }
 }
 

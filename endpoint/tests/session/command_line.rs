@@ -1,8 +1,9 @@
 //! The program itself: exit codes and what it says.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
+use endpoint::ZoneLine;
 use guest_image::Sha256;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -25,6 +26,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "command_line::an_interrupt_shuts_down_in_good_order",
         an_interrupt_shuts_down_in_good_order,
+    ),
+    (
+        "command_line::zones_are_listed_stopped_and_started",
+        zones_are_listed_stopped_and_started,
     ),
     (
         "command_line::the_demo_policy_is_in_order",
@@ -262,8 +267,8 @@ fn images_are_imported_listed_and_verified() {
     );
 }
 
-fn an_interrupt_shuts_down_in_good_order() {
-    let installed = Installed::new();
+/// Starts the desktop; gives it when both zones are ready.
+fn running(installed: &Installed) -> Child {
     // The script ends only when the zones are up; `--for` keeps the show open after it.
     std::fs::write(
         installed.path("up.script"),
@@ -280,7 +285,7 @@ fn an_interrupt_shuts_down_in_good_order() {
         "--for",
         "60",
     ];
-    let mut running = installed.command(&arguments).spawn().unwrap();
+    let running = installed.command(&arguments).spawn().unwrap();
     let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while !installed.path("up.png").exists() {
         assert!(
@@ -289,9 +294,67 @@ fn an_interrupt_shuts_down_in_good_order() {
         );
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    let process = rustix::process::Pid::from_child(&running);
+    running
+}
+
+fn interrupt(running: &mut Child) {
+    let process = rustix::process::Pid::from_child(running);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(0));
+}
+
+fn zones_are_listed_stopped_and_started() {
+    let installed = Installed::new();
+    let none = installed.run(&["zone", "list"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(said(&none).contains("start one with `bulkhead run`"));
+
+    let mut desktop = running(&installed);
+    let line = |zone: &str| {
+        let listed = installed.run(&["zone", "list"]);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with(zone));
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let until = |zone: &str, words: &str| {
+        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !line(zone).contains(words) {
+            assert!(std::time::Instant::now() < give_up, "{}", line(zone));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    until("corp", "running, ready");
+    let done = |arguments: &[&str]| {
+        let output = installed.run(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(done(&["zone", "stop", "corp"]).contains("stopping"));
+    until("corp", "off");
+    assert!(done(&["zone", "start", "corp"]).contains("starting"));
+    until("corp", "running, ready");
+    done(&["zone", "stop", "--now", "corp"]);
+    until("corp", "killed: the user killed it");
+    let process = || {
+        let listed = done(&["zone", "list", "--json"]);
+        let zones: Vec<ZoneLine> = serde_json::from_str(&listed).unwrap();
+        let open = zones.into_iter().find(|zone| zone.name == "open").unwrap();
+        open.process
+    };
+    let before = process();
+    assert!(done(&["zone", "restart", "open"]).contains("stopping"));
+    until("open", "running, ready");
+    assert_ne!(process(), before);
+
+    let unknown = installed.run(&["zone", "start", "nowhere"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("the policy has"), "{unknown:?}");
+    interrupt(&mut desktop);
+}
+
+fn an_interrupt_shuts_down_in_good_order() {
+    let installed = Installed::new();
+    interrupt(&mut running(&installed));
     let audit =
         std::fs::read_to_string(installed.path("state/bulkhead/audit/audit-00000001.log")).unwrap();
     assert!(!audit.contains("\"killed\""), "{audit}");

@@ -53,6 +53,10 @@ struct FillableAudit {
 }
 
 impl Audit for FillableAudit {
+    fn ended_in_order(&self) -> bool {
+        true
+    }
+
     fn record(&mut self, event: Event) -> Result<(), AuditError> {
         match self.is_full.load(Ordering::Relaxed) {
             true => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
@@ -100,7 +104,7 @@ impl ImageSource for AnyImage {
         if image.name.as_deref() == Some("damaged") {
             return Err(ImageError {
                 message: "its kernel is not what it was".into(),
-                mend: "import it again".into(),
+                mend: endpoint::words::ImageMend::Add,
             });
         }
         let file = || File::open(std::env::current_exe().unwrap()).unwrap();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use compositor::{InputEvent, Point, Scale, Size};
 use endpoint::Status;
 use endpoint::audit::Event;
+use endpoint::words::Remark;
 
 use crate::desk::{Desk, Setting};
 use crate::zone::{INK, colour_of};
@@ -283,7 +284,7 @@ fn a_guest_may_restart_but_not_for_ever() {
     desk.until_status("open", "failed");
     assert_eq!(
         desk.status("open").reason(),
-        Some("the guest restarts again and again")
+        Some(&Remark::RestartsTooOften)
     );
     let starts = desk
         .records_of("open")
@@ -301,7 +302,8 @@ fn panics_and_failures_are_states() {
     });
     desk.until_status("open", "panicked");
     desk.until_status("corp", "failed");
-    assert_eq!(desk.status("corp").reason(), Some("the disk is on fire"));
+    let fire = Remark::Reported("the disk is on fire".to_owned());
+    assert_eq!(desk.status("corp").reason(), Some(&fire));
     assert!(
         !desk.shows_its_colour("open") && !desk.shows_its_colour("corp"),
         "both are dark"
@@ -321,7 +323,7 @@ fn panics_and_failures_are_states() {
         desk.until_status("open", "failed");
         let told = desk.status("open");
         assert!(
-            told.reason().unwrap().contains(reason),
+            told.reason().unwrap().to_string().contains(reason),
             "{behaviour}: {told:?}"
         );
         desk.assert_goes_on("corp");
@@ -339,7 +341,8 @@ fn a_killed_zone_is_dark_and_the_other_goes_on() {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
     desk.until_status("corp", "failed");
-    assert!(desk.status("corp").reason().unwrap().contains("SIGKILL"));
+    let reason = desk.status("corp").reason().unwrap().to_string();
+    assert!(reason.contains("SIGKILL"));
     assert!(!desk.shows_its_colour("corp"));
     desk.assert_goes_on("open");
     desk.session.kill("open").unwrap();
@@ -407,9 +410,11 @@ fn a_bad_image_fails_its_zone_alone() {
     assert!(text.contains("damaged"));
     let mut desk = Desk::with_policy(&text, &Setting::default());
     desk.until_status("open", "failed");
-    assert_eq!(
-        desk.status("open").reason(),
-        Some("its kernel is not what it was; import it again")
+    let reason = desk.status("open").reason().map(Remark::to_string);
+    assert!(
+        reason
+            .unwrap()
+            .starts_with("its kernel is not what it was; add it")
     );
     desk.assert_goes_on("corp");
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use compositor::{LockReason, Scale, Scene, Settings, Size, Target};
 use endpoint::state_directory::StateDirectory;
 use kiosk::Recipe;
 use kiosk::kernel::Kernel;
@@ -175,7 +176,10 @@ fn a_screen_that_is_plugged_in_locks() {
     kiosk
         .machine
         .wait_for_words("screens were plugged in or out");
-    kiosk.expect("a screen that comes locks it again", &locked((1152, 864)));
+    kiosk.expect(
+        "a screen that comes locks it again",
+        &locked_for(LockReason::Screens, (1152, 864)),
+    );
     kiosk.power_off();
 }
 
@@ -188,7 +192,34 @@ fn locking_desktop() -> (Installed, PathBuf) {
     (installed, place)
 }
 
-/// What the lock shows on a screen of this size.
+/// What the lock shows on a screen of this size when it came up for this reason.
+fn locked_for(why: LockReason, (width, height): (u32, u32)) -> Picture {
+    let size = Size::new(width, height);
+    let [across, down] = [width, height].map(|length| usize::try_from(length).unwrap());
+    let mut scene = Scene::new(size, Scale::ONE, Settings::default());
+    scene.lock(why);
+    let mut pixels = vec![0; across * down];
+    let mut target = Target {
+        pixels: &mut pixels,
+        size,
+        stride: across,
+        age: 0,
+    };
+    scene.render(endpoint::DESKTOP, &mut target);
+    let colours = pixels.iter().map(|pixel| {
+        let [blue, green, red, _] = pixel.to_le_bytes();
+        [red, green, blue]
+    });
+    let mut picture = Picture {
+        width: across,
+        height: down,
+        pixels: colours.collect(),
+    };
+    stop_clock(&mut picture);
+    picture
+}
+
+/// What the lock shows on a screen of this size when the desktop has started.
 fn locked(installed: &Installed, size: (u32, u32)) -> Picture {
     headless(installed, size, "sleep 1\nscreenshot 0.png\n", 1).remove(0)
 }
@@ -283,7 +314,7 @@ fn a_machine_that_slept_wakes_up_locked() {
     std::thread::sleep(Duration::from_secs(3));
     kiosk.qemu.execute("system_wakeup", &nothing);
     kiosk.machine.wait_for_words("the machine slept");
-    kiosk.expect("locked when it wakes", &locked(&installed, SIZE));
+    kiosk.expect("locked when it wakes", &locked_for(LockReason::Slept, SIZE));
     kiosk.unlock();
     kiosk.power_off();
 }

@@ -114,8 +114,8 @@ fn a_changed_zone_looks_so_and_says_what_waits() {
     let corp = desk.session.zone("corp").unwrap();
     assert!(corp.needs_restart() && corp.process_id() == process);
     let identity = desk.session.scene().zones().find(|zone| zone.id == id);
-    let mark = identity.unwrap().weakened.clone().unwrap();
-    assert_eq!(mark.as_str(), "restart it: the policy changed its memory");
+    let mark = identity.unwrap().outdated.clone().unwrap();
+    assert_eq!(mark.as_str(), "the policy changed its memory");
     assert!(recorded(&desk, "restart-needed"));
     desk.session.power("corp", Instant::now()).unwrap();
     desk.until_status("corp", "off");

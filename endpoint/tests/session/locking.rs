@@ -1,12 +1,16 @@
 //! Lock and passphrase: what is in doubt stays locked.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compositor::keys::ENTER;
+use endpoint::state_directory::StateDirectory;
+use endpoint::{ZoneLine, ZoneOrder, door};
 
 use crate::clips;
+use crate::command_line::Installed;
 use crate::desk::{Desk, LEFT_SUPER, Setting, policy_text};
+use crate::pages::said;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     (
@@ -30,6 +34,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_damaged_passphrase_file_unlocks_nothing,
     ),
     (
+        "locking::the_lock_screen_says_why_and_nothing_of_zones",
+        the_lock_screen_says_why_and_nothing_of_zones,
+    ),
+    (
+        "locking::after_a_crash_the_desktop_is_locked_and_says_so",
+        after_a_crash_the_desktop_is_locked_and_says_so,
+    ),
+    (
         "locking::an_idle_desktop_locks_itself",
         an_idle_desktop_locks_itself,
     ),
@@ -40,6 +52,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "locking::what_was_granted_ends_with_the_lock",
         what_was_granted_ends_with_the_lock,
+    ),
+    (
+        "locking::a_locked_desktop_starts_and_stops_nothing",
+        a_locked_desktop_starts_and_stops_nothing,
     ),
     (
         "locking::a_full_log_locks_where_the_policy_says_so",
@@ -89,6 +105,23 @@ fn a_desktop_with_a_passphrase_starts_locked() {
     assert!(desk.session.is_locked());
     unlock(&mut desk);
     desk.assert_goes_on("open");
+}
+
+fn a_locked_desktop_starts_and_stops_nothing() {
+    let mut desk = locked(&plain());
+    desk.until_ready("open");
+    let place = desk.state.path().join("zones");
+    desk.session.open_door(&place).unwrap();
+    let mut ordered = |order: ZoneOrder| {
+        let place = place.clone();
+        let asked = std::thread::spawn(move || door::ask::<Vec<ZoneLine>>(&place, &order));
+        desk.until("an answer", |_| asked.is_finished());
+        asked.join().unwrap()
+    };
+    let refused = ordered(ZoneOrder::Kill("open".to_owned())).unwrap_err();
+    assert!(refused.contains("unlock it first"), "{refused}");
+    let zones = ordered(ZoneOrder::List).unwrap();
+    assert!(zones.iter().any(|zone| zone.name == "open" && zone.ready));
 }
 
 fn a_locked_desktop_shows_and_tells_zones_nothing() {
@@ -156,6 +189,78 @@ fn a_damaged_passphrase_file_unlocks_nothing() {
     assert!(desk.session.is_locked());
 }
 
+fn the_lock_screen_says_why_and_nothing_of_zones() {
+    let mut desk = locked(&plain());
+    let expect = |desk: &mut Desk, reason: &str| {
+        assert!(desk.session.is_locked());
+        let said = said(&desk.session);
+        assert!(said.contains(reason), "{said}");
+        assert!(!said.contains("open") && !said.contains("corp"), "{said}");
+    };
+    desk.until_ready("open");
+    expect(&mut desk, "Bulkhead has just been started.");
+    unlock(&mut desk);
+    desk.keys(&LOCK);
+    expect(&mut desk, "You locked the desktop.");
+    unlock(&mut desk);
+    let screen = (desk.session.size(), compositor::Scale::ONE);
+    desk.session.set_screens(&[screen, screen], Instant::now());
+    expect(&mut desk, "A screen was connected or disconnected.");
+    for count in 1..=3 {
+        try_passphrase(&mut desk, "wrong");
+        until_refused(&mut desk, &format!("{count} in a row"));
+    }
+    expect(
+        &mut desk,
+        "The passphrase was wrong.\nNext attempt in 2 s\n",
+    );
+    // It counts down by itself, then takes an attempt again.
+    desk.until("the wait to pass", |session| {
+        !said(session).contains("Next attempt")
+    });
+    unlock_after_typing(&mut desk);
+    std::fs::write(desk.state.path().join("passphrase"), "damaged\n").unwrap();
+    desk.keys(&LOCK);
+    try_passphrase(&mut desk, "right one");
+    until_refused(&mut desk, "is damaged");
+    expect(&mut desk, "set it anew with `bulkhead passphrase set`");
+}
+
+fn after_a_crash_the_desktop_is_locked_and_says_so() {
+    let installed = Installed::new();
+    let state = StateDirectory::open(installed.path("locked")).unwrap();
+    state.passphrase().set("right one").unwrap();
+    let begin = |expected: &str| {
+        let script = format!("wait-shown {expected} timeout 25\nunlock right one\nwait-unlocked\n");
+        std::fs::write(installed.path("lock.script"), script).unwrap();
+        let arguments = ["run", "--policy", "policy.toml", "--headless"];
+        let mut command = installed.command(&arguments);
+        command.args(["--state-dir", "locked", "--script", "lock.script"]);
+        command.stderr(std::process::Stdio::null());
+        command
+    };
+    // It runs on after its script, until it is killed.
+    let mut first = begin("Bulkhead has just been started.");
+    let mut running = first.args(["--for", "300"]).spawn().unwrap();
+    let log = installed.path("locked").join("audit/audit-00000001.log");
+    let give_up = Instant::now() + Duration::from_secs(30);
+    let is_unlocked = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("unlocked"));
+    while !is_unlocked() {
+        assert!(Instant::now() < give_up, "it is not unlocked");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let crashed = "Bulkhead was started again: last time it did not end in good order.";
+    assert!(begin(crashed).status().unwrap().success());
+    assert!(
+        begin("Bulkhead has just been started.")
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
 fn an_idle_desktop_locks_itself() {
     let mut desk = locked(&policy_text("\"seccomp\", \"user\"", "idle-lock = \"2 s\""));
     desk.until_ready("open");
@@ -168,6 +273,7 @@ fn an_idle_desktop_locks_itself() {
             .iter()
             .any(|event| event.contains("nobody was there"))
     );
+    assert!(said(&desk.session).contains("There was no input for a while."));
 }
 
 fn without_a_passphrase_there_is_no_false_lock() {
@@ -182,7 +288,7 @@ fn what_was_granted_ends_with_the_lock() {
     let grants = "then = { grants = [\"session\"] }";
     let mut desk = clips::copied(&clips::policy("ask", grants), "");
     // Set while it runs: it counts at once.
-    let state = endpoint::state_directory::StateDirectory::open(desk.state.path()).unwrap();
+    let state = StateDirectory::open(desk.state.path()).unwrap();
     state.passphrase().set("right one").unwrap();
     let answer = |desk: &mut Desk| {
         desk.until("a question", |session| {
@@ -212,6 +318,7 @@ fn a_full_log_locks_where_the_policy_says_so() {
     desk.disk_is_full.store(true, Ordering::Relaxed);
     desk.session.kill("corp").unwrap();
     assert!(desk.session.is_locked(), "its record could not be written");
+    assert!(said(&desk.session).contains("The log cannot be written."));
     desk.disk_is_full.store(false, Ordering::Relaxed);
     desk.until("room to be found", |session| !session.is_locked());
     desk.assert_goes_on("open");

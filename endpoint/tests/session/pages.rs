@@ -34,6 +34,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_choice_on_the_settings_page_outlives_the_session,
     ),
     (
+        "pages::a_window_is_where_it_was_when_the_desktop_starts_anew",
+        a_window_is_where_it_was_when_the_desktop_starts_anew,
+    ),
+    (
+        "pages::a_german_desktop_speaks_german",
+        a_german_desktop_speaks_german,
+    ),
+    (
         "pages::a_device_is_given_and_taken_back_on_the_usb_page",
         a_device_is_given_and_taken_back_on_the_usb_page,
     ),
@@ -46,7 +54,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 const SPACE: u16 = 57;
 
 /// Everything that a screen reader could say.
-fn said(session: &endpoint::Session) -> String {
+pub(crate) fn said(session: &endpoint::Session) -> String {
     let tree = session.scene().accessible_tree();
     let texts = tree
         .nodes
@@ -173,6 +181,108 @@ fn a_choice_on_the_settings_page_outlives_the_session() {
     assert_eq!(state.look(), None, "what makes no sense is not used");
 }
 
+fn a_window_is_where_it_was_when_the_desktop_starts_anew() {
+    use compositor::keys::{LEFT_SHIFT, PAGE_DOWN, RIGHT};
+    let mut desk = Desk::new();
+    let place = |desk: &Desk| {
+        let id = desk.session.zone("open").unwrap().id();
+        desk.session.scene().placement(id).unwrap()
+    };
+    let first = place(&desk);
+    desk.focus("open");
+    desk.keys(&[LEFT_SUPER, LEFT_SHIFT, RIGHT]);
+    desk.keys(&[LEFT_SUPER, LEFT_SHIFT, PAGE_DOWN]);
+    let moved = place(&desk);
+    assert_ne!(moved, first);
+    let desk = desk.started_anew();
+    assert_eq!(place(&desk), moved);
+    // What makes no sense is not used.
+    std::fs::write(desk.state.path().join("windows.json"), "{\"open\": 7}").unwrap();
+    let kept = endpoint::state_directory::StateDirectory::open(desk.state.path());
+    assert_eq!(
+        kept.unwrap().windows(),
+        endpoint::windows::Windows::default()
+    );
+}
+
+fn a_german_desktop_speaks_german() {
+    let mut desk = crate::clips::copied(&crate::clips::policy("ask", ""), "");
+    desk.session.kill("open").unwrap();
+    desk.until("its process to end", |session| {
+        session.zone("open").unwrap().process_id().is_none()
+    });
+    // What is said already is said anew.
+    let dark = |session: &endpoint::Session| session.zone("open").unwrap().status().clone();
+    assert_eq!(
+        dark(&desk.session).reason().unwrap().to_string(),
+        "the user killed it"
+    );
+    open(&mut desk, "Settings");
+    press(&mut desk, "Language: Deutsch");
+    press(&mut desk, "Zonen");
+    let shown = said(&desk.session);
+    for words in [
+        "open",
+        "durch einen Fehler beendet: Die Zone wurde auf Wunsch sofort beendet",
+        "nichts bleibt erhalten",
+        "Starten: open",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    press(&mut desk, "Regeln");
+    let shown = said(&desk.session);
+    for words in [
+        "Zwischenablage: open \u{2192} corp: Sie werden gefragt",
+        "Regeln ohne Version",
+        "eine einfache Datei ohne Signatur",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    press(&mut desk, "USB");
+    assert!(said(&desk.session).contains("keine USB-Geräte weiterzugeben"));
+    desk.keys(&[compositor::keys::ESCAPE]);
+    // A notice, and the same in the other language once that is chosen.
+    desk.focus("corp");
+    desk.keys(&crate::clips::CHORD);
+    let notice = "In keiner anderen Zone wurde etwas kopiert\n";
+    assert!(
+        said(&desk.session).contains(notice),
+        "{}",
+        said(&desk.session)
+    );
+    open(&mut desk, "Einstellungen");
+    press(&mut desk, "Sprache: English");
+    assert!(said(&desk.session).contains("Nothing was copied in another zone\n"));
+    press(&mut desk, "Language: Deutsch");
+    desk.keys(&[compositor::keys::ESCAPE]);
+
+    // A question.
+    let mut desk = crate::clips::copied(&crate::clips::policy("ask", ""), "");
+    open(&mut desk, "Settings");
+    press(&mut desk, "Language: Deutsch");
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.focus("corp");
+    desk.keys(&crate::clips::CHORD);
+    desk.until("the question", |session| {
+        session.scene().answerable().is_some()
+    });
+    let shown = said(&desk.session);
+    for words in [
+        "Frage",
+        "open fragt",
+        "Einen Text mit ",
+        "nach corp übertragen?",
+        "Nein",
+        "Einmal erlauben",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("the answer to be told", |session| {
+        said(session).contains("Nicht übertragen: Es wurde nicht zugestimmt")
+    });
+}
+
 fn a_key_is_followed_from_the_event_to_the_presented_pixel() {
     let mut desk = Desk::new();
     desk.until_ready("corp");
@@ -267,5 +377,16 @@ fn a_device_is_given_and_taken_back_on_the_usb_page() {
     desk.until("the device to be taken back", |session| !held(session));
     desk.until("the page to say so", |session| {
         said(session).contains("Used by no zone")
+    });
+    // After a No, the panel's sign is to be looked at: there is a device that nobody gets.
+    desk.run_for(std::time::Duration::from_millis(800));
+    press(&mut desk, &give);
+    desk.keys(&[compositor::keys::ESCAPE]);
+    desk.until("another question", |session| {
+        session.scene().answerable().is_some()
+    });
+    press(&mut desk, "No");
+    desk.until("the sign", |session| {
+        said(session).contains("USB: needs a look")
     });
 }

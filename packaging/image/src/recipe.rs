@@ -308,6 +308,7 @@ pub(crate) const ROOT_FILES: &[GuestFile] = guest_files!["root":
     0o644 "etc/inittab",
     0o644 "etc/jwm/system.jwmrc",
     0o644 "etc/passwd",
+    0o644 "etc/xdg/mimeapps.list",
     0o755 "usr/bin/bulkhead-send",
     0o755 "usr/bin/xkbcomp",
     0o755 "usr/lib/bulkhead/boot",
@@ -320,7 +321,7 @@ pub(crate) const ROOT_FILES: &[GuestFile] = guest_files!["root":
     0o755 "usr/lib/bulkhead/shutdown",
     0o755 "usr/lib/bulkhead/terminal",
     0o755 "usr/lib/bulkhead/usb",
-    0o644 "usr/share/file-manager/actions/bulkhead-send.desktop",
+    0o644 "usr/share/applications/bulkhead-send.desktop",
 ];
 
 /// Files of packages that ours stand before: where the package has it, where it goes.

@@ -82,6 +82,7 @@ pub struct Log<D> {
     /// Records that could not be written since the last that could.
     dropped: u64,
     unsynced: bool,
+    was_closed: bool,
 }
 
 impl<D: Disk> Log<D> {
@@ -115,6 +116,7 @@ impl<D: Disk> Log<D> {
             firsts: Vec::new(),
             dropped: 0,
             unsynced: false,
+            was_closed: true,
         };
         let mut opening = Opening {
             clean: true,
@@ -142,6 +144,7 @@ impl<D: Disk> Log<D> {
         if last_is_finished {
             log.begin_segment(numbers.last().copied().unwrap_or(0) + 1);
         }
+        log.was_closed = opening.clean;
         let (major, minor, patch) = ENGINE;
         let event = Event::Opened {
             engine: format!("{major}.{minor}.{patch}"),
@@ -153,6 +156,11 @@ impl<D: Disk> Log<D> {
         log.append(event, now)?;
         log.sync()?;
         Ok(log)
+    }
+
+    /// Whether the log was closed in order before it was opened; true of a new one.
+    pub fn was_closed(&self) -> bool {
+        self.was_closed
     }
 
     fn begin_segment(&mut self, number: u64) {
@@ -287,18 +295,20 @@ impl<D: Disk> Log<D> {
         }
         self.disk.sync(&segment_name(self.segment))?;
         self.disk.sync_directory()?;
+        self.write_head()?;
+        self.unsynced = false;
+        Ok(())
+    }
+
+    fn write_head(&mut self) -> Result<(), AuditError> {
         let oldest = self.firsts.first().map_or(1, |(_, first)| *first);
         let head = Head {
             seq: self.seq,
             hash: hex(&self.hash),
             oldest,
         };
-        self.disk.replace(
-            HEAD,
-            serde_json::to_string(&head).unwrap_or_default().as_bytes(),
-        )?;
-        self.unsynced = false;
-        Ok(())
+        let text = serde_json::to_string(&head).unwrap_or_default();
+        Ok(self.disk.replace(HEAD, text.as_bytes())?)
     }
 
     /// Closes the file with a signed checkpoint, begins another and drops the oldest beyond those kept.
@@ -321,16 +331,7 @@ impl<D: Disk> Log<D> {
             let (number, _) = self.firsts.remove(0);
             // The head is told first, so that a crash in between leaves a file too many and no gap.
             self.unsynced = true;
-            let oldest = self.firsts.first().map_or(1, |(_, first)| *first);
-            let head = Head {
-                seq: self.seq,
-                hash: hex(&self.hash),
-                oldest,
-            };
-            self.disk.replace(
-                HEAD,
-                serde_json::to_string(&head).unwrap_or_default().as_bytes(),
-            )?;
+            self.write_head()?;
             self.disk.remove(&segment_name(number))?;
         }
         Ok(())

@@ -15,6 +15,11 @@ pub const VIRTIO_BASE: u64 = 0x1000_0000;
 /// Size of one virtio transport's register window, and the distance between two.
 pub const VIRTIO_SIZE: u64 = 0x1000;
 
+/// The real-time clock.
+pub const RTC_BASE: u64 = 0x0010_1000;
+/// Size of its register window.
+pub const RTC_SIZE: u64 = 0x1000;
+
 /// A device's registers. Called from every hart's thread.
 pub trait Registers: Send + Sync {
     /// Reads `data.len()` bytes (1, 2, 4 or 8) at an offset into the window.

@@ -5,8 +5,8 @@
 use vm_fdt::{FdtWriter, FdtWriterResult};
 use zone_translate::time;
 
-use crate::board::{PLIC_BASE, PLIC_SIZE, RAM_BASE, VIRTIO_BASE, VIRTIO_SIZE};
-use crate::plic::SOURCES;
+use crate::board::{PLIC_BASE, PLIC_SIZE, RAM_BASE, RTC_BASE, RTC_SIZE, VIRTIO_BASE, VIRTIO_SIZE};
+use crate::plic::{RTC_SOURCE, SOURCES};
 
 const PHANDLE_PLIC: u32 = 1;
 /// Hart `n`'s own interrupt controller is this plus `n`.
@@ -49,6 +49,8 @@ pub struct Description<'a> {
     pub initramfs: Option<(u64, u64)>,
     /// Number of virtio transports, the first at [`VIRTIO_BASE`] with interrupt 1.
     pub transports: u32,
+    /// Whether there is a real-time clock.
+    pub has_rtc: bool,
     /// Seed for the guest's random number generator.
     pub seed: [u8; 32],
 }
@@ -141,6 +143,15 @@ fn soc(fdt: &mut FdtWriter, description: &Description<'_>) -> FdtWriterResult<()
     fdt.property_array_u32("interrupts-extended", &contexts)?;
     fdt.property_phandle(PHANDLE_PLIC)?;
     fdt.end_node(plic)?;
+
+    if description.has_rtc {
+        let rtc = fdt.begin_node(&format!("rtc@{RTC_BASE:x}"))?;
+        fdt.property_string("compatible", "google,goldfish-rtc")?;
+        fdt.property_array_u64("reg", &[RTC_BASE, RTC_SIZE])?;
+        fdt.property_u32("interrupt-parent", PHANDLE_PLIC)?;
+        fdt.property_u32("interrupts", RTC_SOURCE)?;
+        fdt.end_node(rtc)?;
+    }
 
     for slot in 0..description.transports {
         let base = VIRTIO_BASE + u64::from(slot) * VIRTIO_SIZE;

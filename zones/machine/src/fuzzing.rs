@@ -14,7 +14,7 @@ use crate::board::RAM_BASE;
 use crate::boot::{self, BootError};
 use crate::device_tree::{self, Description};
 use crate::machine::MAX_HARTS;
-use crate::plic::SOURCES;
+use crate::plic::RTC_SOURCE;
 
 /// Where a kernel's header says that it is one.
 const MAGIC: Range<usize> = 56..60;
@@ -84,7 +84,8 @@ fn boots(data: &[u8]) -> bool {
                 memory: length,
                 command_line: &String::from_utf8_lossy(rest),
                 initramfs: loaded.initramfs,
-                transports: (choice >> 16 & 0xff) as u32 % (SOURCES + 1),
+                transports: (choice >> 16 & 0xff) as u32 % RTC_SOURCE,
+                has_rtc: choice >> 24 & 1 == 1,
                 seed: [choice.to_le_bytes()[3]; 32],
             };
             let mut tree = device_tree::write(&description).unwrap_or_default();
@@ -202,6 +203,7 @@ fn check_tree(tree: &[u8], description: &Description<'_>) {
         u32::try_from(matching.count()).ok()
     };
     assert_eq!(count("/cpus/cpu@", "riscv,isa"), Some(description.harts));
+    assert_eq!(count("/soc/rtc@", "reg"), Some(description.has_rtc.into()));
     assert_eq!(
         count("/soc/virtio_mmio@", "reg"),
         Some(description.transports)

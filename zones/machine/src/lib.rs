@@ -11,5 +11,6 @@ pub mod fuzzing;
 pub mod machine;
 pub mod memory;
 pub mod plic;
+mod rtc;
 pub mod sbi;
 pub mod zone;

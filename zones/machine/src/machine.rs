@@ -8,12 +8,15 @@ use vm_memory::GuestMemoryMmap;
 use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
 use zone_virtio::{Slot, Transport};
 
-use crate::board::{Board, PLIC_BASE, PLIC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE};
+use crate::board::{
+    Board, PLIC_BASE, PLIC_SIZE, RTC_BASE, RTC_SIZE, Registers, VIRTIO_BASE, VIRTIO_SIZE,
+};
 use crate::boot::{self, BootError};
 use crate::debug::{self, Go, Seat, Stop};
 use crate::device_tree::{self, Description};
 use crate::memory::{self, MemoryError};
-use crate::plic::{Plic, SOURCES};
+use crate::plic::{Plic, RTC_SOURCE};
+use crate::rtc::Rtc;
 use crate::sbi::{After, Console, Ending, Sbi};
 
 #[cfg(test)]
@@ -30,7 +33,7 @@ pub enum MachineError {
     #[error("a zone has 1 to {MAX_HARTS} harts, not {0}")]
     Harts(u32),
     /// More devices than interrupt sources.
-    #[error("a machine has at most {SOURCES} devices")]
+    #[error("a machine has at most {} devices", RTC_SOURCE - 1)]
     Devices,
     /// No RAM.
     #[error("the zone's memory cannot be had")]
@@ -126,16 +129,19 @@ impl Builder {
     /// The slot of the next virtio device; [`Builder::attach`] puts the device's register window on the bus.
     pub fn slot(&self) -> Result<Slot, MachineError> {
         let source = self.attached() + 1;
-        if source > SOURCES {
+        if source >= RTC_SOURCE {
             return Err(MachineError::Devices);
         }
-        let line = Line {
-            plic: Arc::clone(&self.plic),
-            source,
-        };
         Ok(Slot {
             memory: (*self.memory).clone(),
-            line: Box::new(line),
+            line: self.line(source),
+        })
+    }
+
+    fn line(&self, source: u32) -> Box<dyn zone_virtio::InterruptLine> {
+        Box::new(Line {
+            plic: Arc::clone(&self.plic),
+            source,
         })
     }
 
@@ -149,7 +155,7 @@ impl Builder {
     }
 
     fn attached(&self) -> u32 {
-        u32::try_from(self.transports.len()).unwrap_or(SOURCES)
+        u32::try_from(self.transports.len()).unwrap_or(RTC_SOURCE)
     }
 
     /// Lets the harts translate hot code, each into one of these; a hart for which there is none interprets.
@@ -163,14 +169,14 @@ impl Builder {
     }
 
     /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
-    /// outside does the same in every run.
+    /// outside does the same in every run; so it does not know the time of day.
     pub fn clock(&mut self, clock: Clock) {
         self.clock = clock;
     }
 
     /// Loads the guest and starts the first hart.
     pub fn start(
-        self,
+        mut self,
         kernel: &File,
         initramfs: Option<&File>,
         command_line: &str,
@@ -179,12 +185,18 @@ impl Builder {
         observer: Arc<dyn Observer>,
     ) -> Result<Machine, MachineError> {
         let loaded = boot::load(&self.memory, self.memory_length, kernel, initramfs)?;
+        let has_rtc = matches!(self.clock, Clock::Host(_));
+        if has_rtc {
+            let rtc = Rtc::new(self.line(RTC_SOURCE));
+            self.board.add(RTC_BASE, RTC_SIZE, Arc::new(rtc));
+        }
         let description = Description {
             harts: u32::try_from(self.ports.len()).unwrap_or(MAX_HARTS),
             memory: self.memory_length,
             command_line,
             initramfs: loaded.initramfs,
             transports: self.attached(),
+            has_rtc,
             seed,
         };
         let tree = device_tree::write(&description).map_err(BootError::from)?;

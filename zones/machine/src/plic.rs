@@ -10,6 +10,8 @@ use crate::board::Registers;
 
 /// Sources 1 to 31; source 0 does not exist.
 pub const SOURCES: u32 = 31;
+/// The real-time clock's; virtio devices have those before it.
+pub const RTC_SOURCE: u32 = SOURCES;
 /// Priorities are 0 (never) to 7.
 const PRIORITY_MASK: u32 = 7;
 

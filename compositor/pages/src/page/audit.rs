@@ -92,9 +92,9 @@ impl Page<'_> {
     fn log_state(&mut self, ui: &mut Ui) {
         let (words, tones) = (self.words, self.tones);
         let view = &self.views.audit;
-        let count = words.records.replacen("{}", &view.matching.to_string(), 1);
+        let count = words.record_count(view.matching);
         if view.trouble.is_empty() {
-            let said = format!("{count}.  {}", words.log_works);
+            let said = format!("{count}.  {}{}", words.log_works, words.as_written);
             widgets::small(ui, &tones, &said);
         } else {
             widgets::small(ui, &tones, &count);

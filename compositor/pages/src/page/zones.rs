@@ -135,13 +135,15 @@ impl Page<'_> {
             if !known.is_empty() {
                 widgets::small(ui, &tones, &known.join("     "));
             }
-            if !facts.outdated.is_empty() {
-                self.warn(ui, facts.outdated.as_str());
-            }
         }
-        if let Some(why) = &zone.identity.weakened {
-            let said = format!("{}: {why}", words.jail_weakened);
-            self.warn(ui, &said);
+        let marks = [
+            (&zone.identity.weakened, words.jail_weakened),
+            (&zone.identity.outdated, words.outdated),
+        ];
+        for (why, mark) in marks {
+            if let Some(why) = why {
+                self.warn(ui, &format!("{mark}: {why}"));
+            }
         }
     }
 

@@ -49,8 +49,15 @@ impl Desk {
             scene.attach(id, Generation(1), Box::new(pixels)).unwrap();
             scene.damage(id, Generation(1), &[Rect::of_size(size)]);
         }
-        scene.set_state(BANK, ZoneState::dark("its kernel panicked"));
-        scene.set_weakened(CORP, Some("no user namespaces"));
+        // What the endpoint tells of zones, policy and devices is in the desktop's language, too.
+        let say = |english: &'static str, german: &'static str| match settings.language {
+            Language::English => english,
+            Language::German => german,
+        };
+        let panicked = say("its kernel panicked", "Ihr Kernel ist abgestürzt");
+        scene.set_state(BANK, ZoneState::dark(panicked));
+        scene.set_weakened(CORP, Some("landlock (EOPNOTSUPP)"));
+        scene.set_outdated(CORP, Some(say("memory", "Arbeitsspeicher")));
         scene.set_secret_phrase("Sieben gelbe Drachen über Łódź");
         scene.set_signs(PanelSigns {
             clock: Some(label("09:41")),
@@ -67,11 +74,11 @@ impl Desk {
             now: Duration::ZERO,
             acts: Vec::new(),
             queries: Vec::new(),
-            zones: zones_view(),
-            policy: policy_view(),
+            zones: zones_view(say),
+            policy: policy_view(say),
             audit: audit_view(),
             long_log: None,
-            usb: usb_view(),
+            usb: usb_view(say),
         }
     }
 
@@ -194,29 +201,19 @@ pub fn label(text: &str) -> Label {
     Label::new(text, 200)
 }
 
-fn zones_view() -> ZonesView {
-    let facts = |memory, image, since, outdated| ZoneFacts {
+fn zones_view(say: impl Fn(&'static str, &'static str) -> &'static str) -> ZonesView {
+    let kept = say("its home is kept", "persönliche Daten bleiben erhalten");
+    let thrown = say("nothing is kept", "nichts bleibt erhalten");
+    let facts = |memory, image, home, since| ZoneFacts {
         memory: label(memory),
-        image: label(image),
+        image: label(&format!("{image}, {home}")),
         since: label(since),
-        outdated: label(outdated),
     };
     let zones = [
-        (
-            OPEN,
-            facts("1024 MiB", "desktop, thrown away at the end", "09:12", ""),
-        ),
-        (
-            CORP,
-            facts(
-                "2048 MiB",
-                "office, home is kept",
-                "08:55",
-                "New memory from the next start on.",
-            ),
-        ),
-        (BANK, facts("512 MiB", "desktop, home is kept", "", "")),
-        (LAB, facts("512 MiB", "lab, thrown away at the end", "", "")),
+        (OPEN, facts("1024 MiB", "desktop", thrown, "09:12")),
+        (CORP, facts("2048 MiB", "office", kept, "08:55")),
+        (BANK, facts("512 MiB", "desktop", kept, "")),
+        (LAB, facts("512 MiB", "lab", thrown, "")),
     ];
     ZonesView {
         zones: zones.into_iter().collect(),
@@ -224,7 +221,7 @@ fn zones_view() -> ZonesView {
 }
 
 /// Five parties and a few flows between them, one of each sort.
-fn policy_view() -> PolicyView {
+fn policy_view(say: impl Fn(&'static str, &'static str) -> &'static str) -> PolicyView {
     let zones = [
         ("open", OPEN),
         ("corp", CORP),
@@ -238,18 +235,39 @@ fn policy_view() -> PolicyView {
     let rules = [
         (
             FlowVerdict::Deny,
-            "bank-is-closed (line 41): nothing leaves, whatever else allows it",
+            say(
+                "bank-is-closed (line 41): nothing leaves, whatever else allows it",
+                "bank-is-closed (Zeile 41): nichts darf hinaus, was es sonst auch erlaubt",
+            ),
         ),
         (
             FlowVerdict::Ask,
-            "text-to-corp (line 48): max-bytes 64 KiB; hours 08:00-18:00; content text",
+            say(
+                "text-to-corp (line 48): max-bytes 64 KiB; hours 08:00-18:00; content text",
+                "text-to-corp (Zeile 48): max-bytes 64 KiB; hours 08:00-18:00; content text",
+            ),
         ),
         (
             FlowVerdict::Allow,
-            "corp-to-lab (line 55): content images, text",
+            say(
+                "corp-to-lab (line 55): content images, text",
+                "corp-to-lab (Zeile 55): content images, text",
+            ),
         ),
-        (FlowVerdict::Allow, "keys-to-corp (line 70): usb class=hid"),
-        (FlowVerdict::Ask, "sticks-to-open (line 74): usb class=08"),
+        (
+            FlowVerdict::Allow,
+            say(
+                "keys-to-corp (line 70): usb class=hid",
+                "keys-to-corp (Zeile 70): usb class=hid",
+            ),
+        ),
+        (
+            FlowVerdict::Ask,
+            say(
+                "sticks-to-open (line 74): usb class=08",
+                "sticks-to-open (Zeile 74): usb class=08",
+            ),
+        ),
     ];
     let mut cells = std::collections::BTreeMap::new();
     for (from, to) in (0..5u16).flat_map(|from| (0..5).map(move |to| (from, to))) {
@@ -272,17 +290,20 @@ fn policy_view() -> PolicyView {
         cells.insert((0, from, to), cell);
     }
     let kinds = [
-        "clipboard",
-        "file",
-        "url",
-        "usb",
-        "audio",
-        "network",
-        "screenshot",
+        say("clipboard", "Zwischenablage"),
+        say("file", "Datei"),
+        say("url", "Webadresse"),
+        say("usb", "USB"),
+        say("audio", "Ton"),
+        say("network", "Netzwerk"),
+        say("screenshot", "Bildschirmfoto"),
     ];
     PolicyView {
         facts: vec![
-            label("office.toml, version 12: signed, from the store /etc/bulkhead/policy"),
+            label(say(
+                "office, version 12: signed, from the store /etc/bulkhead/policy",
+                "office, Version 12: signiert, aus der Ablage /etc/bulkhead/policy",
+            )),
             label("sha256:4fd1c6a10b3e55b0a9c2f1a7d2f3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5"),
         ],
         trouble: Label::default(),
@@ -392,7 +413,7 @@ fn audit_view() -> AuditView {
     }
 }
 
-fn usb_view() -> UsbView {
+fn usb_view(say: impl Fn(&'static str, &'static str) -> &'static str) -> UsbView {
     let zone = |(zone, verdict, why): (ZoneId, FlowVerdict, &str)| UsbZoneView {
         zone,
         verdict,
@@ -407,14 +428,20 @@ fn usb_view() -> UsbView {
             zones: zones.map(zone).to_vec(),
         };
     let (deny, ask, allow) = (FlowVerdict::Deny, FlowVerdict::Ask, FlowVerdict::Allow);
-    let no = "no rule allows it";
+    let no = say(
+        "no rule fits, and what no rule lets cross stays",
+        "Keine Regel erlaubt es",
+    );
     UsbView {
         remark: None,
         devices: vec![
             device(
                 1,
                 "Security Key",
-                "1050:0407, port 1-2, interfaces of class 03",
+                say(
+                    "1050:0407, port 1-2, interfaces of class 03",
+                    "1050:0407, Anschluss 1-2, Schnittstellenklasse 03",
+                ),
                 Some(CORP),
                 [
                     (OPEN, deny, no),
@@ -426,7 +453,10 @@ fn usb_view() -> UsbView {
             device(
                 2,
                 "Mass Stor\u{202e}age",
-                "0781:5567, port 1-3, interfaces of class 08",
+                say(
+                    "0781:5567, port 1-3, interfaces of class 08",
+                    "0781:5567, Anschluss 1-3, Schnittstellenklasse 08",
+                ),
                 None,
                 [
                     (OPEN, ask, "sticks-to-open"),

@@ -2,6 +2,7 @@
 
 use super::super::{Arrangement, FocusBy, Scene};
 use crate::chords::{Chord, Direction, Modifiers};
+use crate::geometry::Rect;
 use crate::input::{Action, KeyMovement, ZoneInput};
 use crate::keys;
 use crate::zone::ZoneId;
@@ -196,7 +197,12 @@ impl Scene {
             Chord::Minimise => self.on_focused(Scene::minimise),
             Chord::Workspace(step) => self.step_workspace(step, false),
             Chord::CarryToWorkspace(step) => self.step_workspace(step, true),
-            Chord::Nudge(direction) => self.on_focused(|scene, id| scene.nudge(id, direction)),
+            Chord::Nudge(direction) => self.on_focused(|scene, id| {
+                scene.shift(id, direction, |outer, x, y| outer.moved_by(x, y));
+            }),
+            Chord::Stretch(direction) => self.on_focused(|scene, id| {
+                scene.shift(id, direction, |outer, x, y| outer.inset_edges(0, 0, -x, -y));
+            }),
         }
         self.refresh_pointer();
     }
@@ -228,7 +234,13 @@ impl Scene {
         }
     }
 
-    fn nudge(&mut self, id: ZoneId, direction: Direction) {
+    /// Changes a window by a step in a direction.
+    fn shift(
+        &mut self,
+        id: ZoneId,
+        direction: Direction,
+        change: impl FnOnce(Rect, i32, i32) -> Rect,
+    ) {
         let Some(outer) = self.window_rect(id) else {
             return;
         };
@@ -239,7 +251,8 @@ impl Scene {
             Direction::Left => (-step, 0),
             Direction::Right => (step, 0),
         };
-        self.place(id, outer.moved_by(x, y), Arrangement::Floating);
+        self.place(id, change(outer, x, y), Arrangement::Floating);
+        self.request_size(id);
     }
 
     /// Gives a zone the keyboard and brings its window to the front: a person asked for it.

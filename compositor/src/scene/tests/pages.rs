@@ -4,6 +4,7 @@ use super::trusted::{at, chord, question, tap};
 use super::*;
 use crate::trusted::views::*;
 use crate::trusted::work::*;
+use crate::trusted::{LockReason, Refusal};
 
 const OPEN: ZoneId = A;
 const CORP: ZoneId = B;
@@ -199,7 +200,7 @@ fn signs_in_the_panel_lead_to_their_pages_and_a_lock_hides_them() {
     assert!(opened.contains(&Action::FocusChanged(None)));
     assert_eq!(scene.work_space().unwrap().page, WorkPage::Audit);
     assert_eq!(scene.focus(), None, "the keyboard is the page's");
-    scene.lock();
+    scene.lock(LockReason::Person);
     let locked = said(&scene).concat();
     for hidden in ["open", "corp", "Log", "09:41"] {
         assert!(!locked.contains(hidden), "{hidden} is told while locked");
@@ -238,7 +239,7 @@ fn screen_readers_are_told_of_every_page_and_of_nothing_that_zones_draw_or_peopl
         .filter(|(_, node)| node.is_disabled())
         .count();
     assert!(unarmed >= 2, "answers are not there to be given yet");
-    scene.lock();
+    scene.lock(LockReason::Person);
     let (id, node) = {
         let tree = scene.accessible_tree();
         let found = tree.nodes.iter().find(|(id, _)| *id == tree.focus).cloned();
@@ -302,13 +303,13 @@ fn who_has_the_keyboard_notices_and_refusals_are_spoken_by_themselves() {
     // Its words changed, not what it is; also when a zone is gone.
     scene.remove_zone(OPEN);
     assert_eq!(live(&scene)[0].0, status);
-    scene.lock();
+    scene.lock(LockReason::Person);
     assert_eq!(words(&scene), []);
     tap(&mut scene, 30, at(1000));
     let tried = tap(&mut scene, keys::ENTER, at(1100));
     assert!(matches!(tried[..], [Action::UnlockAttempt(_)]));
-    scene.refuse_unlock(Duration::from_secs(2));
-    let refused = "That was not it. Try again in a moment.".to_owned();
+    scene.refuse_unlock(Refusal::Wrong, Duration::from_secs(2));
+    let refused = "The passphrase was wrong.".to_owned();
     let field = format!("Passphrase. {refused}");
     assert!(said(&scene).contains(&field));
     assert_eq!(words(&scene), [(refused, Assertive)]);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::input::ZoneCommand;
-use crate::trusted::{Answer, Grant, PromptRequest};
+use crate::trusted::{Answer, Grant, LockReason, PromptRequest, Refusal};
 
 pub(super) fn at(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -190,7 +190,7 @@ fn the_lock_screen_fails_closed_and_shows_nothing_of_zones() {
     let title = scene.window_rect(A).unwrap().origin();
     point(&mut scene, Point::new(title.x + 60, title.y + 12));
     button(&mut scene, true);
-    scene.lock();
+    scene.lock(LockReason::Person);
     scene.take_actions();
     let picture = |scene: &mut Scene| {
         let mut pixels = Vec::new();
@@ -240,7 +240,7 @@ fn the_lock_screen_fails_closed_and_shows_nothing_of_zones() {
 #[test]
 fn unlocking_takes_what_was_typed_and_a_verified_attempt() {
     let mut scene = desk();
-    scene.lock();
+    scene.lock(LockReason::Person);
     for code in [25, 23, 49] {
         assert_eq!(tap(&mut scene, code, at(0)), []);
     }
@@ -259,7 +259,7 @@ fn unlocking_takes_what_was_typed_and_a_verified_attempt() {
         [],
         "one attempt at a time"
     );
-    scene.refuse_unlock(at(3000));
+    scene.refuse_unlock(Refusal::Wrong, at(3000));
     tap(&mut scene, 30, at(10));
     assert_eq!(
         tap(&mut scene, keys::ENTER, at(2999)),

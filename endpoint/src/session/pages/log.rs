@@ -7,8 +7,10 @@ use std::path::Path;
 
 use bulkhead_policy::audit::{Event, FlowRecord, Record};
 use bulkhead_policy::{Directory, Disk};
-use compositor::{Label, ZoneId};
+use compositor::{Label, Language, ZoneId};
 use trusted_pages::{AUDIT_WINDOW, AuditView, RecordKind, RecordView};
+
+use crate::words::Remark;
 
 /// The most that is read for one window: the newest part of a larger log.
 const MOST_BYTES: usize = 64 << 20;
@@ -22,6 +24,8 @@ pub(super) struct Window {
     pub(super) zone: Option<String>,
     /// What they are about.
     pub(super) kind: Option<RecordKind>,
+    /// In which language to say what is wrong. Records are shown as they were written.
+    pub(super) language: Language,
     /// So many newer ones are left out.
     pub(super) skip: u64,
     /// So many are wanted.
@@ -38,15 +42,14 @@ pub(super) fn read(directory: &Path, window: &Window, works: bool) -> AuditView 
     };
     let mut damaged = 0u64;
     let trouble = match scan(directory, window, &mut view, &mut damaged) {
-        Err(error) => format!("The log cannot be read: {error}"),
-        Ok(_) if damaged > 0 => {
-            format!("{damaged} lines are no records: run `bulkhead audit verify`")
-        }
-        Ok(_) if !works => "Records cannot be written at the moment.".to_owned(),
-        Ok(false) => "Older records are not searched here: run `bulkhead audit show`".to_owned(),
-        Ok(true) => String::new(),
+        Err(error) => Some(Remark::LogUnreadable(error.to_string())),
+        Ok(_) if damaged > 0 => Some(Remark::LogDamaged(damaged)),
+        Ok(_) if !works => Some(Remark::LogStands),
+        Ok(false) => Some(Remark::LogGoesOn),
+        Ok(true) => None,
     };
-    view.trouble = Label::new(&trouble, 160);
+    let trouble = trouble.map(|remark| remark.say(window.language));
+    view.trouble = Label::new(&trouble.unwrap_or_default(), 160);
     view
 }
 
@@ -284,7 +287,7 @@ mod tests {
         let view = look(place.path(), "invoice", 0, 40);
         let row = &view.records[0];
         assert!(row.alarming && !row.text.as_str().contains(['\u{1b}', '\u{202e}', '\n']));
-        assert!(view.trouble.as_str().starts_with("1 lines are no records"));
+        assert!(view.trouble.as_str().starts_with("1 line is no record"));
         let nowhere = read(Path::new("/nonexistent"), &Window::default(), true);
         assert!(
             nowhere

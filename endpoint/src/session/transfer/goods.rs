@@ -5,6 +5,8 @@ use ring::digest::{SHA256, digest};
 use spice_agent::{ClipKind, Contents};
 use zeroize::Zeroizing;
 
+use crate::words::Goods;
+
 /// As what something crosses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Form {
@@ -21,12 +23,11 @@ impl Form {
         }
     }
 
-    /// For a person, without its size.
-    pub(super) fn words(&self) -> String {
+    /// As a person is told of it.
+    pub(super) fn goods(&self) -> Goods {
         match self {
-            Self::Clip(ClipKind::Text) => "a text".to_owned(),
-            Self::Clip(kind) => format!("a picture ({})", kind.mime()),
-            Self::File(..) => "a file".to_owned(),
+            Self::Clip(kind) => Goods::Clip(*kind),
+            Self::File(..) => Goods::File,
         }
     }
 }

@@ -29,6 +29,7 @@ impl Single {
             command_line: "earlycon=sbi keep_bootcon panic=-1",
             initramfs: loaded.initramfs,
             transports: 0,
+            has_rtc: false,
             seed: [7; 32],
         };
         boot::place_tree(&memory, loaded.tree, &device_tree::write(&description)?)?;

@@ -2,15 +2,10 @@
 
 use super::surface::PIXEL;
 
-/// A 32-bit pixel format.
+/// A 32-bit pixel format: the order of its bytes. Whether the fourth is opacity is nothing that a screen asks for, and of a cursor
+/// Linux says it wrongly: whatever its buffer holds, its driver names it a format without.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Format {
-    order: Order,
-    alpha: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Order {
+pub(super) enum Format {
     Bgra,
     Argb,
     Rgba,
@@ -19,41 +14,35 @@ enum Order {
 
 impl Format {
     pub(super) fn from_code(code: u32) -> Option<Self> {
-        let (order, alpha) = match code {
-            1 => (Order::Bgra, true),
-            2 => (Order::Bgra, false),
-            3 => (Order::Argb, true),
-            4 => (Order::Argb, false),
-            67 => (Order::Rgba, true),
-            68 => (Order::Abgr, false),
-            121 => (Order::Abgr, true),
-            134 => (Order::Rgba, false),
-            _ => return None,
-        };
-        Some(Self { order, alpha })
+        match code {
+            1 | 2 => Some(Self::Bgra),
+            3 | 4 => Some(Self::Argb),
+            67 | 134 => Some(Self::Rgba),
+            68 | 121 => Some(Self::Abgr),
+            _ => None,
+        }
     }
 
     /// Turns pixels into the surface's format in place: blue, green, red, zero.
     pub(super) fn convert_row(self, row: &mut [u8]) {
         let (pixels, _) = row.as_chunks_mut::<PIXEL>();
         // One loop per format, so that each is a plain shuffle.
-        match self.order {
-            Order::Bgra => pixels.iter_mut().for_each(|[.., x]| *x = 0),
-            Order::Argb => pixels.iter_mut().for_each(|p| *p = [p[3], p[2], p[1], 0]),
-            Order::Rgba => pixels.iter_mut().for_each(|p| *p = [p[2], p[1], p[0], 0]),
-            Order::Abgr => pixels.iter_mut().for_each(|p| *p = [p[1], p[2], p[3], 0]),
+        match self {
+            Self::Bgra => pixels.iter_mut().for_each(|[.., x]| *x = 0),
+            Self::Argb => pixels.iter_mut().for_each(|p| *p = [p[3], p[2], p[1], 0]),
+            Self::Rgba => pixels.iter_mut().for_each(|p| *p = [p[2], p[1], p[0], 0]),
+            Self::Abgr => pixels.iter_mut().for_each(|p| *p = [p[1], p[2], p[3], 0]),
         }
     }
 
-    /// One pixel as premultiplied ARGB8888; a colour above its alpha is cut down to it.
+    /// One pixel as premultiplied ARGB8888, whether its format speaks of opacity or not; a colour above its alpha is cut down to it.
     pub(super) fn cursor_pixel(self, p: [u8; PIXEL]) -> u32 {
-        let [b, g, r, a] = match self.order {
-            Order::Bgra => p,
-            Order::Argb => [p[3], p[2], p[1], p[0]],
-            Order::Rgba => [p[2], p[1], p[0], p[3]],
-            Order::Abgr => [p[1], p[2], p[3], p[0]],
+        let [b, g, r, a] = match self {
+            Self::Bgra => p,
+            Self::Argb => [p[3], p[2], p[1], p[0]],
+            Self::Rgba => [p[2], p[1], p[0], p[3]],
+            Self::Abgr => [p[1], p[2], p[3], p[0]],
         };
-        let a = if self.alpha { a } else { u8::MAX };
         u32::from_le_bytes([b.min(a), g.min(a), r.min(a), a])
     }
 }

@@ -1,6 +1,7 @@
-//! The door for `bulkhead usb attach` and `detach`: a socket in the state directory, for the user whose desktop it is.
+//! Doors of a running desktop: sockets in its state directory, for the user whose desktop it is.
 //!
-//! One line of JSON is asked and one answered. The policy decides all the same, and asks at the desktop where it asks.
+//! One line of JSON is asked and one answered. Behind each door stands whoever does what is asked: [`crate::usb`] for devices, the
+//! session for zones.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,52 +11,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The longest request.
 const REQUEST: u64 = 8 * 1024;
+/// The longest answer: a line about each of the zones that a policy can have.
+const ANSWER: u64 = 64 * 1024;
 /// How long either side waits for the other: both run on this machine, and a request is one write.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a program waits for a busy desktop.
 const DESKTOP: Duration = Duration::from_secs(10);
 
-/// What a program asks of a running desktop.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// Give a device to a zone.
-    Attach {
-        /// Its port or vendor:product.
-        device: String,
-        /// The zone.
-        zone: String,
-    },
-    /// Take a device back, or all of them.
-    Detach {
-        /// Its port or vendor:product; none means all.
-        device: Option<String>,
-    },
-    /// Plug in a device that exists in memory.
-    Simulate {
-        /// The file of its descriptors.
-        descriptors: PathBuf,
-        /// The file of what it sends.
-        script: Option<PathBuf>,
-    },
-}
-
-/// What the desktop answers: words for the person, good or bad.
-pub type Reply = Result<String, String>;
-
 /// The desktop's side.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: UnixListener,
     path: PathBuf,
 }
 
 impl Door {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         // Only one desktop uses a state directory, so what is there is left over.
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -71,12 +47,15 @@ impl Door {
     }
 
     /// The next order, if one waits, and where its answer goes.
-    pub(super) fn next(&self) -> Option<(UnixStream, Order)> {
+    pub(crate) fn next<Order: DeserializeOwned>(&self) -> Option<(UnixStream, Order)> {
         let (stream, _) = self.listener.accept().ok()?;
         match read(&stream) {
             Ok(order) => Some((stream, order)),
             Err(error) => {
-                answer(&stream, &Err(format!("the request is refused: {error}")));
+                answer(
+                    &stream,
+                    &Err::<(), _>(format!("the request is refused: {error}")),
+                );
                 None
             }
         }
@@ -95,7 +74,7 @@ impl Drop for Door {
     }
 }
 
-fn read(stream: &UnixStream) -> io::Result<Order> {
+fn read<Order: DeserializeOwned>(stream: &UnixStream) -> io::Result<Order> {
     let peer = socket_peercred(stream)?;
     if peer.uid != rustix::process::geteuid() {
         return Err(io::Error::other("the desktop is another user's"));
@@ -107,7 +86,7 @@ fn read(stream: &UnixStream) -> io::Result<Order> {
     Ok(serde_json::from_str(&line)?)
 }
 
-pub(super) fn answer(mut stream: &UnixStream, reply: &Reply) {
+pub(crate) fn answer(mut stream: &UnixStream, reply: &Result<impl Serialize, String>) {
     let line = serde_json::to_string(reply).unwrap_or_default();
     // Whoever asked may be gone.
     let _ = writeln!(stream, "{line}");
@@ -117,7 +96,7 @@ pub(super) fn answer(mut stream: &UnixStream, reply: &Reply) {
 ///
 /// # Errors
 /// With the sentence to show: no desktop runs, or what was asked cannot be done.
-pub fn ask(path: &Path, order: &Order) -> Reply {
+pub fn ask<Reply: DeserializeOwned>(path: &Path, order: &impl Serialize) -> Result<Reply, String> {
     let told = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
             "no desktop runs with {}; start one with `bulkhead run`, or name its state directory by --state-dir",
@@ -125,12 +104,12 @@ pub fn ask(path: &Path, order: &Order) -> Reply {
         ),
         _ => format!("the desktop at {} does not answer: {error}", path.display()),
     };
-    let talk = || -> io::Result<Reply> {
+    let talk = || -> io::Result<Result<Reply, String>> {
         let mut stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(DESKTOP))?;
         writeln!(stream, "{}", serde_json::to_string(order)?)?;
         let mut line = String::new();
-        BufReader::new(stream.take(REQUEST)).read_line(&mut line)?;
+        BufReader::new(stream.take(ANSWER)).read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)
     };
     talk().map_err(told)?
@@ -144,31 +123,29 @@ mod tests {
     fn orders_are_asked_and_answered() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("usb");
-        let order = Order::Attach {
-            device: "1-1".to_owned(),
-            zone: "work".to_owned(),
-        };
-        assert!(ask(&path, &order).unwrap_err().contains("no desktop runs"));
+        let order = ["lift", "the lid"];
+        let ask = || ask::<String>(&path, &order);
+        assert!(ask().unwrap_err().contains("no desktop runs"));
         let door = Door::open(&path).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert!(door.next().is_none());
+        assert!(door.next::<[String; 2]>().is_none());
         std::thread::scope(|scope| {
-            let asked = scope.spawn(|| ask(&path, &order));
-            let (stream, got) = std::iter::repeat_with(|| door.next())
+            let asked = scope.spawn(ask);
+            let (stream, got) = std::iter::repeat_with(|| door.next::<[String; 2]>())
                 .find_map(|next| next)
                 .unwrap();
             assert_eq!(got, order);
-            answer(&stream, &Ok("done".to_owned()));
+            answer(&stream, &Ok("done"));
             drop(stream);
             assert_eq!(asked.join().unwrap(), Ok("done".to_owned()));
         });
         // Nonsense is told so, and the door stays open.
         let mut stream = UnixStream::connect(&path).unwrap();
-        stream.write_all(b"{\"attach\":1}\n").unwrap();
-        assert!(door.next().is_none());
+        stream.write_all(b"{\"lift\":1}\n").unwrap();
+        assert!(door.next::<[String; 2]>().is_none());
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
         assert!(line.contains("the request is refused"), "{line}");
