@@ -127,7 +127,12 @@ impl Growing {
             if let Some(zone) = look.zones.iter().find(|zone| zone.identity.id == *id) {
                 let mut chip = focusable(Role::Button, *place);
                 chip.set_label(described(zone, look));
-                parts.push((number(ZONES, id.0.into()), chip));
+                let number = number(ZONES, id.0.into());
+                if zone.focused {
+                    // Readers that know nothing of live words speak where the focus goes.
+                    self.focus = number;
+                }
+                parts.push((number, chip));
             }
         }
         for (at, (place, shown)) in (0..).zip(workspaces) {
@@ -185,7 +190,15 @@ impl Growing {
         self.focus = sheet;
         if page == Page::Lock {
             let mut field = focusable(Role::PasswordInput, layout.area);
-            field.set_label(look.words.passphrase);
+            let name = look.words.passphrase;
+            let refused = look
+                .lock_lines()
+                .find(|(line, _)| *line == LockLine::Refused);
+            // Readers that know nothing of live words speak a new name of what has the focus.
+            field.set_label(match refused {
+                Some((_, refused)) => format!("{name}. {refused}"),
+                None => name.to_owned(),
+            });
             self.focus = number(kind, PASSPHRASE);
             parts.push((self.focus, field));
         }

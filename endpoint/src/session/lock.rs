@@ -2,6 +2,8 @@
 //! passphrase's file cannot be read; nothing but the right passphrase unlocks it, and not while the policy keeps it locked.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use compositor::{LockReason, Passphrase, Refusal};
@@ -19,6 +21,9 @@ const FREE_FAILURES: u32 = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// The machine slept when the clock that goes on in its sleep is ahead by this much more.
 const SLEPT: Duration = Duration::from_secs(1);
+/// The kernel's own count. Its clocks do not tell of a sleep in which they went on, as they do in s2idle on machines without deep
+/// idle states.
+const COUNT: &str = "/sys/power/suspend_stats/success";
 
 /// What keeps the desktop locked, whatever passphrase is typed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -47,6 +52,9 @@ pub(super) struct Lock {
     last_input: Instant,
     /// How long the machine has slept since it started.
     slept: Duration,
+    /// The kernel's count of its sleeps, where it keeps one, and how far it was.
+    count: Option<File>,
+    counted: Option<u64>,
     /// How often it slept since the session began.
     sleeps: u32,
 }
@@ -56,13 +64,25 @@ pub(super) struct Attempt(Result<Tried, String>);
 
 impl Lock {
     pub(super) fn new(now: Instant) -> Self {
+        let count = File::open(COUNT).ok();
         Self {
             why: LockReason::Started,
             holds: BTreeSet::new(),
             last_input: now,
             slept: slept(),
+            counted: count.as_ref().and_then(counted),
+            count,
             sleeps: 0,
         }
+    }
+
+    /// Whether the machine has slept since the last call.
+    fn has_slept(&mut self) -> bool {
+        let (slept, counted) = (slept(), self.count.as_ref().and_then(counted));
+        let by_clock = slept > self.slept + SLEPT;
+        let by_count = counted > self.counted;
+        (self.slept, self.counted) = (slept, counted);
+        by_clock || by_count
     }
 }
 
@@ -236,14 +256,12 @@ impl Session {
     }
 
     pub(super) fn keep_lock(&mut self, now: Instant) {
-        let slept = slept();
-        if slept > self.lock.slept + SLEPT {
+        if self.lock.has_slept() {
             self.lock.sleeps = self.lock.sleeps.wrapping_add(1);
             if self.passphrase().is_set() {
                 self.lock_screen(LockReason::Slept);
             }
         }
-        self.lock.slept = slept;
         if self.lock_due().is_some_and(|due| due <= now) {
             self.lock_screen(LockReason::Idle);
         }
@@ -271,6 +289,17 @@ fn slept() -> Duration {
     read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
 }
 
+/// What the kernel's count says.
+fn counted(file: &File) -> Option<u64> {
+    let mut digits = [0; 24];
+    let length = file.read_at(&mut digits, 0).ok()?;
+    std::str::from_utf8(digits.get(..length)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
 /// How long no further attempt is taken after so many wrong ones in a row.
 fn wait_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE_FAILURES) {
@@ -284,6 +313,21 @@ fn wait_after(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sleep_that_only_the_kernel_counted_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("success");
+        std::fs::write(&place, "9\n").unwrap();
+        let mut lock = Lock::new(Instant::now());
+        lock.count = Some(File::open(&place).unwrap());
+        lock.has_slept();
+        assert_eq!((lock.counted, lock.has_slept()), (Some(9), false));
+        std::fs::write(&place, "10\n").unwrap();
+        assert_eq!((lock.has_slept(), lock.has_slept()), (true, false));
+        lock.count = None;
+        assert!(!lock.has_slept(), "a kernel that keeps no count");
+    }
 
     #[test]
     fn wrong_attempts_cost_more_and_more_time() {

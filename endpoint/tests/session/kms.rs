@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_machine_that_slept_wakes_up_locked,
     ),
     (
+        "kms::a_machine_that_slept_lightly_wakes_up_locked",
+        a_machine_that_slept_lightly_wakes_up_locked,
+    ),
+    (
         "kms::a_small_panel_of_many_pixels_is_scaled",
         a_small_panel_of_many_pixels_is_scaled,
     ),
@@ -311,6 +315,30 @@ fn a_machine_that_slept_wakes_up_locked() {
     kiosk.qemu.execute("system_wakeup", &nothing);
     kiosk.machine.wait_for_words("the machine slept");
     kiosk.expect("locked when it wakes", &locked_for(LockReason::Slept, SIZE));
+    kiosk.unlock();
+    kiosk.power_off();
+}
+
+/// The same by s2idle, as laptops without S3 do it. QEMU's processor has no deep idle states, so the clocks go on.
+fn a_machine_that_slept_lightly_wakes_up_locked() {
+    let (installed, place) = locking_desktop();
+    let devices = ["-device", "bochs-display"];
+    let state = [("var/lib/bulkhead", place.as_path())];
+    let words = "mem_sleep_default=s2idle ignore_loglevel";
+    let mut kiosk = Kiosk::start_with(&installed, &["bochs"], &devices, &state, words);
+    kiosk.expect("locked at first", &locked(&installed, SIZE));
+    kiosk.unlock();
+    kiosk.qemu.chord(&["meta_l", "2"]);
+    let open = unlocked(&installed, "key super+2\n");
+    kiosk.expect("unlocked", &open);
+    kiosk.qemu.chord(&["f9"]);
+    kiosk.machine.wait_for_words("PM: suspend entry (s2idle)");
+    std::thread::sleep(Duration::from_secs(3));
+    kiosk
+        .qemu
+        .execute("system_powerdown", &serde_json::json!({}));
+    kiosk.machine.wait_for_words("the machine slept");
+    kiosk.expect("locked when it wakes", &locked(&installed, SIZE));
     kiosk.unlock();
     kiosk.power_off();
 }

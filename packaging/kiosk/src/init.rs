@@ -161,8 +161,11 @@ mod tests {
         let line =
             "quiet drm.edid_firmware=edid/panel.bin virtio-gpu.modeset=1 drm.debug=0x4 a.b\n";
         let of = |driver| parameters(line, driver).unwrap();
-        assert_eq!(of("drm"), c"edid_firmware=edid/panel.bin debug=0x4".into());
-        assert_eq!(of("virtio_gpu"), c"modeset=1".into());
-        assert_eq!(of("quiet"), c"".into());
+        assert_eq!(
+            of("drm"),
+            CString::from(c"edid_firmware=edid/panel.bin debug=0x4")
+        );
+        assert_eq!(of("virtio_gpu"), CString::from(c"modeset=1"));
+        assert_eq!(of("quiet"), CString::default());
     }
 }

@@ -297,6 +297,9 @@ fn who_has_the_keyboard_notices_and_refusals_are_spoken_by_themselves() {
         words(&scene),
         [corp, ("log not written".to_owned(), Polite)]
     );
+    let tree = scene.accessible_tree();
+    let focused = tree.nodes.iter().find(|(id, _)| *id == tree.focus).unwrap();
+    assert_eq!(focused.1.label(), Some("corp, running, has the keyboard"));
     // Its words changed, not what it is; also when a zone is gone.
     scene.remove_zone(OPEN);
     assert_eq!(live(&scene)[0].0, status);
@@ -307,6 +310,8 @@ fn who_has_the_keyboard_notices_and_refusals_are_spoken_by_themselves() {
     assert!(matches!(tried[..], [Action::UnlockAttempt(_)]));
     scene.refuse_unlock(Refusal::Wrong, Duration::from_secs(2));
     let refused = "The passphrase was wrong.".to_owned();
+    let field = format!("Passphrase. {refused}");
+    assert!(said(&scene).contains(&field));
     assert_eq!(words(&scene), [(refused, Assertive)]);
 }
 

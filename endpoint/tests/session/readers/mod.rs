@@ -337,6 +337,7 @@ fn a_screen_reader_hears_the_trusted_screens_and_can_do_nothing() {
             .display
             .person(&["mousemove", place, "400", "click", "1"]);
         listener.until_announced(&format!("{name} has the keyboard"));
+        listener.until_focused(&format!("{name}, running, has the keyboard"));
         listener.until("the zone's mark", |tree| {
             zone(tree, &format!("{name}, running, has the keyboard"))
         });
