@@ -177,7 +177,8 @@ impl StateDirectory {
     /// The socket on which the desktop whose state directory is at `path` takes orders about zones.
     #[must_use]
     pub fn zones_door_in(path: &Path) -> PathBuf {
-        path.join("zones")
+        // `zones` has their homes.
+        path.join("zone-orders")
     }
 
     /// The same of this one.

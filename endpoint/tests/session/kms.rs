@@ -338,7 +338,7 @@ fn a_machine_that_slept_lightly_wakes_up_locked() {
         .qemu
         .execute("system_powerdown", &serde_json::json!({}));
     kiosk.machine.wait_for_words("the machine slept");
-    kiosk.expect("locked when it wakes", &locked(&installed, SIZE));
+    kiosk.expect("locked when it wakes", &locked_for(LockReason::Slept, SIZE));
     kiosk.unlock();
     kiosk.power_off();
 }

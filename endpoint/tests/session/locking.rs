@@ -110,7 +110,7 @@ fn a_desktop_with_a_passphrase_starts_locked() {
 fn a_locked_desktop_starts_and_stops_nothing() {
     let mut desk = locked(&plain());
     desk.until_ready("open");
-    let place = desk.state.path().join("zones");
+    let place = StateDirectory::zones_door_in(desk.state.path());
     desk.session.open_door(&place).unwrap();
     let mut ordered = |order: ZoneOrder| {
         let place = place.clone();
