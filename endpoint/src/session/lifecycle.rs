@@ -46,8 +46,13 @@ impl Session {
     /// There is no such zone.
     pub fn kill(&mut self, name: &str) -> Result<(), UnknownZone> {
         let index = self.index(name)?;
+        self.kill_at(index);
+        Ok(())
+    }
+
+    pub(super) fn kill_at(&mut self, index: usize) {
         let Some(zone) = self.zones.get_mut(index) else {
-            return Ok(());
+            return;
         };
         zone.killed_by_user = true;
         if zone.process.is_some() {
@@ -55,7 +60,6 @@ impl Session {
         } else if zone.is_preparing {
             self.set_status(index, Status::Off);
         }
-        Ok(())
     }
 
     /// Shuts every zone down; the session has ended once all are gone. A second call does not wait for them.

@@ -69,30 +69,21 @@ impl Session {
     }
 
     fn obey(&mut self, order: &ZoneOrder, now: Instant) -> Result<Vec<ZoneLine>, String> {
-        let (name, word) = match order {
+        type Act = fn(&mut Session, usize, Instant);
+        let (name, word, act): (_, _, Act) = match order {
             ZoneOrder::List => return Ok(self.zones().map(|zone| self.line(zone)).collect()),
-            ZoneOrder::Start(name) => (name, "start"),
-            ZoneOrder::Stop(name) => (name, "stop"),
-            ZoneOrder::Kill(name) => (name, "kill"),
-            ZoneOrder::Restart(name) => (name, "restart"),
+            ZoneOrder::Start(name) => (name, "start", |session, index, _| session.prepare(index)),
+            ZoneOrder::Stop(name) => (name, "stop", Self::stop),
+            ZoneOrder::Kill(name) => (name, "kill", |session, index, _| session.kill_at(index)),
+            ZoneOrder::Restart(name) => (name, "restart", Self::restart),
         };
         let index = self.index(name).map_err(|error| error.to_string())?;
         if self.is_locked() {
             return Err("the desktop is locked: unlock it first".to_owned());
         }
         self.record(Record::zone(name, "ordered", word));
-        let done = match order {
-            ZoneOrder::List => Ok(()),
-            ZoneOrder::Start(_) => self.start(name),
-            ZoneOrder::Stop(_) => self.power(name, now),
-            ZoneOrder::Kill(_) => self.kill(name),
-            ZoneOrder::Restart(_) => {
-                self.restart(index, now);
-                Ok(())
-            }
-        };
-        let zone = done.and_then(|()| self.zone(name));
-        let zone = zone.map_err(|error| error.to_string())?;
+        act(self, index, now);
+        let zone = self.zone(name).map_err(|error| error.to_string())?;
         Ok(vec![self.line(zone)])
     }
 
