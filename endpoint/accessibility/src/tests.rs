@@ -123,7 +123,8 @@ fn a_bridge_that_hears_nothing_holds_nobody_up_and_one_that_is_gone_is_no_listen
     assert!(began.elapsed() < PATIENCE);
     drop(scripted);
 
-    let gone = Scripted::start("gone", "printf +; exit 3");
+    let script = "[ -e once ] && exit 3; touch once; printf +; exit 3";
+    let gone = Scripted::start("gone", script);
     gone.woken.recv_timeout(PATIENCE).unwrap();
     gone.wait_for(|gone| !gone.bridge.is_listened_to());
     gone.bridge.tell(told("nobody"));
@@ -138,4 +139,31 @@ fn whatever_else_the_bridge_says_is_nothing() {
     scripted.wait_for(|scripted| scripted.bridge.is_listened_to());
     scripted.bridge.tell(told("plain"));
     scripted.wait_for(|scripted| scripted.lines() == [told("plain")]);
+}
+
+#[test]
+fn a_bridge_that_crashed_is_started_again_and_told_what_there_is() {
+    let script =
+        "printf +; [ -e once ] && exec cat > heard; touch once; head -n 1 > lost; kill -SEGV $$";
+    let scripted = Scripted::start("crash", script);
+    scripted.woken.recv_timeout(PATIENCE).unwrap();
+    scripted.bridge.tell(told("before"));
+    scripted.woken.recv_timeout(PATIENCE).unwrap();
+    scripted.bridge.tell(told("after"));
+    scripted.wait_for(|scripted| scripted.lines() == [told("after")]);
+}
+
+#[test]
+fn a_bridge_that_waits_to_be_started_again_ends_with_the_desktop() {
+    let scripted = Scripted::start("ends", "echo x >> starts; exit 1");
+    let starts = |place: &Path| std::fs::read_to_string(place.join("starts")).unwrap_or_default();
+    // The third pause is the first that is long enough to be met.
+    scripted.wait_for(|scripted| starts(&scripted.place).lines().count() == 3);
+    let shared = Arc::clone(&scripted.bridge.shared);
+    drop(scripted);
+    let end = Instant::now() + PATIENCE;
+    while Arc::strong_count(&shared) > 1 {
+        assert!(Instant::now() < end, "its threads go on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
