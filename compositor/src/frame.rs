@@ -379,8 +379,21 @@ pub(crate) fn paint_void(
     );
     let line_style = Style::regular(metrics.body, palette.void.mixed(palette.void_text, 200));
     let mut middle = centre.y + metrics.px(40);
+    let step = metrics.body * 3 / 2;
     for line in text::wrapped(line, line_style, room, 3) {
         centred(middle, line, line_style);
-        middle += metrics.body * 3 / 2;
+        middle += step;
+    }
+    let mend = if dark || matches!(look.state, ZoneState::Off) {
+        text::wrapped(look.words.how_to_start, line_style, room, 2)
+    } else {
+        Vec::new()
+    };
+    // Whole or not at all.
+    if mend.iter().fold(middle, |end, _| end + step) <= client.bottom() {
+        for line in mend {
+            centred(middle, line, line_style);
+            middle += step;
+        }
     }
 }
