@@ -19,7 +19,9 @@ use crate::text::Label;
 use crate::zone::ZoneId;
 
 pub(crate) mod accessible;
+pub(crate) mod look;
 pub(crate) mod paint;
+pub(crate) mod places;
 mod prompt;
 pub(crate) mod views;
 pub(crate) mod words;

@@ -14,12 +14,13 @@ use crate::panel;
 use crate::text::Label;
 use crate::theme::Metrics;
 use crate::trusted::accessible;
-use crate::trusted::paint::{self, PageLook};
+use crate::trusted::look::PageLook;
 use crate::trusted::work::{PageInput, PageTree, WorkPage, WorkSpace};
 use crate::trusted::{
     Answer, Control, Layout, LockReason, Outcome, Page, PromptId, PromptRefused, PromptRequest,
     Refusal,
 };
+use crate::trusted::{paint, places};
 use crate::zone::ZoneId;
 
 impl Scene {
@@ -101,7 +102,7 @@ impl Scene {
     fn picture_place(&self, id: OutputId) -> Option<Rect> {
         let output = self.outputs.iter().find(|output| output.id == id)?;
         let sheet = self.page_area(id);
-        Some(paint::work_picture(sheet, &output.metrics(&self.settings)))
+        Some(places::work_picture(sheet, &output.metrics(&self.settings)))
     }
 
     /// Puts a question to the person. [`Action::Answered`] brings the answer.
@@ -314,13 +315,11 @@ impl Scene {
         let zones = self.panel_zones(None);
         let look = self.page_look(&zones);
         Some(match page {
-            Page::Lock => paint::lock_layout(output.area, &metrics, &look),
-            Page::Attention => {
-                paint::attention_layout(output.work(&self.settings), &metrics, &look)
-            }
-            Page::Overview => paint::overview_layout(output.work(&self.settings), &metrics, &look),
-            Page::Prompt => paint::prompt_layout(output.work(&self.settings), &metrics, &look),
-            Page::Work(_) => paint::work_layout(output.work(&self.settings), &metrics),
+            Page::Lock => places::lock(output.area, &metrics, &look),
+            Page::Attention => places::attention(output.work(&self.settings), &metrics, &look),
+            Page::Overview => places::overview(output.work(&self.settings), &metrics, &look),
+            Page::Prompt => places::prompt(output.work(&self.settings), &metrics, &look),
+            Page::Work(_) => places::work(output.work(&self.settings), &metrics),
         })
     }
 

@@ -10,9 +10,10 @@
 
 use accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeId, TreeInfo, TreeUpdate};
 
-use super::paint::{self, LockLine, PageLook};
+use super::look::{LockLine, PageLook};
 use super::work::WorkPage;
 use super::{Control, Layout, Page};
+use super::{paint, places};
 use crate::geometry::Rect;
 use crate::icons::Sign;
 use crate::panel::{Item, PanelZone};
@@ -215,7 +216,7 @@ impl Growing {
             }
             parts.push((id, node));
         }
-        let picture = paint::work_picture(layout.area, metrics);
+        let picture = places::work_picture(layout.area, metrics);
         let work = &look.ui.work;
         let pictured = matches!(page, Page::Work(_)) && work.size == picture.size();
         let mut others = Vec::new();
