@@ -450,7 +450,7 @@ impl Mmu {
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
             if access == Access::Store {
-                ram.watch().about_to_store(ram.number_of(page));
+                ram.about_to_store(page);
             }
             let tables = &mut self.space.tables[self.view & 3];
             let row = if access == Access::Store {
@@ -566,11 +566,12 @@ impl Mmu {
                     0
                 };
             if wanted != entry {
-                ram.watch().about_to_store(ram.number_of(entry_page));
+                let writing = ram.about_to_write(slot, 8);
                 let (order, old, new) = (Ordering::SeqCst, entry.to_le(), wanted.to_le());
                 let exchanged = entry_page
                     .atomic64(slot)
                     .compare_exchange(old, new, order, order);
+                drop(writing);
                 if exchanged.is_err() {
                     // Another hart changed the entry between our read and our update: start over.
                     return self.walk(ram, address, access, supervisor, user_pages);
