@@ -15,9 +15,7 @@ use crate::{Exit, Hart};
 
 const BASE: u64 = 0x8000_0000;
 const PAGES: u64 = 256;
-/// Each of the harts has a page of code, and one with a function that it changes.
-const CODE: Range<u64> = 0..6;
-/// What harts count in.
+/// What harts count in. Before it, each of the harts has a page of code, and one with a function that it changes.
 const COUNTED: Range<u64> = 8..150;
 /// The word that makes them stop.
 const STOP: u64 = BASE + 200 * PAGE_SIZE;
