@@ -48,9 +48,9 @@ pub mod trap;
 
 pub use bus::{Bus, BusFault};
 pub use debug::Breakpoint;
-pub use descriptors::snapshot::{Canceller, PageBytes, SaveError, Saver, SnapshotError};
+pub use descriptors::snapshot::{Canceller, SaveError, Saver, SnapshotError};
 pub use hart::{Exit, Hart};
-pub use memory::Ram;
+pub use memory::{PageBytes, Ram};
 pub use port::{Fence, HartPort};
 pub use time::Clock;
 pub use translate::{CodeCache, CodeError};

@@ -15,6 +15,8 @@ use crate::descriptors::Descriptors;
 
 /// Bytes of a page, the MMU's smallest.
 pub const PAGE_SIZE: u64 = 4096;
+/// What is in a page.
+pub type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// Why a memory layout cannot be a translated machine's RAM.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +176,7 @@ impl HostPage {
     }
 
     /// What is in the page, a word at a time.
-    pub(crate) fn bytes(self) -> [u8; PAGE_SIZE as usize] {
+    pub(crate) fn bytes(self) -> PageBytes {
         let mut bytes = [0; _];
         for (word, offset) in bytes.chunks_exact_mut(8).zip((0..).step_by(8)) {
             word.copy_from_slice(&self.load::<u64>(offset).to_le_bytes());
@@ -291,6 +293,11 @@ impl Ram {
         let numbers = (start / PAGE_SIZE) as u32..end.div_ceil(PAGE_SIZE) as u32;
         let pages = numbers.filter_map(|number| Some((number, self.page_by_number(number)?)));
         self.descriptors.about_to_write(pages)
+    }
+
+    /// What is in the page of a physical address, read by aligned words of eight bytes; `None` if that is not RAM.
+    pub fn load_page(&self, physical: u64) -> Option<PageBytes> {
+        Some(self.page(physical)?.bytes())
     }
 
     /// Loads an aligned word at a physical address; `None` if that is not RAM. A misaligned address is rounded down.

@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Descriptors, lock};
-use crate::memory::{HostPage, PAGE_SIZE, Ram};
+use crate::memory::{HostPage, PAGE_SIZE, PageBytes, Ram};
 use crate::port::{Fence, HartPort};
 
 #[cfg(test)]
@@ -31,9 +31,6 @@ pub(crate) mod tests;
 const STILL: Duration = Duration::from_secs(5);
 /// Pages that the saver copies at a time; writers wait for as long.
 const BATCH: usize = 16;
-
-/// The bytes of a page.
-pub type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// Why there is no snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -278,6 +278,38 @@ fn whoever_changed_it() {
     code_runs_as_it_was_last_written();
 }
 
+/// A driver may look at a buffer before the device says that it is done.
+#[test]
+fn in_the_middle_of_a_write() {
+    let mut pair = Pair::new();
+    let function = |value| [addi(10, 0, value), jalr(0, 1, 0)];
+    let code = [FENCE_I, jal(1, (CODE - RUNNER - 4) as i32), ECALL];
+    place(&pair.ram, RUNNER, &code);
+    place(&pair.ram, CODE, &function(0));
+    let watched = |ram: &Ram| ram.descriptors().state(ram.page_number(CODE).unwrap()) == WATCHED;
+    let mut runs = |expected: i32| {
+        for _ in 0..60 {
+            pair.runner.set_pc(RUNNER);
+            assert_eq!(pair.runner.run(), Exit::SupervisorCall);
+            assert_eq!(pair.runner.register(10), expected as u64);
+        }
+    };
+    let page = pair.ram.page(CODE).unwrap();
+    for value in (1..50).step_by(2) {
+        runs(value - 1);
+        assert!(watched(&pair.ram));
+        let writing = pair.ram.about_to_write(CODE, 8);
+        runs(value - 1);
+        page.store(CODE, function(value)[0]);
+        runs(value);
+        page.store(CODE, function(value + 1)[0]);
+        drop(writing);
+    }
+    runs(50);
+    assert!(watched(&pair.ram));
+}
+
 translated_too! {
+    in_the_middle_of_a_write
     whoever_changed_it
 }
