@@ -38,7 +38,7 @@ const PROGRAMS: [&[u32]; 6] = [
     &[WRITE_STVEC, WRITE_SATP, ECALL],
 ];
 /// Bytes from one to the next.
-const SLOT: u64 = 16;
+const SLOT: usize = 16;
 /// Where the guest's own things are: code, trap handler, page tables.
 const CODE: u64 = RAM_BASE;
 const HANDLER: u64 = RAM_BASE + PAGE;
@@ -117,7 +117,7 @@ impl World {
             hart,
             pages: start..start + HUGE,
         };
-        for (program, at) in PROGRAMS.iter().zip((CODE..).step_by(SLOT as usize)) {
+        for (program, at) in PROGRAMS.iter().zip((CODE..).step_by(SLOT)) {
             world.place(at, program);
         }
         world.place(HANDLER, &[ECALL]);
@@ -134,7 +134,7 @@ impl World {
         let slot = PROGRAMS
             .iter()
             .position(|program| program.starts_with(begin));
-        let start = CODE + SLOT * slot.expect("a program") as u64;
+        let start = CODE + (SLOT * slot.expect("a program")) as u64;
         self.hart.set_pc(start);
         self.hart.set_register(5, x5);
         self.hart.set_register(6, x6);
