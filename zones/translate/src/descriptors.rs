@@ -1,22 +1,22 @@
 //! The page descriptor store: what is known of each page of RAM, whichever addresses lead there.
 //!
-//! What a hart caches of a page (see [`crate::mmu`]) is made of two things: the page table entry says what the guest may do, the
-//! page's descriptor what has to happen first. Nobody changes a page's bytes without asking for its descriptor, and two things may stand
-//! there, one or both:
+//! What a hart caches of a page (see [`crate::mmu`]) is made of two things: the page table entry says what the guest may do there,
+//! the page's descriptor what has to happen first. Nobody changes a page's bytes without asking for its descriptor, on which two
+//! things may stand, one or both:
 //!
 //! - *watched*: harts rely on code in the page. The watch is lifted, and its end logged; see [`watch`].
 //! - *protected*: the page belongs to a snapshot under way. Its bytes are kept, once, and the protection is lifted; see
 //!   [`snapshot`].
 //!
 //! Afterwards the page is as quick as any: a hart has it in its cache, whose hit path looks at no descriptor. So neither may be
-//! put on a page that somebody goes on writing to. Who writes does it in one of two ways:
+//! put on a page that somebody goes on writing to. Whoever writes does it in one of two ways:
 //!
-//! - A hart's own stores go through its cache. It asks before it caches the page ([`Descriptors::about_to_store`]) and drops what it
-//!   has cached for stores, where it looks for fences, when it is asked to ([`Fence::Stores`](crate::Fence::Stores)).
-//! - All else passes a gate with each write, and is not through before that is done ([`Descriptors::about_to_write`]): devices, whoever loads the
-//!   guest, SBI calls, debuggers, and the bits that a hart sets in page table entries. With the gate closed, nobody is writing.
+//! - A hart's stores go through its cache. It asks before it caches the page ([`Descriptors::about_to_store`]), and drops what it
+//!   has cached for stores when it is asked to ([`Fence::Stores`](crate::Fence::Stores)), where it looks for fences.
+//! - All else passes a gate with each write, and has written when it leaves ([`Descriptors::about_to_write`]): devices, the
+//!   loader, SBI calls, debuggers, and the bits that harts set in page table entries. With the gate closed, nobody is writing.
 //!
-//! All this is by pages of the guest, in software: how the host maps them, in pages of which size, makes no difference.
+//! All this is by pages of the guest, in software: in pages of which size the host maps them makes no difference.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{

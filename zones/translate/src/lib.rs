@@ -4,7 +4,7 @@
 //! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
 //! [`HartPort`].
 //!
-//! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `descriptors` is the page descriptor store, which knows what has to happen before a page is written to, `code_pages` knows whether code is still what it was, [`mmu`] translates
+//! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `descriptors` knows what has to happen before a page is written to, `code_pages` whether code is still what it was, [`mmu`] translates
 //! addresses and caches translations, `debug` is for those who look at a hart from outside, `execute` interprets a block, `translate` makes code of the host from what runs often,
 //! [`csr`] and [`trap`] hold the privileged state, [`lockstep`] runs both engines side by side. Unsafe code is in three
 //! modules only: [`memory`] (guest RAM is shared with other harts and devices, so it is only ever touched through volatile or

@@ -4,11 +4,9 @@
 //! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical
 //! address, and [`HostPage`] can only be had from there. Guest RAM stays mapped as long as any `Ram` or hart lives.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
 
-use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::descriptors::Descriptors;
@@ -43,7 +41,7 @@ pub struct Ram {
     host: *mut u8,
     descriptors: Arc<Descriptors>,
     // Keeps `host` mapped.
-    _memory: Arc<dyn Any + Send + Sync>,
+    _memory: Arc<GuestMemoryMmap>,
 }
 
 // SAFETY: `host` points to shared memory that is only accessed by atomics, from any thread, while `_memory` keeps it mapped.
@@ -194,9 +192,7 @@ impl HostPage {
 
 impl Ram {
     /// Takes guest memory of exactly one page-aligned region.
-    pub fn new<B: Bitmap + Send + Sync + 'static>(
-        memory: Arc<GuestMemoryMmap<B>>,
-    ) -> Result<Self, RamError> {
+    pub fn new(memory: Arc<GuestMemoryMmap>) -> Result<Self, RamError> {
         let regions = memory.num_regions();
         let region = match (regions, memory.iter().next()) {
             (1, Some(region)) => region,
@@ -220,10 +216,7 @@ impl Ram {
 
     /// The same, but so many bytes at either end of the region are no RAM: whoever checks that harts keep within their RAM
     /// can look there for traces.
-    pub fn framed<B: Bitmap + Send + Sync + 'static>(
-        memory: Arc<GuestMemoryMmap<B>>,
-        margin: u64,
-    ) -> Result<Self, RamError> {
+    pub fn framed(memory: Arc<GuestMemoryMmap>, margin: u64) -> Result<Self, RamError> {
         let whole = Self::new(memory)?;
         let (base, length) = (whole.base + margin, whole.length.saturating_sub(2 * margin));
         if !margin.is_multiple_of(PAGE_SIZE) || length == 0 {
@@ -281,11 +274,11 @@ impl Ram {
         self.descriptors.about_to_store(self.number_of(page), page);
     }
 
-    /// To be called by everyone but a hart that executes a store, before they write to so many bytes of RAM, such as a device. They
-    /// write while they have the guard, and nothing else: it is not to be had twice on one thread, nor at the instant of a
-    /// [snapshot](Ram::snapshot). Parts of the range that are not RAM count for nothing.
+    /// To be called before so many bytes of RAM are written, by everyone but a hart that executes a store: devices, the loader,
+    /// debuggers. They write while they have the guard, and do nothing else: it is not to be had twice on one thread, nor at the
+    /// instant of a [snapshot](Ram::snapshot). Parts of the range that are not RAM count for nothing.
     ///
-    /// This waits where a snapshot has to have the bytes first and its room is used up.
+    /// This waits where a snapshot has to have the bytes first and has no room for them.
     #[must_use = "the write has to be made while this is there"]
     pub fn about_to_write(&self, physical: u64, length: u64) -> RwLockReadGuard<'_, ()> {
         let offset = |address: u64| address.saturating_sub(self.base).min(self.length);

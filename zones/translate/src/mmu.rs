@@ -1,7 +1,8 @@
 //! Address translation: Bare, Sv39 and Sv48, with a cache of translations per kind of access and privilege.
 //!
 //! A cached translation exists only while the page table entry it came from allows that access with its A (and for stores
-//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way.
+//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way. One for stores exists only once
+//! the page's descriptor has nothing against it (see [`crate::descriptors`]).
 //!
 //! Each value of `satp` has cached translations of its own ([`Space`]), of which the last few are kept: a switch between
 //! address spaces picks others and drops nothing. What code was found by virtual address is named by a context: each space

@@ -30,7 +30,7 @@ const MOST_PAGES: u64 = 64;
 pub enum Fence {
     /// All code written so far is seen: `fence.i`.
     Code,
-    /// Nothing is cached for stores any more: harts ask each other for it, to have pages watched.
+    /// Nothing is cached for stores any more: asked for to have pages watched, or protected.
     Stores,
     /// Page table entries written so far are seen: `sfence.vma`.
     Translations {

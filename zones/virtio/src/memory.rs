@@ -1,8 +1,8 @@
 //! Guest memory as devices see it: each write is announced before it is made.
 //!
-//! Whoever keeps translations of code, or takes a snapshot, has to hear of a write while the old bytes are still there, and to know
-//! when it is over. So devices, and the rings of their queues, have no other way to guest memory than [`GuestMemory`]: reads go
-//! straight through, each write passes the machine's [`WriteGate`].
+//! Whoever keeps translations of code, or takes a snapshot, has to hear of a write while the old bytes are still there, and to
+//! know when it is over. So devices, and the rings of their queues, have no other way to guest memory than [`GuestMemory`]:
+//! reads go straight through, each write passes the machine's [`WriteGate`].
 
 use std::iter::FusedIterator;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -16,8 +16,8 @@ use vm_memory::{
 
 /// What each write to guest memory passes.
 pub trait WriteGate: Send + Sync {
-    /// Returns once so many bytes at this guest physical address may be written; called from any thread. The write is over when the guard is
-    /// dropped, which is soon. Not all of the range needs to be memory.
+    /// Returns once so many bytes at this guest physical address may be written; called from any thread. The write is over when
+    /// the guard is dropped, which is soon. Not all of the range needs to be memory.
     fn about_to_write(&self, address: GuestAddress, length: usize) -> RwLockReadGuard<'_, ()>;
 }
 

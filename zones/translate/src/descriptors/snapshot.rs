@@ -1,18 +1,17 @@
 //! All of RAM as it was at one instant, while the guest goes on.
 //!
 //! At the instant all harts are held and nobody else writes; each page becomes *protected*, which is a bit in a bitmap, and
-//! whatever harts have cached for stores is dropped before they use it again. Then all go on. Each page has its bytes given to the
-//! snapshot exactly once, before anything else is written there: by the [`Saver`], who goes through RAM in order, or by whoever
-//! is about to write to the page, who copies it into a bounded room of which the saver takes it.
+//! whatever harts have cached for stores is dropped before they use it again. Then all go on. The snapshot gets the bytes of each
+//! page exactly once, before anything else is written there: from the [`Saver`], which goes through RAM in order, or from whoever
+//! is about to write to the page, and copies it into a bounded room from where the saver takes it.
 //!
-//! Why what is saved is what was there: a page's bit is cleared under one lock, by the one who has just copied the page under
-//! that lock; and while it is set, nobody writes there. Not a hart by its cache, since what it had cached at the instant is
-//! dropped before it runs on, and it asks for the page's descriptor before it caches the page again. Not a writer that passed the
-//! gate earlier, since at the instant the gate was closed and so he was through. And later ones ask inside the gate.
+//! Why what is saved is what was there: a page's bit is cleared under one lock, by who has just copied the page under that lock,
+//! and while it is set, nobody writes there. Not a hart by its cache: what that held at the instant is dropped before the hart
+//! runs on, and the hart asks for the page's descriptor before it caches the page again. Not who passed the gate earlier: at the
+//! instant the gate was closed, so that write was over. And who passes it later asks inside.
 //!
-//! Why nobody waits for ever: a writer waits for room only, and the saver makes room as long as there is one, with nothing that he
-//! needs of the guest; if he is dropped or cancelled, protection ends everywhere, and nobody waits. What the saver does with the
-//! pages must not wait for the guest either.
+//! Why nobody waits for ever: writers wait for room only, and the saver makes room as long as there is one, with nothing that it
+//! needs of the guest. When it is dropped or cancelled, protection ends everywhere, and nobody waits.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -215,16 +214,16 @@ impl Drop for Held {
 }
 
 impl Ram {
-    /// Begins a snapshot of all of RAM as it is at one instant. At that instant the harts stand still, between two instructions each, and
-    /// nobody who asks first is writing; the closure may look at what belongs to the instant, and must not write. It takes as
-    /// long as the slowest hart needs to get there (tens of microseconds, if it is not waiting for a device), and then
-    /// microseconds, whatever the size of RAM.
+    /// Begins a snapshot of all of RAM as it is at one instant. At that instant each hart stands still between two instructions,
+    /// and no other write is under way; the closure may look at what belongs to the instant, and must not write. Harts stand
+    /// still until the slowest is there, which takes it a few thousand instructions unless it waits for a device, and then for
+    /// some microseconds, with the closure's time.
     ///
     /// Then the guest goes on, and [`Saver::save`] gets the pages. A page that the guest writes to meanwhile is copied before, and
-    /// waits to be taken; there is room for so many of them (at least one), and once more while they are being taken. Who
+    /// waits to be taken; there is room for so many of them (at least one), and once more for those that are being taken. Who
     /// writes when it is used up waits for the saver.
     ///
-    /// All harts of this RAM that run do so by [`crate::Hart::run`].
+    /// Harts of this RAM that run on other threads do so by [`crate::Hart::run`].
     pub fn snapshot<T>(
         &self,
         room: usize,
@@ -266,7 +265,7 @@ impl fmt::Debug for Saver {
 
 impl Saver {
     /// Passes on each page once: its offset from the start of RAM, and its bytes at the instant. Most come in order, those that
-    /// were written to meanwhile at any time. The guest may come to wait for this, so the closure must not wait for the guest.
+    /// were written to meanwhile at any time. The guest may come to wait for the sink, which must not wait for the guest.
     pub fn save<E>(
         mut self,
         mut sink: impl FnMut(u64, &PageBytes) -> Result<(), E>,
@@ -310,7 +309,7 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Ends the snapshot, if it is under way: [`Saver::save`] fails before it passes on what it takes next, and no page is protected any more.
+    /// Ends the snapshot, if it is under way: [`Saver::save`] fails when it takes the next pages, and nothing is protected any more.
     pub fn cancel(&self) {
         self.descriptors.cancel(Some(self.number));
     }

@@ -113,8 +113,8 @@ impl Descriptors {
         true
     }
 
-    /// Watches a page. Returns whether it is watched from now on, or was already; it is not as long as harts may have cached it for
-    /// stores, nor while somebody is writing.
+    /// Watches a page. Returns whether it is watched from now on, or was already; it is not as long as harts may have cached it
+    /// for stores, nor while somebody is writing.
     pub(crate) fn watch(&self, page: u32) -> bool {
         let known = self.state(page);
         if known != 0 {
