@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use guest_image::FileName;
-use zone_machine::machine::{Builder, Observer};
+use zone_machine::machine::{Builder, Machine, Observer};
 use zone_machine::sbi::{Console, Ending};
 use zone_translate::CodeCache;
 use zone_virtio::block::{Block, FileVolume};
@@ -30,6 +31,8 @@ pub struct Guest<'a> {
     pub volume: Option<&'a Path>,
     /// A debugger's end of a stream.
     pub debugger: Option<&'a File>,
+    /// What is done to the machine while the guest runs, on a thread of its own; it is told when the guest has ended.
+    pub meanwhile: Option<fn(&Machine, &AtomicBool)>,
     /// How long all of it may take.
     pub limit: Duration,
 }
@@ -112,15 +115,24 @@ impl Guest<'_> {
             .unwrap_or_else(|error| panic!("{error}"));
         let end = Instant::now() + self.limit;
         let (mut text, mut ending) = (Vec::new(), None);
-        while let Ok(heard) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            match heard {
-                Heard::Text(bytes) => text.extend(bytes),
-                Heard::Ended(how) => {
-                    ending = Some(how);
-                    break;
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            if let Some(meanwhile) = self.meanwhile {
+                let (machine, over) = (&machine, &over);
+                scope.spawn(move || meanwhile(machine, over));
+            }
+            let left = || end.saturating_duration_since(Instant::now());
+            while let Ok(heard) = receiver.recv_timeout(left()) {
+                match heard {
+                    Heard::Text(bytes) => text.extend(bytes),
+                    Heard::Ended(how) => {
+                        ending = Some(how);
+                        break;
+                    }
                 }
             }
-        }
+            over.store(true, Ordering::Relaxed);
+        });
         machine.stop();
         machine.join();
         Outcome {

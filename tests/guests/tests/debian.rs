@@ -26,6 +26,7 @@ fn programs_of_debian_give_known_answers() {
         initramfs: &initramfs(&programs, Some(&drivers), folder.path()),
         volume: Some(&root_of(&DEBIAN_PACKAGES, &DEBIAN_LEFT_OUT)),
         debugger: None,
+        meanwhile: None,
         limit: Duration::from_secs(400),
     }
     .run();

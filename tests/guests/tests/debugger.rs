@@ -36,6 +36,7 @@ fn a_debugger_stops_reads_steps_and_changes_a_guest() {
                 initramfs: &initramfs,
                 volume: None,
                 debugger: Some(&machines),
+                meanwhile: None,
                 limit: Duration::from_secs(60),
             }
             .run()

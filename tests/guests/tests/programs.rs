@@ -61,6 +61,7 @@ fn run(harts: u32) {
         initramfs: &initramfs(&COMPILED.1, None, folder.path()),
         volume: None,
         debugger: None,
+        meanwhile: None,
         limit: BOOT_LIMIT,
     }
     .run();

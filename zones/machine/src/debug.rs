@@ -74,8 +74,6 @@ pub(crate) struct Seat {
 impl Seat {
     /// Serves the debugger until it lets the hart go; `None` if the machine ends first.
     pub(crate) fn sit(&self, hart: &mut Hart, why: Stop, ended: impl Fn() -> bool) -> Option<Go> {
-        // Harts that wait for this one's fence need not: it fences before it runs on.
-        self.port.set_parked(true);
         // Without a debugger there is nobody to stop for.
         let heard = self.events.send(Event::Stopped {
             hart: self.hart,
@@ -94,7 +92,6 @@ impl Seat {
             }
         }
         self.learn_breakpoints(hart);
-        self.port.set_parked(false);
         go
     }
 

@@ -6,9 +6,10 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::{Arc, RwLock};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use zone_virtio::GuestMemory;
 
 use crate::board::RAM_BASE;
@@ -62,12 +63,13 @@ fn boots(data: &[u8]) -> bool {
         return false;
     };
     let initramfs = (choice & 0x40 == 0).then_some(initramfs);
-    let Ok(memory) = GuestMemory::from_ranges(&[(
+    let Ok(mapped) = GuestMemoryMmap::from_ranges(&[(
         GuestAddress(RAM_BASE),
         usize::try_from(length).unwrap_or_default(),
     )]) else {
         return false;
     };
+    let memory = GuestMemory::new(Arc::new(mapped), Arc::<RwLock<()>>::default());
     match boot::load(&memory, length, &kernel, initramfs.as_ref()) {
         Ok(loaded) => {
             let entry = loaded.entry..loaded.entry + kernel_size;

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use vm_memory::{GuestMemoryBackend, MmapRegion};
-use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram, Saver, SnapshotError};
 use zone_virtio::{GuestMemory, Slot, Transport};
 
 use crate::board::{
@@ -22,6 +21,9 @@ use crate::sbi::{After, Console, Ending, Sbi};
 #[cfg(test)]
 mod tests;
 
+/// Pages that the guest wrote to during a snapshot and that wait for its saver, at most: 4 MiB, and once more while they are being
+/// saved.
+pub const SNAPSHOT_ROOM: usize = 1024;
 /// Most harts of a machine.
 pub const MAX_HARTS: u32 = 8;
 
@@ -41,9 +43,6 @@ pub enum MachineError {
     /// The guest cannot be loaded.
     #[error("the guest cannot be loaded")]
     Boot(#[from] BootError),
-    /// The harts cannot use this RAM.
-    #[error("the zone's memory cannot be used")]
-    Ram(#[from] zone_translate::memory::RamError),
     /// No thread for a hart.
     #[error("a thread for a hart cannot be started")]
     Thread(#[source] std::io::Error),
@@ -57,8 +56,8 @@ pub trait Observer: Send + Sync {
 
 /// A machine that is being put together.
 pub struct Builder {
-    memory: Arc<GuestMemory>,
-    memory_length: u64,
+    memory: GuestMemory,
+    ram: Ram,
     board: Board,
     plic: Arc<Plic>,
     ports: Vec<Arc<HartPort>>,
@@ -104,7 +103,7 @@ impl Builder {
         if !(1..=MAX_HARTS).contains(&harts) {
             return Err(MachineError::Harts(harts));
         }
-        let (memory, memory_length) = memory::allocate(memory_mib)?;
+        let (memory, ram) = memory::allocate(memory_mib)?;
         let ports: Vec<Arc<HartPort>> = (0..harts).map(|_| Arc::default()).collect();
         let plic = Arc::new(Plic::new(ports.clone()));
         let mut board = Board::default();
@@ -115,7 +114,7 @@ impl Builder {
         );
         Ok(Self {
             memory,
-            memory_length,
+            ram,
             board,
             plic,
             ports,
@@ -133,7 +132,7 @@ impl Builder {
             return Err(MachineError::Devices);
         }
         Ok(Slot {
-            memory: (*self.memory).clone(),
+            memory: self.memory.clone(),
             line: self.line(source),
         })
     }
@@ -184,7 +183,7 @@ impl Builder {
         console: Arc<dyn Console>,
         observer: Arc<dyn Observer>,
     ) -> Result<Machine, MachineError> {
-        let loaded = boot::load(&self.memory, self.memory_length, kernel, initramfs)?;
+        let loaded = boot::load(&self.memory, self.ram.length(), kernel, initramfs)?;
         let has_rtc = matches!(self.clock, Clock::Host(_));
         if has_rtc {
             let rtc = Rtc::new(self.line(RTC_SOURCE));
@@ -192,7 +191,7 @@ impl Builder {
         }
         let description = Description {
             harts: u32::try_from(self.ports.len()).unwrap_or(MAX_HARTS),
-            memory: self.memory_length,
+            memory: self.ram.length(),
             command_line,
             initramfs: loaded.initramfs,
             transports: self.attached(),
@@ -202,14 +201,11 @@ impl Builder {
         let tree = device_tree::write(&description).map_err(BootError::from)?;
         boot::place_tree(&self.memory, loaded.tree, &tree)?;
 
-        let ram = Ram::new(Arc::clone(&self.memory))?;
-        for region in self.memory.iter() {
-            MmapRegion::bitmap(region).tell(ram.listener());
-        }
         let board = Arc::new(self.board);
         let shared = Arc::new(Shared {
             sbi: Sbi::new(self.ports.clone(), console),
             transports: self.transports,
+            ram: self.ram,
         });
         let clock = match self.clock {
             // From the machine's start.
@@ -224,7 +220,7 @@ impl Builder {
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
-            let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
+            let mut hart = Hart::new(shared.ram.clone(), board.clone(), Arc::clone(port), clock);
             if let Some(code) = code.next() {
                 hart.translate_into(code.shared_by(self.ports.len()));
             }
@@ -255,13 +251,15 @@ impl Builder {
 struct Shared {
     sbi: Sbi,
     transports: Vec<Transport>,
+    ram: Ram,
 }
 
 impl Shared {
-    /// Stops the harts and the devices' queues, in this order: a hart that serves a queue which another hart keeps feeding is
-    /// released, and disks are flushed.
+    /// Stops the harts, a snapshot that they may be waiting for, and the devices' queues, in this order: a hart that serves a queue
+    /// which another hart keeps feeding is released, and disks are flushed.
     fn end(&self) {
         self.sbi.end();
+        self.ram.cancel_snapshot();
         self.transports.iter().for_each(Transport::finish);
     }
 }
@@ -333,6 +331,18 @@ impl Machine {
     /// Stops all harts, wherever they are, and makes what the guest wrote to kept volumes outlive the machine.
     pub fn stop(&self) {
         self.shared.end();
+    }
+
+    /// Begins a snapshot of the guest's memory as it is at one instant, while the guest goes on; one at a time. See
+    /// [`Ram::snapshot`]: at the instant harts stand still and no device writes. The closure must not wait for a device; who
+    /// wants to have a device's state of that instant has to hold it before. [`SNAPSHOT_ROOM`] bounds what waits for the
+    /// saver. It is cancelled when the machine ends.
+    pub fn snapshot<T>(
+        &self,
+        at_instant: impl FnOnce(&Ram) -> T,
+    ) -> Result<(Saver, T), SnapshotError> {
+        let ram = &self.shared.ram;
+        ram.snapshot(SNAPSHOT_ROOM, || at_instant(ram))
     }
 
     /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.

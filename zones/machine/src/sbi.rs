@@ -32,7 +32,7 @@ const IMPLEMENTATION_VERSION: u64 = 1;
 /// Most bytes that one debug console call takes; the caller sees how many were taken.
 const CONSOLE_CHUNK: u64 = 1024;
 
-/// How often a hart that waits for another's fence looks whether that one still runs at all.
+/// How often a hart that waits for another's fence looks whether the machine has ended.
 const FENCE_POLL: Duration = Duration::from_millis(20);
 
 /// How the guest ended its run.
@@ -129,9 +129,7 @@ impl Sbi {
 
     /// Waits, on a hart's own thread, until it is started; `None` when the machine ends.
     pub fn wait_for_start(&self, hart: usize) -> Option<(u64, u64)> {
-        let (slot, port) = (self.slots.get(hart)?, self.ports.get(hart)?);
-        // It does what is asked of it when it starts.
-        port.set_parked(true);
+        let slot = self.slots.get(hart)?;
         let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if self.has_ended() {
@@ -139,7 +137,6 @@ impl Sbi {
             }
             if let HartState::StartPending { pc, opaque } = *state {
                 *state = HartState::Started;
-                port.set_parked(false);
                 return Some((pc, opaque));
             }
             state = slot
@@ -203,7 +200,7 @@ impl Sbi {
                     // An identifier that cannot be: all spaces.
                     _ => Fence::range(third, argument(3), u16::try_from(argument(4)).ok()),
                 };
-                self.fence(number, &targets, fence);
+                self.fence(&targets, fence);
                 0
             }),
             (HSM, 0) => self.hart_start(first, second, third),
@@ -251,26 +248,17 @@ impl Sbi {
         Ok(targets)
     }
 
-    /// Returns when no target still runs with what the fence is about.
-    fn fence(&self, number: usize, targets: &[usize], fence: Fence) {
-        let Some(own) = self.ports.get(number) else {
-            return;
-        };
+    /// Returns when no target still runs with what the fence is about. The calling hart runs no guest code meanwhile, so harts that
+    /// fence each other both go on, and one that is not started does not run either.
+    fn fence(&self, targets: &[usize], fence: Fence) {
         let tickets: Vec<_> = targets
             .iter()
-            .filter_map(|target| Some((*target, self.ports.get(*target)?)))
-            .filter_map(|(target, port)| Some((target, port, port.ask_fence(fence)?)))
+            .filter_map(|target| self.ports.get(*target))
+            .filter_map(|port| Some((port, port.ask_fence(fence)?)))
             .collect();
-        // The calling hart runs no guest code until its own fences are done, so harts that fence each other both go on.
-        own.set_parked(true);
-        for (target, port, ticket) in tickets {
-            // A hart that is not started fences when it starts.
-            while !port.wait_for_fence(ticket, FENCE_POLL)
-                && self.is_started(target)
-                && !self.has_ended()
-            {}
+        for (port, ticket) in tickets {
+            while !port.wait_for_fence(ticket, FENCE_POLL) && !self.has_ended() {}
         }
-        own.set_parked(false);
     }
 
     fn state(&self, hart: usize) -> Option<HartState> {
@@ -282,10 +270,6 @@ impl Sbi {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         )
-    }
-
-    fn is_started(&self, hart: usize) -> bool {
-        self.state(hart) == Some(HartState::Started)
     }
 
     fn hart_start(&self, hart: u64, pc: u64, opaque: u64) -> Answer {

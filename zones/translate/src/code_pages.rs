@@ -1,12 +1,11 @@
 //! What a hart knows of the pages that it has code from: what they were when it read them.
 //!
 //! Each line of a page that instructions were read from has a fingerprint. At `fence.i` the hart compares those pages with
-//! memory whose watch was lifted or that cannot be watched yet (see [`Watch`]), and forgets the code of those that differ; all
+//! memory whose watch was lifted or that cannot be watched yet (see [`crate::descriptors::watch`]), and forgets the code of those that differ; all
 //! other code stays as it is, with all that leads to it.
 
 use crate::hart::Core;
 use crate::memory::{HostPage, PAGE_SIZE, Ram};
-use crate::watch::Watch;
 
 /// Bytes that are compared together.
 const LINE: usize = 64;
@@ -105,7 +104,7 @@ impl CodePages {
         let page = self.pages.get_mut((*place as usize).wrapping_sub(1))?;
         if page.is_blank {
             page.is_blank = false;
-            if !page.is_open && !ram.watch().watch(number) {
+            if !page.is_open && !ram.descriptors().watch(number) {
                 page.is_open = true;
                 self.open.push(number);
             }
@@ -164,9 +163,9 @@ impl CodePages {
             return Vec::new();
         }
         let ram = &core.ram;
-        let watch = ram.watch();
+        let descriptors = ram.descriptors();
         let mut lifted = self.lifted;
-        if !watch.lifted_since(&mut lifted, |number| self.open(number)) {
+        if !descriptors.lifted_since(&mut lifted, |number| self.open(number)) {
             for place in 0..self.pages.len() {
                 self.open(self.pages[place].number);
             }
@@ -176,20 +175,20 @@ impl CodePages {
             return Vec::new();
         }
         self.compared += self.open.len();
-        if self.compared >= COSTLY && watch.ask(&core.port, &self.open) {
+        if self.compared >= COSTLY && descriptors.ask(&core.port, &self.open) {
             self.compared = 0;
             core.mmu.drop_stores();
         }
-        watch.settle();
-        self.compare(ram, watch)
+        descriptors.settle();
+        self.compare(ram)
     }
 
-    fn compare(&mut self, ram: &Ram, watch: &Watch) -> Vec<u32> {
+    fn compare(&mut self, ram: &Ram) -> Vec<u32> {
         let mut changed = Vec::new();
         let mut open = std::mem::take(&mut self.open);
         open.retain(|number| {
             // First, so that whatever is written after the comparison is told.
-            let watched = watch.watch(*number);
+            let watched = ram.descriptors().watch(*number);
             let Some(page) = self.get(*number) else {
                 return false;
             };

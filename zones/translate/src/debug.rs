@@ -115,9 +115,10 @@ impl Hart {
     /// Runs one instruction, or takes the trap it causes; interrupts wait, and `wfi` does not. What needs the machine is as for
     /// [`Hart::run`].
     pub fn step(&mut self) -> Option<Exit> {
+        self.core.port.begin_to_run();
         self.core.serve_fences();
         let pc = self.core.pc;
-        match self.block() {
+        let exit = match self.block() {
             Ok(span) => {
                 self.core.set_budget(1);
                 let ops = self.blocks.ops(span);
@@ -130,7 +131,9 @@ impl Hart {
                 self.core.enter_trap(trap, pc);
                 None
             }
-        }
+        };
+        self.core.port.end_of_run();
+        exit
     }
 }
 

@@ -191,7 +191,7 @@ impl Hart {
             guarded: Vec::new(),
             jumps: AtomicPtr::default(),
         };
-        core.ram.watch().join(&core.port);
+        core.ram.descriptors().join(&core.port);
         Self {
             core,
             blocks: Blocks::default(),
@@ -263,13 +263,16 @@ impl Hart {
 
     /// Runs until something needs the machine.
     pub fn run(&mut self) -> Exit {
-        loop {
+        self.core.port.begin_to_run();
+        let exit = loop {
             match self.run_slice(SLICE) {
                 Pause::Slice => {}
                 Pause::Waiting => self.core.wait(),
-                Pause::Exit(exit) => return exit,
+                Pause::Exit(exit) => break exit,
             }
-        }
+        };
+        self.core.port.end_of_run();
+        exit
     }
 
     /// Looks around, then runs about so many instructions; a trap counts as one.

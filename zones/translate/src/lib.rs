@@ -4,7 +4,7 @@
 //! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
 //! [`HartPort`].
 //!
-//! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `code_pages` and `watch` know whether code is still what it was, [`mmu`] translates
+//! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `descriptors` knows what has to happen before a page is written to, `code_pages` whether code is still what it was, [`mmu`] translates
 //! addresses and caches translations, `debug` is for those who look at a hart from outside, `execute` interprets a block, `translate` makes code of the host from what runs often,
 //! [`csr`] and [`trap`] hold the privileged state, [`lockstep`] runs both engines side by side. Unsafe code is in three
 //! modules only: [`memory`] (guest RAM is shared with other harts and devices, so it is only ever touched through volatile or
@@ -28,6 +28,7 @@ mod code_pages;
 pub mod csr;
 mod debug;
 pub mod decode;
+mod descriptors;
 #[cfg(test)]
 mod differential;
 mod execute;
@@ -44,12 +45,12 @@ mod testing;
 pub mod time;
 mod translate;
 pub mod trap;
-mod watch;
 
 pub use bus::{Bus, BusFault};
 pub use debug::Breakpoint;
+pub use descriptors::snapshot::{Canceller, SaveError, Saver, SnapshotError};
 pub use hart::{Exit, Hart};
-pub use memory::Ram;
+pub use memory::{PageBytes, Ram};
 pub use port::{Fence, HartPort};
 pub use time::Clock;
 pub use translate::{CodeCache, CodeError};

@@ -4,17 +4,17 @@
 //! reference over it, only atomic accesses by value; every pointer is made by [`Ram`] from a checked guest physical
 //! address, and [`HostPage`] can only be had from there. Guest RAM stays mapped as long as any `Ram` or hart lives.
 
-use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, RwLockReadGuard};
 
-use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
-use crate::watch::Watch;
+use crate::descriptors::Descriptors;
 
 /// Bytes of a page, the MMU's smallest.
 pub const PAGE_SIZE: u64 = 4096;
+/// What is in a page.
+pub type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// Why a memory layout cannot be a translated machine's RAM.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +39,9 @@ pub struct Ram {
     base: u64,
     length: u64,
     host: *mut u8,
-    watch: Arc<Watch>,
+    descriptors: Arc<Descriptors>,
     // Keeps `host` mapped.
-    _memory: Arc<dyn Any + Send + Sync>,
+    _memory: Arc<GuestMemoryMmap>,
 }
 
 // SAFETY: `host` points to shared memory that is only accessed by atomics, from any thread, while `_memory` keeps it mapped.
@@ -173,6 +173,15 @@ impl HostPage {
         Self(self.0.wrapping_add((address & !(PAGE_SIZE - 1)) as usize))
     }
 
+    /// What is in the page, a word at a time.
+    pub(crate) fn bytes(self) -> PageBytes {
+        let mut bytes = [0; _];
+        for (word, offset) in bytes.chunks_exact_mut(8).zip((0..).step_by(8)) {
+            word.copy_from_slice(&self.load::<u64>(offset).to_le_bytes());
+        }
+        bytes
+    }
+
     /// Zeroes the whole page, a word at a time.
     pub(crate) fn zero(self) {
         for offset in (0..PAGE_SIZE).step_by(8) {
@@ -183,9 +192,7 @@ impl HostPage {
 
 impl Ram {
     /// Takes guest memory of exactly one page-aligned region.
-    pub fn new<B: Bitmap + Send + Sync + 'static>(
-        memory: Arc<GuestMemoryMmap<B>>,
-    ) -> Result<Self, RamError> {
+    pub fn new(memory: Arc<GuestMemoryMmap>) -> Result<Self, RamError> {
         let regions = memory.num_regions();
         let region = match (regions, memory.iter().next()) {
             (1, Some(region)) => region,
@@ -202,17 +209,14 @@ impl Ram {
             base,
             length,
             host,
-            watch: Arc::new(Watch::new(length / PAGE_SIZE)),
+            descriptors: Arc::new(Descriptors::new(length / PAGE_SIZE)),
             _memory: memory,
         })
     }
 
     /// The same, but so many bytes at either end of the region are no RAM: whoever checks that harts keep within their RAM
     /// can look there for traces.
-    pub fn framed<B: Bitmap + Send + Sync + 'static>(
-        memory: Arc<GuestMemoryMmap<B>>,
-        margin: u64,
-    ) -> Result<Self, RamError> {
+    pub fn framed(memory: Arc<GuestMemoryMmap>, margin: u64) -> Result<Self, RamError> {
         let whole = Self::new(memory)?;
         let (base, length) = (whole.base + margin, whole.length.saturating_sub(2 * margin));
         if !margin.is_multiple_of(PAGE_SIZE) || length == 0 {
@@ -224,6 +228,7 @@ impl Ram {
             base,
             length,
             host,
+            descriptors: Arc::new(Descriptors::new(length / PAGE_SIZE)),
             ..whole
         })
     }
@@ -256,20 +261,36 @@ impl Ram {
         ((page.0 as usize).wrapping_sub(self.host as usize) / PAGE_SIZE as usize) as u32
     }
 
-    pub(crate) fn watch(&self) -> &Watch {
-        &self.watch
+    pub(crate) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
     }
 
-    /// What is to be called after others than harts, such as devices, wrote to RAM, with the offset in it and the length in
-    /// bytes, before they tell the guest. It does not keep RAM mapped.
-    pub fn listener(&self) -> impl Fn(u64, u64) + Send + Sync + use<> {
-        let watch = Arc::clone(&self.watch);
-        move |offset, length| {
-            let end = offset.saturating_add(length).div_ceil(PAGE_SIZE);
-            for page in offset / PAGE_SIZE..end.min(watch.pages()) {
-                watch.written(page as u32);
-            }
-        }
+    pub(crate) fn shared_descriptors(&self) -> Arc<Descriptors> {
+        Arc::clone(&self.descriptors)
+    }
+
+    /// A hart is about to cache this page for stores.
+    pub(crate) fn about_to_store(&self, page: HostPage) {
+        self.descriptors.about_to_store(self.number_of(page), page);
+    }
+
+    /// To be called before so many bytes of RAM are written, by everyone but a hart that executes a store: devices, the loader,
+    /// debuggers. They write while they have the guard, and do nothing else: it is not to be had twice on one thread, nor at the
+    /// instant of a [snapshot](Ram::snapshot). Parts of the range that are not RAM count for nothing.
+    ///
+    /// This waits where a snapshot has to have the bytes first and has no room for them.
+    #[must_use = "the write has to be made while this is there"]
+    pub fn about_to_write(&self, physical: u64, length: u64) -> RwLockReadGuard<'_, ()> {
+        let offset = |address: u64| address.saturating_sub(self.base).min(self.length);
+        let (start, end) = (offset(physical), offset(physical.saturating_add(length)));
+        let numbers = (start / PAGE_SIZE) as u32..end.div_ceil(PAGE_SIZE) as u32;
+        let pages = numbers.filter_map(|number| Some((number, self.page_by_number(number)?)));
+        self.descriptors.about_to_write(pages)
+    }
+
+    /// What is in the page of a physical address, read by aligned words of eight bytes; `None` if that is not RAM.
+    pub fn load_page(&self, physical: u64) -> Option<PageBytes> {
+        Some(self.page(physical)?.bytes())
     }
 
     /// Loads an aligned word at a physical address; `None` if that is not RAM. A misaligned address is rounded down.
@@ -278,12 +299,10 @@ impl Ram {
         Some(self.page(physical)?.load(physical))
     }
 
-    /// Stores an aligned word at a physical address, in a hart's name: on its thread, or while it runs no guest code. Does nothing
-    /// if that is not RAM.
-    #[inline]
+    /// Stores an aligned word at a physical address, as [`Ram::about_to_write`] wants it. Does nothing if that is not RAM.
     pub fn store<W: Word>(&self, physical: u64, value: W) {
         if let Some(page) = self.page(physical) {
-            self.watch.about_to_store(self.number_of(page));
+            let _writing = self.about_to_write(physical, W::SIZE);
             page.store(physical, value);
         }
     }

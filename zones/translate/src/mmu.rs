@@ -1,7 +1,8 @@
 //! Address translation: Bare, Sv39 and Sv48, with a cache of translations per kind of access and privilege.
 //!
 //! A cached translation exists only while the page table entry it came from allows that access with its A (and for stores
-//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way.
+//! D) bit set, and only for pages of RAM; device pages and misaligned accesses go the slow way. One for stores exists only once
+//! the page's descriptor has nothing against it (see [`crate::descriptors`]).
 //!
 //! Each value of `satp` has cached translations of its own ([`Space`]), of which the last few are kept: a switch between
 //! address spaces picks others and drops nothing. What code was found by virtual address is named by a context: each space
@@ -450,7 +451,7 @@ impl Mmu {
         let page = ram.page(leaf.physical);
         if let Some(page) = page {
             if access == Access::Store {
-                ram.watch().about_to_store(ram.number_of(page));
+                ram.about_to_store(page);
             }
             let tables = &mut self.space.tables[self.view & 3];
             let row = if access == Access::Store {
@@ -566,11 +567,12 @@ impl Mmu {
                     0
                 };
             if wanted != entry {
-                ram.watch().about_to_store(ram.number_of(entry_page));
+                let writing = ram.about_to_write(slot, 8);
                 let (order, old, new) = (Ordering::SeqCst, entry.to_le(), wanted.to_le());
                 let exchanged = entry_page
                     .atomic64(slot)
                     .compare_exchange(old, new, order, order);
+                drop(writing);
                 if exchanged.is_err() {
                     // Another hart changed the entry between our read and our update: start over.
                     return self.walk(ram, address, access, supervisor, user_pages);

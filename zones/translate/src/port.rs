@@ -1,7 +1,8 @@
 //! What other threads may do to a hart: raise its interrupts, ask for fences, stop it, wake it.
 //!
 //! A hart looks at [`HartPort::attention`] between blocks; everything here sets it. A hart that sleeps is woken, but not for
-//! fences: it does those before it runs guest code again.
+//! fences: it does those before it runs guest code again. A hart that is held stays where it looks for fences, or does not get
+//! there: then it runs no guest code, and whatever it has cached is not used.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,7 @@ const MOST_PAGES: u64 = 64;
 pub enum Fence {
     /// All code written so far is seen: `fence.i`.
     Code,
-    /// Nothing is cached for stores any more: harts ask each other for it, to have pages watched.
+    /// Nothing is cached for stores any more: asked for to have pages watched, or protected.
     Stores,
     /// Page table entries written so far are seen: `sfence.vma`.
     Translations {
@@ -57,8 +58,10 @@ impl Fence {
 /// What is only looked at under the lock.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The hart runs no guest code, and does the fences that are due before it runs any.
-    parked: bool,
+    /// The hart may be running guest code. If not, it does the fences that are due before it runs any.
+    running: bool,
+    /// The hart does not begin to run.
+    held: bool,
     due: Vec<Fence>,
 }
 
@@ -76,7 +79,7 @@ pub struct HartPort {
     asid: AtomicU16,
     shared: Mutex<Shared>,
     wake: Condvar,
-    /// A fence was done, or the hart parked.
+    /// A fence was done, or the hart runs no more.
     fenced: Condvar,
 }
 
@@ -128,7 +131,8 @@ impl HartPort {
     }
 
     /// Waits until no instruction that started before the fence was asked for can still be running, at most for `limit`; returns
-    /// whether that is so. A parked hart has nothing running. The waiting thread sleeps: the hart may need its core.
+    /// whether that is so. A hart that is not in [`crate::Hart::run`], or asleep there, has nothing running. The waiting thread
+    /// sleeps: the hart may need its core.
     pub fn wait_for_fence(&self, ticket: u32, limit: Duration) -> bool {
         for _ in 0..SPINS {
             if self.fence_is_done(ticket) {
@@ -138,24 +142,57 @@ impl HartPort {
         }
         let shared = self.lock();
         let wait = self.fenced.wait_timeout_while(shared, limit, |shared| {
-            !shared.parked && !self.fence_is_done(ticket)
+            shared.running && !self.fence_is_done(ticket)
         });
         let (shared, _) = wait.unwrap_or_else(PoisonError::into_inner);
-        shared.parked || self.fence_is_done(ticket)
+        !shared.running || self.fence_is_done(ticket)
     }
 
     /// Whether a fence that was asked for is done, or will be before the hart runs guest code.
     pub(crate) fn is_over(&self, ticket: u32) -> bool {
-        self.fence_is_done(ticket) || self.lock().parked
+        self.fence_is_done(ticket) || !self.lock().running
     }
 
-    /// Marks the hart as one that runs no guest code for a while, or as one that goes on. To be called on its own thread, between
-    /// two runs.
-    pub fn set_parked(&self, parked: bool) {
-        self.lock().parked = parked;
-        if parked {
-            self.fenced.notify_all();
-        }
+    /// On the hart's thread: it is going to run guest code, once nobody holds it.
+    pub(crate) fn begin_to_run(&self) {
+        drop(self.run_again(self.lock()));
+    }
+
+    /// On the hart's thread: it runs no guest code until it begins again.
+    pub(crate) fn end_of_run(&self) {
+        self.run_no_more(&mut self.lock());
+    }
+
+    fn run_no_more(&self, shared: &mut Shared) {
+        shared.running = false;
+        self.fenced.notify_all();
+    }
+
+    fn run_again<'a>(&self, shared: MutexGuard<'a, Shared>) -> MutexGuard<'a, Shared> {
+        let free = self.wake.wait_while(shared, |shared| shared.held);
+        let mut shared = free.unwrap_or_else(PoisonError::into_inner);
+        shared.running = true;
+        shared
+    }
+
+    /// Holds the hart, and asks for a fence that it does when it is let go.
+    pub(crate) fn hold(&self, fence: Fence) {
+        self.lock().held = true;
+        self.ask_fence(fence);
+    }
+
+    /// Waits until the hart runs no guest code, which then stays so as long as it is held; returns whether that was in time.
+    pub(crate) fn wait_until_still(&self, limit: Duration) -> bool {
+        let running = |shared: &mut Shared| shared.running;
+        let wait = self.fenced.wait_timeout_while(self.lock(), limit, running);
+        let (shared, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        !shared.running
+    }
+
+    /// Lets the hart go.
+    pub(crate) fn let_go(&self) {
+        self.lock().held = false;
+        self.wake.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -200,12 +237,17 @@ impl HartPort {
         self.asid.store(asid, Ordering::SeqCst);
     }
 
-    /// Takes the fences asked for so far that are not done, with the count to report once they are.
+    /// Takes the fences asked for so far that are not done, with the count to report once they are. The hart stays here as long as
+    /// it is held.
     pub(crate) fn due_fences(&self) -> Option<(Vec<Fence>, u32)> {
         if self.fences_asked.load(Ordering::SeqCst) == self.fences_done.load(Ordering::SeqCst) {
             return None;
         }
         let mut shared = self.lock();
+        if shared.held {
+            self.run_no_more(&mut shared);
+            shared = self.run_again(shared);
+        }
         let asked = self.fences_asked.load(Ordering::SeqCst);
         Some((std::mem::take(&mut shared.due), asked))
     }
@@ -223,8 +265,7 @@ impl HartPort {
         if self.attention.load(Ordering::SeqCst) {
             return;
         }
-        shared.parked = true;
-        self.fenced.notify_all();
+        self.run_no_more(&mut shared);
         let asleep = |_: &mut Shared| !self.attention.load(Ordering::SeqCst);
         shared = match limit {
             Some(limit) => {
@@ -238,7 +279,7 @@ impl HartPort {
                 .wait_while(shared, asleep)
                 .unwrap_or_else(PoisonError::into_inner),
         };
-        shared.parked = false;
+        drop(self.run_again(shared));
     }
 
     fn raise(&self, bit: u64) {

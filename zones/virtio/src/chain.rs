@@ -4,7 +4,7 @@
 //! The guest can change the bytes at any time, but not the list. Walking ends after at most as many steps as the
 //! table has entries, so loops end too. Trusts nothing in the table.
 
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::GuestMemory;
 
@@ -209,7 +209,7 @@ impl Segments {
         if descriptor.length == 0 {
             return Err(Broken::ZeroLength);
         }
-        if !memory.check_range(descriptor.address, descriptor.length as usize) {
+        if !memory.has(descriptor.address, descriptor.length as usize) {
             return Err(Broken::OutsideMemory);
         }
         self.parts.push(Part {

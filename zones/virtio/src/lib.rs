@@ -3,7 +3,8 @@
 //! Every byte that a guest writes, to a register or to its memory, is hostile here. Three rules keep
 //! the process alive and the host's memory its own:
 //!
-//! - guest memory is only reached through `vm-memory`'s volatile accessors, each address checked where it is used;
+//! - guest memory is only reached through `vm-memory`'s volatile accessors, each address checked where it is used, and each write
+//!   announced before it is made ([`GuestMemory`]);
 //! - a descriptor chain is walked once into a [`chain::Chain`], bounded in count and bytes, before a device sees it;
 //! - a queue that breaks the rules stops its device until the driver resets it ([`Broken`]); a request that
 //!   breaks the rules gets the error status that its device's protocol has for it.
@@ -25,6 +26,7 @@ pub mod fuzzing;
 pub mod gpu;
 pub mod input;
 pub mod interrupt;
+pub mod memory;
 pub mod queues;
 pub mod rng;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -34,13 +36,9 @@ mod testing;
 pub mod transport;
 pub mod vsock;
 mod wire;
-mod writes;
 
 pub use chain::Broken;
 pub use device::{Device, Slot};
 pub use interrupt::InterruptLine;
+pub use memory::{GuestMemory, WriteGate};
 pub use transport::{Handle, Transport};
-pub use writes::Writes;
-
-/// The memory of a zone's machine, as its devices see it.
-pub type GuestMemory = vm_memory::GuestMemoryMmap<Writes>;

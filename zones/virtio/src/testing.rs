@@ -1,13 +1,17 @@
 //! A driver for tests and fuzzers: sets a device up through its registers in the order in which Linux does, and keeps split
-//! virtqueues in a few MiB of guest memory. It can also be told to break every rule.
+//! virtqueues in a few MiB of guest memory. It can also be told to break every rule. In tests, every write of the device has to
+//! be announced ([`checker`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::device::Slot;
 use crate::{GuestMemory, InterruptLine, Transport};
+
+#[cfg(test)]
+mod checker;
 
 pub(crate) const RAM: u64 = 0x8000_0000;
 pub(crate) const RAM_SIZE: u64 = 16 << 20;
@@ -60,6 +64,10 @@ pub(crate) struct Driver {
     pub(crate) transport: Transport,
     pub(crate) line: Arc<Line>,
     queues: Vec<DriverQueue>,
+    #[cfg(test)]
+    checker: Arc<checker::Checker>,
+    #[cfg(test)]
+    notified: AtomicU32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,30 +77,46 @@ struct DriverQueue {
     used: u16,
 }
 
-pub(crate) fn memory() -> GuestMemory {
-    GuestMemory::from_ranges(&[(GuestAddress(RAM), RAM_SIZE as usize)]).unwrap()
+/// Memory to test with, as the driver and the device have it.
+fn memory() -> Arc<GuestMemoryMmap> {
+    let ranges = [(GuestAddress(RAM), RAM_SIZE as usize)];
+    Arc::new(GuestMemoryMmap::from_ranges(&ranges).unwrap())
 }
 
-/// A slot in fresh memory, and what a driver needs of it.
-pub(crate) fn slot() -> (Slot, GuestMemory, Arc<Line>) {
-    let memory = memory();
-    let line = Arc::new(Line::default());
-    let slot = Slot {
-        memory: memory.clone(),
-        line: Box::new(SharedLine(Arc::clone(&line))),
-    };
-    (slot, memory, line)
+#[cfg(test)]
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.checker.check();
+        }
+    }
 }
 
 impl Driver {
     /// Plugs a device and leaves it in its power-on state.
     pub(crate) fn plug(plug: impl FnOnce(Slot) -> Transport) -> Self {
-        let (slot, memory, line) = slot();
+        let mapped = memory();
+        #[cfg(test)]
+        let checker = Arc::new(checker::Checker::new(Arc::clone(&mapped)));
+        #[cfg(test)]
+        let gate = Arc::clone(&checker);
+        #[cfg(not(test))]
+        let gate = Arc::<std::sync::RwLock<()>>::default();
+        let memory = GuestMemory::new(mapped, gate);
+        let line = Arc::new(Line::default());
+        let slot = Slot {
+            memory: memory.clone(),
+            line: Box::new(SharedLine(Arc::clone(&line))),
+        };
         Self {
             transport: plug(slot),
             memory,
             line,
             queues: Vec::new(),
+            #[cfg(test)]
+            checker,
+            #[cfg(test)]
+            notified: AtomicU32::new(0),
         }
     }
 
@@ -228,6 +252,14 @@ impl Driver {
 
     pub(crate) fn notify(&self, queue: usize) {
         self.write32(0x50, queue as u32);
+        #[cfg(test)]
+        if self
+            .notified
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(64)
+        {
+            self.checker.check();
+        }
     }
 
     /// The next used element, if the device gave one back: head and length.

@@ -175,6 +175,13 @@ fn input() {
     assert_eq!(events, expected);
 }
 
+/// What these tests would say of a device that writes behind the machine's back.
+#[test]
+#[should_panic(expected = "bytes were written unannounced")]
+fn a_device_that_writes_unannounced() {
+    common::write_unannounced();
+}
+
 #[test]
 fn rng() {
     let (slot, _) = slot();

@@ -9,7 +9,7 @@ use zone_machine::plic::Plic;
 use zone_machine::sbi::{After, Console, Sbi};
 use zone_machine::{boot, memory};
 use zone_translate::lockstep::Step;
-use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort};
 
 use crate::Failure;
 
@@ -21,11 +21,11 @@ struct Single {
 
 impl Single {
     fn new(kernel: &File) -> Result<Self, Failure> {
-        let (memory, length) = memory::allocate(256)?;
-        let loaded = boot::load(&memory, length, kernel, None)?;
+        let (memory, ram) = memory::allocate(256)?;
+        let loaded = boot::load(&memory, ram.length(), kernel, None)?;
         let description = Description {
             harts: 1,
-            memory: length,
+            memory: ram.length(),
             command_line: "earlycon=sbi keep_bootcon panic=-1",
             initramfs: loaded.initramfs,
             transports: 0,
@@ -41,7 +41,7 @@ impl Single {
             Arc::new(Plic::new(vec![Arc::clone(&port)])),
         );
         let clock = Clock::Instructions { per_tick: 20 };
-        let mut hart = Hart::new(Ram::new(memory)?, Arc::new(board), Arc::clone(&port), clock);
+        let mut hart = Hart::new(ram, Arc::new(board), Arc::clone(&port), clock);
         let sbi = Sbi::new(vec![port], Arc::new(Nowhere));
         sbi.start_hart(0, loaded.entry, loaded.tree);
         let (pc, opaque) = sbi.wait_for_start(0).ok_or("the machine ended")?;

@@ -6,7 +6,7 @@
 //! what is a program of ours, a further row sets it beside the same program compiled for this host.
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
-//! interpreter; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
+//! interpreter; `--only snapshots` for what the machine does under one snapshot of its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
 //! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
 
 mod lockstep;
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use bench_table::{Bar, Row, Table};
 use guest_image::{FileName, Image};
+use zone_machine::memory;
 
 const COMPILER: &str = "riscv64-linux-gnu-gcc";
 const NATIVE_COMPILER: &str = "gcc";
@@ -59,6 +60,8 @@ const PROGRAMS: [(&str, f64); 3] = [("gcc-O2", 1.0), ("perl", 1.0), ("sqlite", 1
 const DESKTOP_BAR: f64 = 0.7;
 
 const BOOT: &str = "boot to init";
+/// Boots under one snapshot after another.
+const BOOT_SAVED: &str = "--boot-saved";
 const DESKTOP: &str = "boot to desktop";
 
 type Failure = Box<dyn Error>;
@@ -68,7 +71,8 @@ fn main() -> ExitCode {
     let done = match arguments.first().map(String::as_str) {
         Some("--lockstep") => lockstep::run(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         Some("--repeat") => lockstep::repeat(&arguments[1..]).map(|()| ExitCode::SUCCESS),
-        Some("--boot") => ours::boot(&arguments[1..]).map(|()| ExitCode::SUCCESS),
+        Some("--boot") => ours::boot(&arguments[1..], false).map(|()| ExitCode::SUCCESS),
+        Some(BOOT_SAVED) => ours::boot(&arguments[1..], true).map(|()| ExitCode::SUCCESS),
         _ => measure(&arguments),
     };
     done.unwrap_or_else(|problem| bench_table::failed(&problem))
@@ -158,7 +162,59 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
             table.add(memory_row("the desktop", *harts, &ours));
         }
     }
+    if wanted.only.as_deref() == Some("snapshots") {
+        let initramfs = own_guest(folder.path())?;
+        for harts in &wanted.harts {
+            snapshots(&mut table, &image, &initramfs, *harts)?;
+        }
+    }
     Ok(table.finish())
+}
+
+/// What a snapshot costs the guest, in processor time of the harts: the saver has a thread of its own.
+fn snapshots(
+    table: &mut Table,
+    image: &Image,
+    initramfs: &Path,
+    harts: u32,
+) -> Result<(), Failure> {
+    let mut guest = Guest::new(image, initramfs.to_path_buf(), harts);
+    let without = run(guest.ours("translate")?)?;
+    guest.saved = true;
+    let saved = run(guest.ours("translate")?)?;
+    for (name, _) in MACHINE.iter().filter(|(name, _)| *name != BOOT) {
+        table.add(Row {
+            work: titled(&format!("{name}, under snapshots beside without"), harts),
+            unit: "us",
+            ours: saved.harts_time(name)? * 1e6,
+            peer: Some(without.harts_time(name)? * 1e6),
+            bar: Bar::Free,
+        });
+    }
+    let (_, ram) = memory::allocate(MEMORY_MIB)?;
+    let mut marks = Vec::new();
+    for _ in 0..100 {
+        let begun = Instant::now();
+        let saver = ram.snapshot(1, || ())?;
+        marks.push(begun.elapsed().as_secs_f64());
+        drop(saver);
+    }
+    let mut instants = saved.instants.clone();
+    for (what, seconds) in [
+        ("all memory is marked", middle(&mut marks)),
+        ("harts stand still for a snapshot", middle(&mut instants)),
+        ("and at most", instants.last().copied()),
+    ] {
+        table.add(Row {
+            work: titled(what, harts),
+            unit: "us",
+            ours: seconds.ok_or("no snapshot was taken")? * 1e6,
+            peer: None,
+            bar: Bar::Free,
+        });
+    }
+    table.add(memory_row("snapshots", harts, &saved));
+    Ok(())
 }
 
 fn machine(
@@ -203,6 +259,12 @@ fn machine(
     }
     table.add(memory_row("the benchmarks", harts, &ours));
     Ok(())
+}
+
+/// Sorts the times; the one in the middle.
+fn middle(times: &mut [f64]) -> Option<f64> {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied()
 }
 
 fn row(
@@ -303,6 +365,8 @@ struct Guest {
     arguments: String,
     volume: Option<PathBuf>,
     desktop: bool,
+    /// Snapshots are taken, one after another.
+    saved: bool,
 }
 
 impl Guest {
@@ -314,6 +378,7 @@ impl Guest {
             arguments: String::new(),
             volume: None,
             desktop: false,
+            saved: false,
         }
     }
 
@@ -342,7 +407,7 @@ impl Guest {
     fn ours(&self, engine: &str) -> Result<Child, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .arg("--boot")
+            .arg(if self.saved { BOOT_SAVED } else { "--boot" })
             .args([&self.kernel, &self.initramfs])
             .args([&self.harts, engine])
             .arg(self.line("earlycon=sbi keep_bootcon"))
@@ -414,6 +479,10 @@ impl Guest {
 struct Rows {
     /// Name and processor seconds for one turn.
     rows: Vec<(String, f64)>,
+    /// The same for our harts' threads alone.
+    harts: Vec<(String, f64)>,
+    /// Seconds that harts stood still, for each snapshot.
+    instants: Vec<f64>,
     /// Most MiB in memory beside guest RAM, looked at after each piece of work.
     memory: f64,
     /// What was said last, for who wonders why there is nothing more.
@@ -422,7 +491,15 @@ struct Rows {
 
 impl Rows {
     fn time(&self, name: &str) -> Result<f64, Failure> {
-        let row = self.rows.iter().find(|(row, _)| row == name);
+        self.find(&self.rows, name)
+    }
+
+    fn harts_time(&self, name: &str) -> Result<f64, Failure> {
+        self.find(&self.harts, name)
+    }
+
+    fn find(&self, rows: &[(String, f64)], name: &str) -> Result<f64, Failure> {
+        let row = rows.iter().find(|(row, _)| row == name);
         let missing = || format!("the guest did not finish {name}:\n{}", self.last.join("\n"));
         Ok(row.ok_or_else(missing)?.1)
     }
@@ -441,7 +518,7 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
         }
     });
     let mut rows = Rows::default();
-    let (mut begun, started) = (0.0, Instant::now());
+    let (mut begun, mut begun_by_harts, started) = (0.0, 0.0, Instant::now());
     while let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
         // The kernel's log puts the time before it.
         let line = line
@@ -452,11 +529,17 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
         let done = rows.rows.len();
         match words[..] {
             ["init"] => rows.rows.push((BOOT.into(), processor_time(&child)?)),
-            ["begin", _] => begun = processor_time(&child)?,
+            ["begin", _] => {
+                (begun, begun_by_harts) = (processor_time(&child)?, harts_time(&child)?);
+            }
             ["work", name, turns, _seconds] => {
                 let spent = processor_time(&child)? - begun;
-                rows.rows.push((name.into(), spent / turns.parse::<f64>()?));
+                let spent_by_harts = harts_time(&child)? - begun_by_harts;
+                let turns: f64 = turns.parse()?;
+                rows.rows.push((name.into(), spent / turns));
+                rows.harts.push((name.into(), spent_by_harts / turns));
             }
+            ["instant", seconds] => rows.instants.push(seconds.parse()?),
             ["ended", name, "exit", "0"] => {
                 rows.rows
                     .push((name.into(), processor_time(&child)? - begun));
@@ -482,7 +565,23 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
 
 /// Processor seconds that the process has used, its threads that have ended included.
 fn processor_time(child: &Child) -> Result<f64, Failure> {
-    let text = fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    seconds(&fs::read_to_string(format!("/proc/{}/stat", child.id()))?)
+}
+
+/// Processor seconds of the threads that are harts.
+fn harts_time(child: &Child) -> Result<f64, Failure> {
+    let mut sum = 0.0;
+    for thread in fs::read_dir(format!("/proc/{}/task", child.id()))? {
+        let text = fs::read_to_string(thread?.path().join("stat"))?;
+        if text.contains("(hart ") {
+            sum += seconds(&text)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// User and system time in a process's or a thread's state.
+fn seconds(text: &str) -> Result<f64, Failure> {
     // The name, in brackets, may hold anything; user and system time are the 14th and 15th fields.
     let (_, fields) = text.rsplit_once(')').ok_or("no process state")?;
     let ticks: Vec<f64> = fields

@@ -1,8 +1,10 @@
 //! Our machine as a process of its own, so that its processor time and memory can be told.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use zone_machine::machine::{Builder, Observer};
@@ -61,7 +63,8 @@ impl DisplaySink for Terminal {
 
 /// Boots a guest, with the SBI's console on this terminal. With a volume, it has a disk, on which what it writes is thrown away;
 /// with a desktop, all that a zone has, and what it says on its state port comes here, too.
-pub(crate) fn boot(arguments: &[String]) -> Result<(), Failure> {
+/// Saved, one snapshot is taken after another, and each says how long harts stood still.
+pub(crate) fn boot(arguments: &[String], saved: bool) -> Result<(), Failure> {
     let (kernel, initramfs, harts, engine, line, volume, desktop) = match arguments {
         [kernel, initramfs, harts, engine, line] => {
             (kernel, initramfs, harts, engine, line, None, false)
@@ -123,6 +126,26 @@ pub(crate) fn boot(arguments: &[String]) -> Result<(), Failure> {
         Arc::new(Terminal),
         Arc::new(Terminal),
     )?;
+    if saved {
+        loop {
+            let begun = Instant::now();
+            let (saver, ()) = machine.snapshot(|_| ())?;
+            let held = begun.elapsed();
+            println!("instant {}", held.as_secs_f64());
+            let mut sum = 0_u64;
+            let done = saver.save(|_, bytes| {
+                // As quick as a sink can be that looks at everything.
+                let (words, _) = bytes.as_chunks::<8>();
+                let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+                sum = words.iter().map(word).fold(sum, u64::wrapping_add);
+                Ok::<(), Infallible>(())
+            });
+            if done.is_err() {
+                break;
+            }
+            std::hint::black_box(sum);
+        }
+    }
     machine.join();
     Ok(())
 }

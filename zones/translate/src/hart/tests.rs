@@ -452,13 +452,13 @@ fn fences_that_others_ask_for_are_done_wherever_the_hart_is() {
         assert_eq!(m.hart.run(), Exit::Stopped);
         other.join().unwrap();
     }
-    // A parked hart counts as fenced, and does the fence before it runs again.
+    // A hart that does not run counts as fenced, and does the fence before it runs again.
     let m = &mut Machine::new();
+    m.port.begin_to_run();
     let ticket = m.port.ask_fence(Fence::ALL_TRANSLATIONS).unwrap();
     assert!(!m.port.wait_for_fence(ticket, Duration::ZERO));
-    m.port.set_parked(true);
+    m.port.end_of_run();
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
-    m.port.set_parked(false);
     m.run(&[ECALL]);
     assert!(m.port.wait_for_fence(ticket, Duration::ZERO));
 }

@@ -42,8 +42,16 @@ pub(crate) enum Mistake {
     StaleTranslation,
     /// Nobody learns that a hart is about to store to a page.
     StoreUntold,
-    /// What is cached for stores is kept when a page gets watched.
+    /// Nobody learns that somebody else, such as a device, is about to write to a page.
+    WriteUntold,
+    /// What is cached for stores is kept when a page gets watched, or protected.
     StoresKept,
+    /// A page's protection is lifted before it is copied.
+    LiftedEarly,
+    /// A snapshot's instant does not wait until the harts stand still.
+    NotAwaited,
+    /// A page is watched though somebody is in the middle of a write.
+    WatchedInWrite,
     /// Code that was made of what has changed is still entered.
     DeadEntered,
     /// What was found by virtual address is found so still, after it has changed.
@@ -52,6 +60,16 @@ pub(crate) enum Mistake {
 
 thread_local! {
     static MADE: Cell<Option<Mistake>> = const { Cell::new(None) };
+}
+
+/// What this thread makes now, for threads that it starts.
+pub(crate) fn made() -> Option<Mistake> {
+    MADE.get()
+}
+
+/// Makes the mistakes of another thread.
+pub(crate) fn make(mistake: Option<Mistake>) {
+    MADE.set(mistake);
 }
 
 /// Whether this thread makes it now.
@@ -121,7 +139,8 @@ fn is_found(mistake: Mistake, check: fn()) -> bool {
 
 #[test]
 fn every_mistake_is_found() {
-    use crate::{differential, hart, lockstep, testing, watch};
+    use crate::descriptors::{snapshot, watch};
+    use crate::{differential, hart, lockstep, testing};
     let followed: fn() = lockstep::tests::a_few_streams_are_followed;
     let computed: fn() = || {
         testing::TRANSLATE.set(false);
@@ -144,6 +163,15 @@ fn every_mistake_is_found() {
         testing::TRANSLATE.set(false);
         watch::tests::code_runs_as_it_was_last_written();
     };
+    let relied: fn() = watch::tests::reliance_ends_before_writes;
+    let cached = || {
+        testing::TRANSLATE.set(true);
+        snapshot::tests::a_hart_asks_again_after_the_instant();
+    };
+    let raced = || {
+        testing::TRANSLATE.set(true);
+        snapshot::tests::snapshots_are_what_was_there(25);
+    };
     // Without a mistake they pass.
     followed();
     computed();
@@ -151,6 +179,9 @@ fn every_mistake_is_found() {
     fenced();
     written();
     found();
+    relied();
+    cached();
+    raced();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -168,7 +199,14 @@ fn every_mistake_is_found() {
         (Mistake::StaleCode, changed),
         (Mistake::StaleTranslation, fenced),
         (Mistake::StoreUntold, written),
+        (Mistake::StoreUntold, cached),
+        (Mistake::WriteUntold, written),
+        (Mistake::WriteUntold, raced),
         (Mistake::StoresKept, written),
+        (Mistake::StoresKept, cached),
+        (Mistake::LiftedEarly, raced),
+        (Mistake::NotAwaited, raced),
+        (Mistake::WatchedInWrite, relied),
         (Mistake::DeadEntered, written),
         (Mistake::JumpsKept, found),
     ]

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vm_memory::{GuestAddress, GuestMemoryBackend};
+use vm_memory::GuestAddress;
 
 use self::format::Format;
 use self::painter::Painter;
@@ -430,7 +430,7 @@ impl Gpu {
         for _ in 0..count {
             let entry = take::<16>(memory, body)?;
             let (address, length) = (u64_at(&entry, 0), u32_at(&entry, 8));
-            if length == 0 || !memory.check_range(GuestAddress(address), length as usize) {
+            if length == 0 || !memory.has(GuestAddress(address), length as usize) {
                 return Err(Refusal::InvalidParameter);
             }
             backing

@@ -1,26 +1,32 @@
 //! A machine for the guest-side drivers of the `virtio-drivers` crate: memory for their DMA, and registers that lead to
 //! a device of ours. That crate was written by others from the same standard, which is what makes it a check.
 //!
-//! Its memory interface hands out raw pointers, so this file is unsafe; nothing of it is linked into the product.
+//! In tests, what a device writes has to be announced: buffers that only the device may write to, as long as they are its, are
+//! compared with what they were.
+//!
+//! The drivers' memory interface hands out raw pointers, so this file is unsafe; nothing of it is linked into the product.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard};
 
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
-use zone_virtio::{GuestMemory, InterruptLine, Slot};
+use zone_virtio::{GuestMemory, InterruptLine, Slot, WriteGate};
 
 const RAM: u64 = 0x8000_0000;
 const RAM_SIZE: usize = 256 << 20;
 
 struct Machine {
-    memory: GuestMemory,
+    memory: Arc<GuestMemoryMmap>,
+    gate: Arc<Announced>,
+    /// Buffers that are the device's to write to, and what they were.
+    lent: HashMap<u64, Vec<u8>>,
     next: u64,
     /// Freed runs of pages, by their number.
     free: HashMap<usize, Vec<u64>>,
@@ -32,14 +38,68 @@ fn machine() -> &'static Mutex<Machine> {
     MACHINE.get_or_init(|| {
         let ranges = [(GuestAddress(RAM), RAM_SIZE)];
         Mutex::new(Machine {
-            memory: GuestMemory::from_ranges(&ranges).unwrap(),
+            memory: Arc::new(GuestMemoryMmap::from_ranges(&ranges).unwrap()),
+            gate: Arc::default(),
+            lent: HashMap::new(),
             next: RAM,
             free: HashMap::new(),
         })
     })
 }
 
+/// Which bytes devices said that they were about to write.
+#[derive(Default)]
+struct Announced {
+    open: RwLock<()>,
+    bytes: Mutex<Vec<bool>>,
+}
+
+impl Announced {
+    fn mark(&self, address: u64, length: usize, announced: bool) {
+        let start = usize::try_from(address - RAM).unwrap();
+        let mut bytes = self.bytes.lock().unwrap();
+        if bytes.is_empty() {
+            *bytes = vec![false; RAM_SIZE];
+        }
+        bytes[start..start + length].fill(announced);
+    }
+}
+
+impl WriteGate for Announced {
+    fn about_to_write(&self, address: GuestAddress, length: usize) -> RwLockReadGuard<'_, ()> {
+        // Benchmarks measure the devices.
+        if cfg!(test) {
+            self.mark(address.0, length, true);
+        }
+        self.open.read().unwrap()
+    }
+}
+
 impl Machine {
+    fn lend(&mut self, address: u64, length: usize, direction: BufferDirection) {
+        if cfg!(test) && direction == BufferDirection::DeviceToDriver {
+            let mut bytes = vec![0; length];
+            let at = GuestAddress(address);
+            self.memory.read_slice(&mut bytes, at).unwrap();
+            self.lent.insert(address, bytes);
+            self.gate.mark(address, length, false);
+        }
+    }
+
+    fn take_back(&mut self, address: u64) {
+        let Some(before) = self.lent.remove(&address) else {
+            return;
+        };
+        let mut now = vec![0; before.len()];
+        let at = GuestAddress(address);
+        self.memory.read_slice(&mut now, at).unwrap();
+        let start = usize::try_from(address - RAM).unwrap();
+        let announced = &self.gate.bytes.lock().unwrap()[start..start + now.len()];
+        let bytes = before.iter().zip(&now).zip(announced);
+        let untold = bytes.filter(|((before, now), told)| before != now && !**told);
+        assert_eq!(untold.count(), 0, "bytes were written unannounced");
+    }
+
     fn allocate(&mut self, pages: usize) -> u64 {
         if let Some(address) = self.free.get_mut(&pages).and_then(Vec::pop) {
             return address;
@@ -63,7 +123,7 @@ pub struct TestHal;
 // SAFETY: pages come from memory that lives as long as the process, are zeroed, page-aligned (the mapping is) and handed
 // out once until they are given back.
 unsafe impl Hal for TestHal {
-    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+    fn dma_alloc(pages: usize, direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let mut machine = machine().lock().unwrap();
         let address = machine.allocate(pages);
         let zeroes = vec![0; pages * PAGE_SIZE];
@@ -75,11 +135,14 @@ unsafe impl Hal for TestHal {
             .memory
             .get_host_address(GuestAddress(address))
             .unwrap();
+        machine.lend(address, pages * PAGE_SIZE, direction);
         (address, NonNull::new(pointer).unwrap())
     }
 
     unsafe fn dma_dealloc(address: PhysAddr, _: NonNull<u8>, pages: usize) -> i32 {
-        machine().lock().unwrap().release(address, pages);
+        let mut machine = machine().lock().unwrap();
+        machine.take_back(address);
+        machine.release(address, pages);
         0
     }
 
@@ -98,11 +161,13 @@ unsafe impl Hal for TestHal {
                 .write_slice(bytes, GuestAddress(address))
                 .unwrap();
         }
+        machine.lend(address, buffer.len(), direction);
         address
     }
 
     unsafe fn unshare(address: PhysAddr, mut buffer: NonNull<[u8]>, direction: BufferDirection) {
         let mut machine = machine().lock().unwrap();
+        machine.take_back(address);
         machine.release(address, buffer.len().div_ceil(PAGE_SIZE));
         if direction != BufferDirection::DriverToDevice {
             // SAFETY: as in `share`.
@@ -134,8 +199,10 @@ impl InterruptLine for Line {
 /// A place for a device in the machine.
 pub fn slot() -> (Slot, Line) {
     let line = Line::default();
+    let machine = machine().lock().unwrap();
+    let memory = GuestMemory::new(Arc::clone(&machine.memory), Arc::clone(&machine.gate) as _);
     let slot = Slot {
-        memory: machine().lock().unwrap().memory.clone(),
+        memory,
         line: Box::new(line.clone()),
     };
     (slot, line)
@@ -264,4 +331,21 @@ impl Transport for Window {
         self.0.write(0x100 + offset as u64, value.as_bytes());
         Ok(())
     }
+}
+
+/// Writes to a buffer as a device may that knows another way to it.
+pub fn write_unannounced() {
+    let mut memory = Machine {
+        memory: Arc::clone(&machine().lock().unwrap().memory),
+        gate: Arc::default(),
+        lent: HashMap::new(),
+        next: RAM,
+        free: HashMap::new(),
+    };
+    // At the end, where no driver's memory is.
+    let address = RAM + (RAM_SIZE - PAGE_SIZE) as u64;
+    memory.lend(address, 100, BufferDirection::DeviceToDriver);
+    let at = GuestAddress(address + 50);
+    memory.memory.write_obj(1_u8, at).unwrap();
+    memory.take_back(address);
 }

@@ -2,8 +2,10 @@
 //! run.
 
 use std::collections::HashSet;
+use std::sync::RwLockReadGuard;
 
 use super::*;
+use crate::memory::HostPage;
 use crate::testing::assemble::*;
 use crate::testing::random::Random;
 use crate::testing::{Device, hart_with, place, ram, translated_too};
@@ -27,7 +29,7 @@ impl Party {
         }
     }
 
-    fn read_log(&mut self, watch: &Watch) -> bool {
+    fn read_log(&mut self, watch: &Descriptors) -> bool {
         let relied_on = &mut self.relied_on;
         let complete = watch.lifted_since(&mut self.lifted, |page| _ = relied_on.remove(&page));
         if !complete {
@@ -37,13 +39,22 @@ impl Party {
     }
 }
 
+/// A device writes to a page that nobody protects.
+fn written(watch: &Descriptors, page: u32) -> RwLockReadGuard<'_, ()> {
+    watch.about_to_write(std::iter::once((page, HostPage::NONE)))
+}
+
 #[test]
 fn nobody_relies_on_a_page_that_is_written_untold() {
+    reliance_ends_before_writes();
+}
+
+pub(crate) fn reliance_ends_before_writes() {
     const PAGES: u64 = 40;
     let (mut watched, mut refused) = (0, 0);
     for seed in 0..200 {
         let mut random = Random::new(seed);
-        let watch = Watch::new(PAGES);
+        let watch = Descriptors::new(PAGES);
         let mut parties: Vec<Party> = (0..1 + random.below(3))
             .map(|_| Party {
                 port: Arc::default(),
@@ -55,18 +66,27 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
             .collect();
         for party in &parties {
             watch.join(&party.port);
+            party.port.begin_to_run();
         }
+        // Writes of devices that are not done yet.
+        let mut writes = VecDeque::new();
         for _ in 0..400 {
             let who = random.below(parties.len() as u64) as usize;
             let page = random.below(PAGES) as u32;
             let party = &mut parties[who];
-            let choice = if party.is_asleep { 6 } else { random.below(8) };
+            let choice = if party.is_asleep { 6 } else { random.below(9) };
             match choice {
                 0..2 => {
-                    watch.about_to_store(page);
+                    watch.about_to_store(page, HostPage::NONE);
                     party.cached.insert(page);
                 }
-                2 => watch.written(page),
+                2 => {
+                    if writes.len() > 2 {
+                        writes.clear();
+                    }
+                    writes.push_back((page, written(&watch, page)));
+                }
+                8 => _ = writes.pop_front(),
                 3 => party.serve_fences(),
                 4 => {
                     let pages: Vec<u32> = (0..8).map(|_| random.below(PAGES) as u32).collect();
@@ -81,8 +101,10 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
                 6 => {
                     // Asleep, with its fences still to do.
                     party.is_asleep = random.below(2) == 0;
-                    party.port.set_parked(party.is_asleep);
-                    if !party.is_asleep {
+                    if party.is_asleep {
+                        party.port.end_of_run();
+                    } else {
+                        party.port.begin_to_run();
                         party.serve_fences();
                     }
                 }
@@ -99,6 +121,7 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
                 .iter()
                 .filter(|party| !party.is_asleep)
                 .flat_map(|party| party.cached.iter().copied())
+                .chain(writes.iter().map(|(page, _)| *page))
                 .collect();
             for party in &mut parties {
                 let before = party.relied_on.clone();
@@ -113,13 +136,13 @@ fn nobody_relies_on_a_page_that_is_written_untold() {
 
 #[test]
 fn more_lifted_watches_than_are_remembered_are_said_to_be() {
-    let watch = Watch::new(2000);
+    let watch = Descriptors::new(2000);
     let mut count = 0;
     for pages in [10, LOG as u32, LOG as u32 + 1] {
         for page in 0..pages {
             assert!(watch.watch(page));
-            watch.written(page);
-            watch.written(page);
+            drop(written(&watch, page));
+            drop(written(&watch, page));
         }
         let mut told = Vec::new();
         let complete = watch.lifted_since(&mut count, |page| told.push(page));
@@ -129,8 +152,8 @@ fn more_lifted_watches_than_are_remembered_are_said_to_be() {
         }
         assert!(watch.lifted_since(&mut count, |page| panic!("{page} was not lifted")));
     }
-    watch.written(5000);
-    watch.about_to_store(5000);
+    drop(written(&watch, 5000));
+    watch.about_to_store(5000, HostPage::NONE);
     assert!(!watch.watch(5000));
 }
 
@@ -171,8 +194,8 @@ impl Pair {
                 return;
             }
             1 => {
+                let _writing = self.ram.about_to_write(at, 4);
                 self.ram.page(at).unwrap().store(at, word);
-                self.ram.listener()(at - BASE, 4);
                 return;
             }
             2 => {
@@ -240,7 +263,7 @@ pub(crate) fn code_runs_as_it_was_last_written() {
                 let sum = values.iter().sum::<u64>() * 2;
                 assert_eq!(pair.runner.register(11), sum, "seed {seed}");
             }
-            let watch = pair.ram.watch();
+            let watch = pair.ram.descriptors();
             watched += (CODE..CODE + 0x4000)
                 .step_by(4096)
                 .filter(|at| watch.state(pair.ram.page_number(*at).unwrap()) == WATCHED)
@@ -255,6 +278,38 @@ fn whoever_changed_it() {
     code_runs_as_it_was_last_written();
 }
 
+/// A driver may look at a buffer before the device says that it is done.
+#[test]
+fn in_the_middle_of_a_write() {
+    let mut pair = Pair::new();
+    let function = |value| [addi(10, 0, value), jalr(0, 1, 0)];
+    let code = [FENCE_I, jal(1, (CODE - RUNNER - 4) as i32), ECALL];
+    place(&pair.ram, RUNNER, &code);
+    place(&pair.ram, CODE, &function(0));
+    let watched = |ram: &Ram| ram.descriptors().state(ram.page_number(CODE).unwrap()) == WATCHED;
+    let mut runs = |expected: i32| {
+        for _ in 0..60 {
+            pair.runner.set_pc(RUNNER);
+            assert_eq!(pair.runner.run(), Exit::SupervisorCall);
+            assert_eq!(pair.runner.register(10), expected as u64);
+        }
+    };
+    let page = pair.ram.page(CODE).unwrap();
+    for value in (1..50).step_by(2) {
+        runs(value - 1);
+        assert!(watched(&pair.ram));
+        let writing = pair.ram.about_to_write(CODE, 8);
+        runs(value - 1);
+        page.store(CODE, function(value)[0]);
+        runs(value);
+        page.store(CODE, function(value + 1)[0]);
+        drop(writing);
+    }
+    runs(50);
+    assert!(watched(&pair.ram));
+}
+
 translated_too! {
+    in_the_middle_of_a_write
     whoever_changed_it
 }
