@@ -1,5 +1,7 @@
 //! Writes x86-64 instructions. Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 
+use crate::translate::Base;
+
 /// A general or vector register, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reg(pub(super) u8);
@@ -33,6 +35,8 @@ pub(super) enum Place {
     Indexed(Reg, Reg, i32),
     /// A place in the code memory, by its offset there. Only for instructions without an immediate.
     Code(usize),
+    /// One among the entries for links, by its offset from the first that is the trace's own. The same holds.
+    Slot(usize),
 }
 
 /// Two-operand arithmetic, by the number that encodes it.
@@ -131,6 +135,8 @@ const UNBOUND: usize = usize::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     pub(super) bytes: Vec<u8>,
+    /// What is different at another offset.
+    pub(super) relocations: Vec<(u32, Base)>,
     origin: usize,
     labels: Vec<usize>,
     /// Where a 32-bit distance to a label is missing.
@@ -141,6 +147,7 @@ impl Assembler {
     /// Starts anew at an offset of the code memory.
     pub(super) fn restart(&mut self, origin: usize) {
         self.bytes.clear();
+        self.relocations.clear();
         self.labels.clear();
         self.fixups.clear();
         self.origin = origin;
@@ -162,7 +169,7 @@ impl Assembler {
 
     /// Fills in the distances to labels.
     pub(super) fn finish(&mut self) {
-        for (at, label) in std::mem::take(&mut self.fixups) {
+        for (at, label) in self.fixups.drain(..) {
             let target = self.labels[label.0];
             debug_assert_ne!(target, UNBOUND);
             let distance = (target as i64 - (at as i64 + 4)) as i32;
@@ -194,7 +201,7 @@ impl Assembler {
         let (base, index) = match place {
             Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
             Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) => (0, 0),
+            Place::Code(_) | Place::Slot(_) => (0, 0),
         };
         let rex = 0x40 | u8::from(wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
         if rex != 0x40 || force_rex {
@@ -226,8 +233,11 @@ impl Assembler {
             }
             Place::Code(target) => {
                 self.byte(reg | 5);
-                let next = self.offset() + 4;
-                self.immediate((target as i64 - next as i64) as i32);
+                self.distance(target, Base::Fixed);
+            }
+            Place::Slot(target) => {
+                self.byte(reg | 5);
+                self.distance(target, Base::Slots);
             }
         }
     }
@@ -349,6 +359,13 @@ impl Assembler {
         }
     }
 
+    /// A number that is counted from this base.
+    pub(super) fn number(&mut self, to: Reg, value: u32, base: Base) {
+        self.encode_short(0xb8, false, to);
+        self.relocations.push((self.bytes.len() as u32, base));
+        self.immediate(value.cast_signed());
+    }
+
     pub(super) fn store_constant(&mut self, to: Place, value: i32) {
         self.encode(None, true, false, &[0xc7], 0, to);
         self.immediate(value);
@@ -422,7 +439,7 @@ impl Assembler {
         let (base, index) = match place {
             Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
             Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) => (0, 0),
+            Place::Code(_) | Place::Slot(_) => (0, 0),
         };
         self.byte(0xc4);
         self.byte((!reg.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | map);
@@ -516,21 +533,21 @@ impl Assembler {
         self.immediate(0);
     }
 
-    /// Jumps to an offset of the code memory; returns the offset of the distance, which can be changed later.
-    pub(super) fn jump_to(&mut self, target: usize) -> usize {
+    /// Jumps to an offset of the code memory.
+    pub(super) fn jump_to(&mut self, target: usize) {
         self.byte(0xe9);
-        self.distance(target)
+        self.distance(target, Base::Fixed);
     }
 
     pub(super) fn call_to(&mut self, target: usize) {
         self.byte(0xe8);
-        self.distance(target);
+        self.distance(target, Base::Fixed);
     }
 
-    fn distance(&mut self, target: usize) -> usize {
-        let at = self.offset();
-        self.immediate((target as i64 - (at as i64 + 4)) as i32);
-        at
+    fn distance(&mut self, target: usize, base: Base) {
+        self.relocations.push((self.bytes.len() as u32, base));
+        let next = self.offset() + 4;
+        self.immediate((target as i64 - next as i64) as i32);
     }
 
     pub(super) fn jump_through(&mut self, place: Place) {
