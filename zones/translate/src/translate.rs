@@ -460,12 +460,7 @@ impl Translator {
     }
 
     /// Puts code in place, where a dead trace's lay if it fits there. `None`, and nothing is different, if there is no room.
-    fn install(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        compiled: &mut Compiled,
-    ) -> Option<usize> {
+    fn install(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
         let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);

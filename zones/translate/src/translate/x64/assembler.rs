@@ -39,6 +39,17 @@ pub(super) enum Place {
     Slot(usize),
 }
 
+impl Place {
+    /// The numbers of its base (or itself) and its index.
+    fn registers(self) -> (u8, u8) {
+        match self {
+            Self::Register(Reg(base)) | Self::Memory(Reg(base), _) => (base, 0),
+            Self::Indexed(Reg(base), Reg(index), _) => (base, index),
+            Self::Code(_) | Self::Slot(_) => (0, 0),
+        }
+    }
+}
+
 /// Two-operand arithmetic, by the number that encodes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alu {
@@ -131,6 +142,43 @@ pub(super) use Width::{W32, W64};
 
 const UNBOUND: usize = usize::MAX;
 
+/// The bytes of an instruction up to its immediate: there are fewer than so many.
+#[derive(Default)]
+struct Start {
+    bytes: [u8; 16],
+    length: u8,
+}
+
+impl Start {
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[usize::from(self.length & 15)] = byte;
+        self.length += 1;
+    }
+
+    #[inline(always)]
+    fn displacement(&mut self, mode: u8, displacement: i32) {
+        match mode {
+            0 => {}
+            1 => self.byte(displacement as u8),
+            _ => {
+                for byte in displacement.to_le_bytes() {
+                    self.byte(byte);
+                }
+            }
+        }
+    }
+}
+
+/// How long a displacement is, as the encoding tells it.
+fn mode(base: u8, displacement: i32) -> u8 {
+    match displacement {
+        0 if base & 7 != 5 => 0,
+        -128..128 => 1,
+        _ => 2,
+    }
+}
+
 /// Code in the making, from one offset of the code memory on.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
@@ -195,66 +243,52 @@ impl Assembler {
         reg: u8,
         place: Place,
     ) {
+        let mut start = Start::default();
         if let Some(prefix) = prefix {
-            self.byte(prefix);
+            start.byte(prefix);
         }
-        let (base, index) = match place {
-            Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
-            Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) | Place::Slot(_) => (0, 0),
-        };
+        let (base, index) = place.registers();
         let rex = 0x40 | u8::from(wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
         if rex != 0x40 || force_rex {
-            self.byte(rex);
+            start.byte(rex);
         }
-        self.bytes.extend_from_slice(opcode);
-        self.operands(reg, place);
+        for byte in opcode {
+            start.byte(*byte);
+        }
+        self.operands(start, reg, place);
     }
 
-    fn operands(&mut self, reg: u8, place: Place) {
+    /// What an instruction starts with, then ModRM, SIB and displacement.
+    fn operands(&mut self, mut start: Start, reg: u8, place: Place) {
         let reg = (reg & 7) << 3;
         match place {
-            Place::Register(Reg(rm)) => self.byte(0xc0 | reg | rm & 7),
+            Place::Register(Reg(rm)) => start.byte(0xc0 | reg | rm & 7),
             Place::Memory(Reg(base), displacement) => {
                 let sib = base & 7 == 4;
-                let mode = self.mode(base, displacement);
-                self.byte(mode << 6 | reg | if sib { 4 } else { base & 7 });
+                let mode = mode(base, displacement);
+                start.byte(mode << 6 | reg | if sib { 4 } else { base & 7 });
                 if sib {
-                    self.byte(0x24);
+                    start.byte(0x24);
                 }
-                self.displacement(mode, displacement);
+                start.displacement(mode, displacement);
             }
             Place::Indexed(Reg(base), Reg(index), displacement) => {
                 debug_assert_ne!(index, 4);
-                let mode = self.mode(base, displacement);
-                self.byte(mode << 6 | reg | 4);
-                self.byte((index & 7) << 3 | base & 7);
-                self.displacement(mode, displacement);
+                let mode = mode(base, displacement);
+                start.byte(mode << 6 | reg | 4);
+                start.byte((index & 7) << 3 | base & 7);
+                start.displacement(mode, displacement);
             }
-            Place::Code(target) => {
-                self.byte(reg | 5);
-                self.distance(target, Base::Fixed);
-            }
-            Place::Slot(target) => {
-                self.byte(reg | 5);
-                self.distance(target, Base::Slots);
-            }
+            Place::Code(_) | Place::Slot(_) => start.byte(reg | 5),
         }
-    }
-
-    fn mode(&self, base: u8, displacement: i32) -> u8 {
-        match displacement {
-            0 if base & 7 != 5 => 0,
-            -128..128 => 1,
-            _ => 2,
-        }
-    }
-
-    fn displacement(&mut self, mode: u8, displacement: i32) {
-        match mode {
-            0 => {}
-            1 => self.byte(displacement as u8),
-            _ => self.immediate(displacement),
+        // All of the same length, so that this is one store.
+        let end = self.bytes.len() + usize::from(start.length);
+        self.bytes.extend_from_slice(&start.bytes);
+        self.bytes.truncate(end);
+        match place {
+            Place::Code(target) => self.distance(target, Base::Fixed),
+            Place::Slot(target) => self.distance(target, Base::Slots),
+            _ => {}
         }
     }
 
@@ -436,16 +470,13 @@ impl Assembler {
         reg: Reg,
         place: Place,
     ) {
-        let (base, index) = match place {
-            Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
-            Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) | Place::Slot(_) => (0, 0),
-        };
-        self.byte(0xc4);
-        self.byte((!reg.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | map);
-        self.byte(u8::from(wide) << 7 | (!second.0 & 15) << 3 | prefix);
-        self.byte(opcode);
-        self.operands(reg.0, place);
+        let (base, index) = place.registers();
+        let mut start = Start::default();
+        start.byte(0xc4);
+        start.byte((!reg.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | map);
+        start.byte(u8::from(wide) << 7 | (!second.0 & 15) << 3 | prefix);
+        start.byte(opcode);
+        self.operands(start, reg.0, place);
     }
 
     pub(super) fn multiply(&mut self, width: Width, to: Reg, by: Place) {
