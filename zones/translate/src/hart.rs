@@ -17,7 +17,7 @@ use crate::mmu::{self, Access, Mmu};
 use crate::op::SINK;
 use crate::port::{Fence, HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
-use crate::translate::{After, CodeCache, Found, Site, Start, Translator};
+use crate::translate::{After, CodeCache, Compiler, Found, Site, Start, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -277,6 +277,15 @@ impl Hart {
         if let Some(exit) = self.core.look_around() {
             return Pause::Exit(exit);
         }
+        if let Some(translator) = &mut self.translator
+            && translator.is_due(&self.core)
+        {
+            for (pc, context, code) in translator.take_in(&mut self.core) {
+                if let Some(jump) = self.blocks.jump(pc, context) {
+                    jump.code = code;
+                }
+            }
+        }
         self.core.set_budget(instructions);
         let mut after = After::Anywhere;
         while self.core.budget > 0 && !self.core.port.attention() {
@@ -350,6 +359,13 @@ impl Hart {
         self.blocks.clear();
         self.core.change_context();
         self.translator.is_some()
+    }
+
+    /// Lets another thread make the code that this hart translates into. What the hart does when then depends on that thread.
+    pub fn compile_by(&mut self, compiler: &Compiler) {
+        if let Some(translator) = &mut self.translator {
+            translator.compile_by(compiler, &self.core.port);
+        }
     }
 
     /// Translates whatever is run, even once: for tests of the translator.

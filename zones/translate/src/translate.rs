@@ -14,13 +14,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
+use crate::HartPort;
 use crate::code_pages::{CodePages, Snapshot};
 use crate::hart::Core;
 use crate::op::Op;
 
 mod call;
 mod code;
+mod compiler;
 #[cfg(test)]
 pub(crate) mod mistakes;
 #[cfg(test)]
@@ -32,6 +35,10 @@ mod unsupported;
 mod x64;
 
 pub use code::{CodeCache, CodeError};
+pub use compiler::Compiler;
+#[cfg(test)]
+pub(crate) use compiler::double;
+use compiler::{Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -45,6 +52,8 @@ const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = 1 << 16;
+/// Where the code that all traces use lies.
+const STUBS: usize = SLOTS * SLOT_BYTES;
 /// A trace's code is far smaller than this.
 const LARGEST_TRACE: usize = 256 << 10;
 /// Most ways out of traces, and most instructions of theirs for the interpreter.
@@ -196,6 +205,11 @@ trait CodeGenerator: Sized {
     fn way_out(&self, old: usize, leave: u32) -> Vec<u8>;
 }
 
+/// This host's generator, and the code that all traces use.
+fn generator() -> (HostGenerator, Vec<u8>) {
+    HostGenerator::new(STUBS, call::interpret_site)
+}
+
 /// How the hart goes on after generated code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
@@ -226,7 +240,7 @@ struct Placed {
 }
 
 /// What is to be translated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     /// Virtual address.
     pub(crate) pc: u64,
@@ -247,7 +261,7 @@ pub(crate) enum Found {
 /// What became of what was to be translated.
 #[derive(Debug, Default)]
 pub(crate) struct Translated {
-    /// The address of the code; none if the first instruction is the interpreter's.
+    /// The address of the code; none if the first instruction is the interpreter's, or the code is being made.
     pub(crate) code: Option<u64>,
     /// All that was known of the page's code is forgotten.
     pub(crate) has_changed: bool,
@@ -287,8 +301,10 @@ pub(crate) struct Translator {
     cache: CodeCache,
     generator: HostGenerator,
     stubs: Stubs,
-    /// What was made last, whose memory serves again.
-    compiled: Compiled,
+    /// Who makes code in this hart's place.
+    compiler: Option<Client>,
+    /// Jobs whose memory serves again.
+    spare: Vec<Job>,
     /// Where the next code goes.
     used: usize,
     first: usize,
@@ -314,15 +330,16 @@ impl Translator {
         if !HostGenerator::is_supported() {
             return None;
         }
-        let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
-        let (generator, bytes) = HostGenerator::new(start, call::interpret_site);
-        cache.write(start, &bytes).then(|| {
-            let first = (start + bytes.len()).next_multiple_of(64);
+        let room = cache.room();
+        let (generator, bytes) = generator();
+        cache.write(STUBS, &bytes).then(|| {
+            let first = (STUBS + bytes.len()).next_multiple_of(64);
             Self {
                 cache,
                 stubs: generator.stubs(),
                 generator,
-                compiled: Compiled::default(),
+                compiler: None,
+                spare: Vec::new(),
                 used: first,
                 first,
                 slots: 0,
@@ -370,6 +387,9 @@ impl Translator {
             return;
         }
         self.is_linkable = false;
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget_page(page);
+        }
         for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
             if std::mem::replace(&mut placed.is_live, false) {
                 self.leaves.push(Leave::Plain { pc: *pc });
@@ -400,10 +420,19 @@ impl Translator {
         self.records.clear();
         self.pages.clear();
         self.is_linkable = false;
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget();
+        }
         core.sites.clear();
     }
 
-    /// Translates what starts at a virtual address. `is_used` tells whether the code at an address was run lately.
+    /// Lets another thread make code.
+    pub(crate) fn compile_by(&mut self, compiler: &Compiler, port: &Arc<HartPort>) {
+        self.compiler = Some(Client::new(compiler, port));
+    }
+
+    /// Translates what starts at a virtual address, or asks the compiler for it. `is_used` tells whether the code at an address
+    /// was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
@@ -411,6 +440,12 @@ impl Translator {
         start: Start,
         is_used: impl Fn(u64) -> bool,
     ) -> Translated {
+        let (context, now) = (core.context, core.retired());
+        if let Some(compiler) = &mut self.compiler
+            && compiler.expects(start, context)
+        {
+            return Translated::default();
+        }
         let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
             return Translated::default();
         };
@@ -418,12 +453,55 @@ impl Translator {
         if has_changed {
             self.kill(start.page);
         }
+        let job = self.job(start, trace);
+        let own = match &mut self.compiler {
+            Some(compiler) => compiler.ask(job, context, now),
+            None => Some(job),
+        };
+        let offset = own.and_then(|mut job| {
+            self.generator.trace(&job.trace, true, &mut job.compiled);
+            self.install(core, job)
+        });
         Translated {
-            code: self
-                .generate(core, start, &trace, true)
-                .map(|offset| self.cache.address(offset)),
+            code: offset.map(|offset| self.cache.address(offset)),
             has_changed,
         }
+    }
+
+    fn job(&mut self, start: Start, trace: Trace) -> Job {
+        let mut job = self.spare.pop().unwrap_or_default();
+        job.renew(start, trace);
+        job
+    }
+
+    /// Whether [`Translator::take_in`] is due.
+    pub(crate) fn is_due(&self, core: &Core) -> bool {
+        let compiler = self.compiler.as_ref();
+        compiler.is_some_and(|compiler| compiler.is_due(core.retired()))
+    }
+
+    /// Takes in what the compiler made; or makes it, where it does not. Returns the virtual address, the context in which it was
+    /// run when it was asked for, and the address of the code of each.
+    pub(crate) fn take_in(&mut self, core: &mut Core) -> Vec<(u64, u64, u64)> {
+        let Some(compiler) = &mut self.compiler else {
+            return Vec::new();
+        };
+        let jobs = compiler.jobs(core.retired());
+        let wanted = jobs
+            .into_iter()
+            .filter_map(|job| Some((compiler.take(&job)?, job)));
+        let wanted: Vec<(u64, Job)> = wanted.collect();
+        let mut new = Vec::new();
+        for (context, mut job) in wanted {
+            if !job.is_done() {
+                self.generator.trace(&job.trace, true, &mut job.compiled);
+            }
+            let pc = job.start.pc;
+            if let Some(offset) = self.install(core, job) {
+                new.push((pc, context, self.cache.address(offset)));
+            }
+        }
+        new
     }
 
     /// Reads a trace; `None` if its first instruction is the interpreter's.
@@ -443,24 +521,15 @@ impl Translator {
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Makes a trace's code and puts it in place; returns where.
-    fn generate(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        trace: &Trace,
-        grouped: bool,
-    ) -> Option<usize> {
-        let mut compiled = std::mem::take(&mut self.compiled);
-        compiled.clear();
-        self.generator.trace(trace, grouped, &mut compiled);
-        let offset = self.install(core, start, &mut compiled);
-        self.compiled = compiled;
+    /// Puts code in place, where a dead trace's lay if it fits there; returns where. `None`, and nothing is different, if there
+    /// is no room.
+    fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
+        let offset = self.place(core, job.start, &mut job.compiled);
+        self.spare.push(job);
         offset
     }
 
-    /// Puts code in place, where a dead trace's lay if it fits there. `None`, and nothing is different, if there is no room.
-    fn install(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
+    fn place(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
         let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);
@@ -602,7 +671,9 @@ impl Translator {
             return;
         }
         pages.note(start.page, &snapshot);
-        if let Some(new) = self.generate(core, start, &trace, false) {
+        let mut job = self.job(start, trace);
+        self.generator.trace(&job.trace, false, &mut job.compiled);
+        if let Some(new) = self.install(core, job) {
             let jump = self.generator.replacement(old, new);
             self.cache.write(old, &jump);
         }

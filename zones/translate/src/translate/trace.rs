@@ -41,9 +41,10 @@ impl Step {
 }
 
 /// How a trace ends after its last step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum End {
     /// The last step says where to go on: `jal`, `jalr` or a branch.
+    #[default]
     Jump,
     /// Goes on at this address.
     Next(u64),
@@ -52,7 +53,7 @@ pub(super) enum End {
 }
 
 /// What is translated together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trace {
     pub(super) start: u64,
     pub(super) steps: Vec<Step>,
