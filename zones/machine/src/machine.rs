@@ -221,7 +221,9 @@ impl Builder {
             None => Vec::new(),
         };
         let mut seats = seats.into_iter();
-        let compiler = std::env::var("TEMP_COMPILER").is_ok().then(|| Compiler::start().unwrap());
+        let compiler = std::env::var("TEMP_COMPILER")
+            .is_ok()
+            .then(|| Compiler::start().unwrap());
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {

@@ -25,6 +25,8 @@ pub(crate) mod tests;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 20_000;
+/// Runs of a block in the interpreter between two looks for its translation.
+const LOOKS: u16 = 4;
 /// How often a hart that waits for another spins, and from when on it no longer yields its core but naps.
 const SPINS: u32 = 16;
 const YIELDS: u32 = 64;
@@ -277,15 +279,6 @@ impl Hart {
         if let Some(exit) = self.core.look_around() {
             return Pause::Exit(exit);
         }
-        if let Some(translator) = &mut self.translator
-            && translator.is_due(&self.core)
-        {
-            for (pc, context, code) in translator.take_in(&mut self.core) {
-                if let Some(jump) = self.blocks.jump(pc, context) {
-                    jump.code = code;
-                }
-            }
-        }
         self.core.set_budget(instructions);
         let mut after = After::Anywhere;
         while self.core.budget > 0 && !self.core.port.attention() {
@@ -326,7 +319,7 @@ impl Hart {
                         Flow::Wait => return Pause::Waiting,
                     }
                 }
-                if heat == translator.heat && self.translate() {
+                if heat >= translator.warmth && heat.is_multiple_of(LOOKS) && self.translate(heat) {
                     continue;
                 }
             }
@@ -364,14 +357,14 @@ impl Hart {
     /// Lets another thread make the code that this hart translates into. What the hart does when then depends on that thread.
     pub fn compile_by(&mut self, compiler: &Compiler) {
         if let Some(translator) = &mut self.translator {
-            translator.compile_by(compiler, &self.core.port);
+            translator.compile_by(compiler);
         }
     }
 
     /// Translates whatever is run, even once: for tests of the translator.
     pub(crate) fn translate_everything(&mut self) {
         if let Some(translator) = &mut self.translator {
-            translator.heat = 0;
+            (translator.heat, translator.warmth) = (0, 0);
         }
     }
 
@@ -430,9 +423,9 @@ impl Hart {
         }
     }
 
-    /// Translates what starts at the program counter. Returns whether there is code for it now.
+    /// Translates what starts at the program counter, which was run so often. Returns whether there is code for it now.
     #[cold]
-    fn translate(&mut self) -> bool {
+    fn translate(&mut self, heat: u16) -> bool {
         let core = &mut self.core;
         let Some(translator) = &mut self.translator else {
             return false;
@@ -446,7 +439,7 @@ impl Hart {
         let Ok((physical, _)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
             return false;
         };
-        let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
+        let (context, none) = (core.context, translator.untranslated());
         let is_used = |pc| {
             let known = self.blocks.known(pc, context);
             known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
@@ -458,7 +451,8 @@ impl Hart {
             return false;
         };
         let start = Start { pc: address, page };
-        let translated = translator.translate(core, &mut self.pages, start, is_used);
+        let is_hot = heat >= translator.heat;
+        let translated = translator.translate(core, &mut self.pages, start, is_hot, is_used);
         if translated.has_changed {
             self.forget_jumps_to(page);
         }
@@ -466,6 +460,10 @@ impl Hart {
             (Some(code), Some(jump)) => {
                 jump.code = code;
                 true
+            }
+            (None, Some(jump)) if translated.is_hopeless => {
+                jump.heat = u16::MAX;
+                false
             }
             _ => false,
         }

@@ -174,11 +174,6 @@ impl HartPort {
         self.attention.load(Ordering::Relaxed)
     }
 
-    /// Makes a hart that runs look around soon; one that sleeps goes on sleeping.
-    pub(crate) fn draw_attention(&self) {
-        self.attention.store(true, Ordering::SeqCst);
-    }
-
     pub(crate) fn take_attention(&self) {
         self.attention.store(false, Ordering::SeqCst);
     }

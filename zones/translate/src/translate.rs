@@ -14,9 +14,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
-use crate::HartPort;
 use crate::code_pages::{CodePages, Snapshot};
 use crate::hart::Core;
 use crate::op::Op;
@@ -36,9 +34,7 @@ mod x64;
 
 pub use code::{CodeCache, CodeError};
 pub use compiler::Compiler;
-#[cfg(test)]
-pub(crate) use compiler::double;
-use compiler::{Client, Job};
+use compiler::{Answer, Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -47,6 +43,8 @@ type HostGenerator = unsupported::Unsupported;
 
 /// Runs of a block in the interpreter before it is translated.
 const HEAT: u16 = 24;
+/// The same before the compiler is asked for it.
+const WARMTH: u16 = 8;
 /// The same for what was translated before its page's code changed: it will be hot again.
 const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
@@ -261,8 +259,10 @@ pub(crate) enum Found {
 /// What became of what was to be translated.
 #[derive(Debug, Default)]
 pub(crate) struct Translated {
-    /// The address of the code; none if the first instruction is the interpreter's, or the code is being made.
+    /// The address of the code, if there is some now.
     pub(crate) code: Option<u64>,
+    /// There is never going to be any: the first instruction is the interpreter's.
+    pub(crate) is_hopeless: bool,
     /// All that was known of the page's code is forgotten.
     pub(crate) has_changed: bool,
 }
@@ -315,8 +315,9 @@ pub(crate) struct Translator {
     pages: Table<u32, Table<u64, Placed>>,
     /// The way out of the last run belongs to code that is still there.
     is_linkable: bool,
-    /// Runs of a block in the interpreter before it is translated.
+    /// Runs of a block in the interpreter before it is translated, and before its translation is looked for.
     pub(crate) heat: u16,
+    pub(crate) warmth: u16,
     /// Bytes of code memory that are used.
     room: usize,
     /// How often all code was forgotten for want of room.
@@ -348,6 +349,7 @@ impl Translator {
                 pages: Table::default(),
                 is_linkable: false,
                 heat: HEAT,
+                warmth: HEAT,
                 room,
                 #[cfg(test)]
                 forgotten: 0,
@@ -388,7 +390,7 @@ impl Translator {
         }
         self.is_linkable = false;
         if let Some(compiler) = &mut self.compiler {
-            compiler.forget_page(page);
+            compiler.forget(Some(page));
         }
         for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
             if std::mem::replace(&mut placed.is_live, false) {
@@ -421,50 +423,64 @@ impl Translator {
         self.pages.clear();
         self.is_linkable = false;
         if let Some(compiler) = &mut self.compiler {
-            compiler.forget();
+            compiler.forget(None);
         }
         core.sites.clear();
     }
 
     /// Lets another thread make code.
-    pub(crate) fn compile_by(&mut self, compiler: &Compiler, port: &Arc<HartPort>) {
-        self.compiler = Some(Client::new(compiler, port));
+    pub(crate) fn compile_by(&mut self, compiler: &Compiler) {
+        self.compiler = Some(Client::new(compiler));
+        self.warmth = WARMTH;
     }
 
-    /// Translates what starts at a virtual address, or asks the compiler for it. `is_used` tells whether the code at an address
-    /// was run lately.
+    /// Translates what starts at a virtual address, or asks the compiler for it if it is not hot yet. `is_used` tells whether the
+    /// code at an address was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
         pages: &mut CodePages,
         start: Start,
+        is_hot: bool,
         is_used: impl Fn(u64) -> bool,
     ) -> Translated {
-        let (context, now) = (core.context, core.retired());
-        if let Some(compiler) = &mut self.compiler
-            && compiler.expects(start, context)
-        {
-            return Translated::default();
-        }
-        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
-            return Translated::default();
+        let answer = match &mut self.compiler {
+            Some(compiler) => compiler.claim(start, is_hot),
+            None => Answer::Unknown,
         };
-        let has_changed = pages.note(start.page, &snapshot);
-        if has_changed {
-            self.kill(start.page);
-        }
-        let job = self.job(start, trace);
-        let own = match &mut self.compiler {
-            Some(compiler) => compiler.ask(job, context, now),
-            None => Some(job),
+        let mut has_changed = false;
+        let job = match answer {
+            Answer::Soon => return Translated::default(),
+            Answer::Done(job) | Answer::Undone(job) => job,
+            Answer::Unknown => {
+                let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
+                    return Translated {
+                        is_hopeless: true,
+                        ..Translated::default()
+                    };
+                };
+                has_changed = pages.note(start.page, &snapshot);
+                if has_changed {
+                    self.kill(start.page);
+                }
+                let job = self.job(start, trace);
+                match &mut self.compiler {
+                    Some(compiler) if !is_hot => {
+                        compiler.ask(job);
+                        return Translated {
+                            has_changed,
+                            ..Translated::default()
+                        };
+                    }
+                    _ => job,
+                }
+            }
         };
-        let offset = own.and_then(|mut job| {
-            self.generator.trace(&job.trace, true, &mut job.compiled);
-            self.install(core, job)
-        });
+        let offset = self.install(core, job, true);
         Translated {
             code: offset.map(|offset| self.cache.address(offset)),
             has_changed,
+            is_hopeless: false,
         }
     }
 
@@ -472,36 +488,6 @@ impl Translator {
         let mut job = self.spare.pop().unwrap_or_default();
         job.renew(start, trace);
         job
-    }
-
-    /// Whether [`Translator::take_in`] is due.
-    pub(crate) fn is_due(&self, core: &Core) -> bool {
-        let compiler = self.compiler.as_ref();
-        compiler.is_some_and(|compiler| compiler.is_due(core.retired()))
-    }
-
-    /// Takes in what the compiler made; or makes it, where it does not. Returns the virtual address, the context in which it was
-    /// run when it was asked for, and the address of the code of each.
-    pub(crate) fn take_in(&mut self, core: &mut Core) -> Vec<(u64, u64, u64)> {
-        let Some(compiler) = &mut self.compiler else {
-            return Vec::new();
-        };
-        let jobs = compiler.jobs(core.retired());
-        let wanted = jobs
-            .into_iter()
-            .filter_map(|job| Some((compiler.take(&job)?, job)));
-        let wanted: Vec<(u64, Job)> = wanted.collect();
-        let mut new = Vec::new();
-        for (context, mut job) in wanted {
-            if !job.is_done() {
-                self.generator.trace(&job.trace, true, &mut job.compiled);
-            }
-            let pc = job.start.pc;
-            if let Some(offset) = self.install(core, job) {
-                new.push((pc, context, self.cache.address(offset)));
-            }
-        }
-        new
     }
 
     /// Reads a trace; `None` if its first instruction is the interpreter's.
@@ -521,14 +507,17 @@ impl Translator {
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Puts code in place, where a dead trace's lay if it fits there; returns where. `None`, and nothing is different, if there
-    /// is no room.
-    fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
+    /// Makes a job's code, if nobody has, and puts it in place; returns where.
+    fn install(&mut self, core: &mut Core, mut job: Job, grouped: bool) -> Option<usize> {
+        if job.compiled.bytes.is_empty() {
+            self.generator.trace(&job.trace, grouped, &mut job.compiled);
+        }
         let offset = self.place(core, job.start, &mut job.compiled);
         self.spare.push(job);
         offset
     }
 
+    /// Puts code where a dead trace's lay if it fits there; `None`, and nothing is different, if there is no room.
     fn place(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
@@ -671,9 +660,8 @@ impl Translator {
             return;
         }
         pages.note(start.page, &snapshot);
-        let mut job = self.job(start, trace);
-        self.generator.trace(&job.trace, false, &mut job.compiled);
-        if let Some(new) = self.install(core, job) {
+        let job = self.job(start, trace);
+        if let Some(new) = self.install(core, job, false) {
             let jump = self.generator.replacement(old, new);
             self.cache.write(old, &jump);
         }
