@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use vm_memory::{GuestMemoryBackend, MmapRegion};
-use zone_translate::{Clock, CodeCache, Compiler, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
 use zone_virtio::{GuestMemory, Slot, Transport};
 
 use crate::board::{
@@ -221,18 +221,12 @@ impl Builder {
             None => Vec::new(),
         };
         let mut seats = seats.into_iter();
-        let compiler = std::env::var("TEMP_COMPILER")
-            .is_ok()
-            .then(|| Compiler::start().unwrap());
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
             let mut hart = Hart::new(ram.clone(), board.clone(), Arc::clone(port), clock);
             if let Some(code) = code.next() {
                 hart.translate_into(code.shared_by(self.ports.len()));
-                if let Some(compiler) = &compiler {
-                    hart.compile_by(compiler);
-                }
             }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let seat = seats.next();
@@ -253,7 +247,6 @@ impl Builder {
         Ok(Machine {
             shared,
             threads: Mutex::new(threads),
-            _compiler: compiler,
         })
     }
 }
@@ -334,7 +327,6 @@ fn run_hart(
 pub struct Machine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _compiler: Option<Compiler>,
 }
 
 impl Machine {

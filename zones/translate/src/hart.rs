@@ -25,8 +25,6 @@ pub(crate) mod tests;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 20_000;
-/// Runs of a block in the interpreter between two looks for its translation.
-const LOOKS: u16 = 4;
 /// How often a hart that waits for another spins, and from when on it no longer yields its core but naps.
 const SPINS: u32 = 16;
 const YIELDS: u32 = 64;
@@ -312,14 +310,14 @@ impl Hart {
                         translator.link(id, code, context);
                     }
                     self.core.flow = Flow::Continue;
-                    after = translator.run(&mut self.core, &mut self.pages, code);
+                    after = translator.run(&mut self.core, code);
                     match self.core.flow {
                         Flow::Continue => continue,
                         Flow::Exit(exit) => return Pause::Exit(exit),
                         Flow::Wait => return Pause::Waiting,
                     }
                 }
-                if heat >= translator.warmth && heat.is_multiple_of(LOOKS) && self.translate(heat) {
+                if heat == translator.heat && self.translate() {
                     continue;
                 }
             }
@@ -341,6 +339,11 @@ impl Hart {
                 Flow::Wait => return Pause::Waiting,
             }
         }
+        if let Some(translator) = &self.translator
+            && translator.is_due(&self.core)
+        {
+            self.improve();
+        }
         Pause::Slice
     }
 
@@ -354,7 +357,7 @@ impl Hart {
         self.translator.is_some()
     }
 
-    /// Lets another thread make the code that this hart translates into. What the hart does when then depends on that thread.
+    /// Lets another thread make the better code of what is hot. From when on that runs depends on the host.
     pub fn compile_by(&mut self, compiler: &Compiler) {
         if let Some(translator) = &mut self.translator {
             translator.compile_by(compiler);
@@ -364,7 +367,7 @@ impl Hart {
     /// Translates whatever is run, even once: for tests of the translator.
     pub(crate) fn translate_everything(&mut self) {
         if let Some(translator) = &mut self.translator {
-            (translator.heat, translator.warmth) = (0, 0);
+            translator.heat = 0;
         }
     }
 
@@ -423,9 +426,9 @@ impl Hart {
         }
     }
 
-    /// Translates what starts at the program counter, which was run so often. Returns whether there is code for it now.
+    /// Translates what starts at the program counter. Returns whether there is code for it now.
     #[cold]
-    fn translate(&mut self, heat: u16) -> bool {
+    fn translate(&mut self) -> bool {
         let core = &mut self.core;
         let Some(translator) = &mut self.translator else {
             return false;
@@ -439,7 +442,7 @@ impl Hart {
         let Ok((physical, _)) = core.mmu.translate_fetch(&core.ram, core.pc, supervisor) else {
             return false;
         };
-        let (context, none) = (core.context, translator.untranslated());
+        let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
         let is_used = |pc| {
             let known = self.blocks.known(pc, context);
             known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
@@ -451,8 +454,7 @@ impl Hart {
             return false;
         };
         let start = Start { pc: address, page };
-        let is_hot = heat >= translator.heat;
-        let translated = translator.translate(core, &mut self.pages, start, is_hot, is_used);
+        let translated = translator.translate(core, &mut self.pages, start, is_used);
         if translated.has_changed {
             self.forget_jumps_to(page);
         }
@@ -461,12 +463,22 @@ impl Hart {
                 jump.code = code;
                 true
             }
-            (None, Some(jump)) if translated.is_hopeless => {
-                jump.heat = u16::MAX;
-                false
-            }
             _ => false,
         }
+    }
+
+    /// Better code for what is hot.
+    #[cold]
+    fn improve(&mut self) {
+        let Some(translator) = &mut self.translator else {
+            return;
+        };
+        let (context, none) = (self.core.context, translator.untranslated());
+        let is_used = |pc| {
+            let known = self.blocks.known(pc, context);
+            known.is_some_and(|jump| jump.code != none)
+        };
+        translator.improve(&mut self.core, &mut self.pages, is_used);
     }
 
     /// What there is at the program counter: the decoded block, empty if there is a translation, whose address is next, or of

@@ -10,6 +10,10 @@
 //! translations change, the context changes, and every way from page to page is found anew. Code memory is bounded: when it
 //! is full, everything is forgotten.
 //!
+//! A trace in which the budget of instructions has run out some times is where the hart spends its time. Its code is made once
+//! more, with more effort and with what is known by then, by the machine's [`compiler`] if it has one, and put in the place of
+//! the old one.
+//!
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
 use std::collections::HashMap;
@@ -34,7 +38,7 @@ mod x64;
 
 pub use code::{CodeCache, CodeError};
 pub use compiler::Compiler;
-use compiler::{Answer, Client, Job};
+use compiler::{Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -43,8 +47,6 @@ type HostGenerator = unsupported::Unsupported;
 
 /// Runs of a block in the interpreter before it is translated.
 const HEAT: u16 = 24;
-/// The same before the compiler is asked for it.
-const WARMTH: u16 = 8;
 /// The same for what was translated before its page's code changed: it will be hot again.
 const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
@@ -62,6 +64,8 @@ const LEAVES: usize = 1 << 12;
 const ALIGNMENT: usize = 16;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
+/// Times that the budget of instructions runs out in a trace before the trace is hot.
+const HOT: u32 = 8;
 
 /// What does one instruction for generated code; returns whether that code must be left.
 type Helper = extern "C" fn(*mut Core, u32) -> u32;
@@ -219,12 +223,18 @@ pub(crate) enum After {
     Interpret,
 }
 
+/// A trace, as it was when it was put in place.
+#[derive(Debug, Clone, Copy)]
 struct Record {
-    /// The number of its page, and its virtual address.
-    page: u32,
-    start: u64,
+    start: Start,
     offset: usize,
+    /// How many ways out there were before its own.
+    leaves: u32,
+    is_hot: bool,
+    grouped: bool,
     misfits: u32,
+    /// How often the budget ran out in it.
+    samples: u32,
 }
 
 /// Where the code of a trace lies.
@@ -259,10 +269,8 @@ pub(crate) enum Found {
 /// What became of what was to be translated.
 #[derive(Debug, Default)]
 pub(crate) struct Translated {
-    /// The address of the code, if there is some now.
+    /// The address of the code; none if the first instruction is the interpreter's.
     pub(crate) code: Option<u64>,
-    /// There is never going to be any: the first instruction is the interpreter's.
-    pub(crate) is_hopeless: bool,
     /// All that was known of the page's code is forgotten.
     pub(crate) has_changed: bool,
 }
@@ -301,10 +309,12 @@ pub(crate) struct Translator {
     cache: CodeCache,
     generator: HostGenerator,
     stubs: Stubs,
-    /// Who makes code in this hart's place.
+    /// Records of traces whose code is to be made once more.
+    due: Vec<u32>,
+    /// Who makes it in this hart's place.
     compiler: Option<Client>,
-    /// Jobs whose memory serves again.
-    spare: Vec<Job>,
+    /// A job whose memory serves again.
+    spare: Job,
     /// Where the next code goes.
     used: usize,
     first: usize,
@@ -315,9 +325,8 @@ pub(crate) struct Translator {
     pages: Table<u32, Table<u64, Placed>>,
     /// The way out of the last run belongs to code that is still there.
     is_linkable: bool,
-    /// Runs of a block in the interpreter before it is translated, and before its translation is looked for.
+    /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
-    pub(crate) warmth: u16,
     /// Bytes of code memory that are used.
     room: usize,
     /// How often all code was forgotten for want of room.
@@ -339,8 +348,9 @@ impl Translator {
                 cache,
                 stubs: generator.stubs(),
                 generator,
+                due: Vec::new(),
                 compiler: None,
-                spare: Vec::new(),
+                spare: Job::default(),
                 used: first,
                 first,
                 slots: 0,
@@ -349,7 +359,6 @@ impl Translator {
                 pages: Table::default(),
                 is_linkable: false,
                 heat: HEAT,
-                warmth: HEAT,
                 room,
                 #[cfg(test)]
                 forgotten: 0,
@@ -390,7 +399,7 @@ impl Translator {
         }
         self.is_linkable = false;
         if let Some(compiler) = &mut self.compiler {
-            compiler.forget(Some(page));
+            compiler.forget(|asked| asked == page);
         }
         for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
             if std::mem::replace(&mut placed.is_live, false) {
@@ -422,72 +431,116 @@ impl Translator {
         self.records.clear();
         self.pages.clear();
         self.is_linkable = false;
+        self.due.clear();
         if let Some(compiler) = &mut self.compiler {
-            compiler.forget(None);
+            compiler.forget(|_| true);
         }
         core.sites.clear();
     }
 
-    /// Lets another thread make code.
-    pub(crate) fn compile_by(&mut self, compiler: &Compiler) {
-        self.compiler = Some(Client::new(compiler));
-        self.warmth = WARMTH;
-    }
-
-    /// Translates what starts at a virtual address, or asks the compiler for it if it is not hot yet. `is_used` tells whether the
-    /// code at an address was run lately.
+    /// Translates what starts at a virtual address. `is_used` tells whether the code at an address was run lately.
     pub(crate) fn translate(
         &mut self,
         core: &mut Core,
         pages: &mut CodePages,
         start: Start,
-        is_hot: bool,
         is_used: impl Fn(u64) -> bool,
     ) -> Translated {
-        let answer = match &mut self.compiler {
-            Some(compiler) => compiler.claim(start, is_hot),
-            None => Answer::Unknown,
+        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used, false) else {
+            return Translated::default();
         };
-        let mut has_changed = false;
-        let job = match answer {
-            Answer::Soon => return Translated::default(),
-            Answer::Done(job) | Answer::Undone(job) => job,
-            Answer::Unknown => {
-                let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
-                    return Translated {
-                        is_hopeless: true,
-                        ..Translated::default()
-                    };
-                };
-                has_changed = pages.note(start.page, &snapshot);
-                if has_changed {
-                    self.kill(start.page);
-                }
-                let job = self.job(start, trace);
-                match &mut self.compiler {
-                    Some(compiler) if !is_hot => {
-                        compiler.ask(job);
-                        return Translated {
-                            has_changed,
-                            ..Translated::default()
-                        };
-                    }
-                    _ => job,
-                }
-            }
-        };
-        let offset = self.install(core, job, true);
+        let has_changed = pages.note(start.page, &snapshot);
+        if has_changed {
+            self.kill(start.page);
+        }
+        let job = self.job(start, trace, true);
+        let offset = self.install(core, job);
         Translated {
             code: offset.map(|offset| self.cache.address(offset)),
             has_changed,
-            is_hopeless: false,
         }
     }
 
-    fn job(&mut self, start: Start, trace: Trace) -> Job {
-        let mut job = self.spare.pop().unwrap_or_default();
-        job.renew(start, trace);
+    fn job(&mut self, start: Start, trace: Trace, grouped: bool) -> Job {
+        let mut job = std::mem::take(&mut self.spare);
+        (job.start, job.trace, job.grouped) = (start, trace, grouped);
+        job.compiled.clear();
         job
+    }
+
+    /// Lets another thread make what is made once more.
+    pub(crate) fn compile_by(&mut self, compiler: &Compiler) {
+        self.compiler = Some(Client::new(compiler));
+    }
+
+    /// Whether [`Translator::improve`] has something to do.
+    pub(crate) fn is_due(&self, core: &Core) -> bool {
+        let compiler = self.compiler.as_ref();
+        !self.due.is_empty() || compiler.is_some_and(|compiler| compiler.is_due(core.retired()))
+    }
+
+    /// Has traces that are hot, or that do not fit what they meet, made once more, and puts in place what was made.
+    pub(crate) fn improve(
+        &mut self,
+        core: &mut Core,
+        pages: &mut CodePages,
+        is_used: impl Fn(u64) -> bool,
+    ) {
+        while let Some(number) = self.due.pop() {
+            let Some(record) = self.records.get(number as usize).copied() else {
+                continue;
+            };
+            let compiler = self.compiler.as_ref();
+            if !self.is_current(&record)
+                || compiler.is_some_and(|compiler| compiler.expects(record.start))
+            {
+                continue;
+            }
+            let is_hot = record.is_hot || record.samples >= HOT;
+            let read = Self::read(core, pages, record.start, &is_used, is_hot);
+            // Without a fence, code that has changed may go on as it was.
+            let Some((trace, snapshot)) =
+                read.filter(|(_, snapshot)| !pages.differs(record.start.page, snapshot))
+            else {
+                continue;
+            };
+            pages.note(record.start.page, &snapshot);
+            let grouped = record.grouped && record.misfits < MISFITS;
+            let job = self.job(record.start, trace, grouped);
+            let own = match &mut self.compiler {
+                Some(compiler) => compiler.ask(job, core.retired()),
+                None => Some(job),
+            };
+            if let Some(job) = own {
+                self.replace(core, job);
+            }
+        }
+        let done = match &mut self.compiler {
+            Some(compiler) => compiler.fetch(core.retired()),
+            None => Vec::new(),
+        };
+        for job in done {
+            self.replace(core, job);
+        }
+    }
+
+    /// Puts code in the place of what there is.
+    fn replace(&mut self, core: &mut Core, job: Job) {
+        let page = self.pages.get(&job.start.page);
+        let old = page.and_then(|page| page.get(&job.start.pc)).copied();
+        if let Some(old) = old.filter(|old| old.is_live && !self.is_full(core))
+            && let Some(new) = self.install(core, job)
+        {
+            let jump = self.generator.replacement(old.offset, new);
+            self.cache.write(old.offset, &jump);
+        }
+    }
+
+    /// Whether a record is that of the code that runs.
+    fn is_current(&self, record: &Record) -> bool {
+        let page = self.pages.get(&record.start.page);
+        page.and_then(|page| page.get(&record.start.pc))
+            .is_some_and(|placed| placed.offset == record.offset && placed.is_live)
     }
 
     /// Reads a trace; `None` if its first instruction is the interpreter's.
@@ -496,29 +549,29 @@ impl Translator {
         pages: &mut CodePages,
         start: Start,
         is_used: impl Fn(u64) -> bool,
+        is_hot: bool,
     ) -> Option<(Trace, Snapshot)> {
         pages.read(&core.ram, start.page)?;
         let mut snapshot = Snapshot::new(core.ram.page_by_number(start.page)?);
         let read = |offset| snapshot.half_word(offset);
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used);
+        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used, is_hot);
         #[cfg(test)]
         mistakes::spoil(&mut trace);
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Makes a job's code, if nobody has, and puts it in place; returns where.
-    fn install(&mut self, core: &mut Core, mut job: Job, grouped: bool) -> Option<usize> {
-        if job.compiled.bytes.is_empty() {
-            self.generator.trace(&job.trace, grouped, &mut job.compiled);
-        }
-        let offset = self.place(core, job.start, &mut job.compiled);
-        self.spare.push(job);
+    /// Puts code in place, made here if nobody else has; where a dead trace's lay if it fits there. Returns where; `None`, and
+    /// nothing is different, if there is no room.
+    fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
+        job.make(&mut self.generator);
+        let offset = self.place(core, &mut job);
+        self.spare = job;
         offset
     }
 
-    /// Puts code where a dead trace's lay if it fits there; `None`, and nothing is different, if there is no room.
-    fn place(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
+    fn place(&mut self, core: &mut Core, job: &mut Job) -> Option<usize> {
+        let (start, compiled) = (job.start, &mut job.compiled);
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
         let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);
@@ -540,7 +593,7 @@ impl Translator {
             self.slots,
         );
         self.cache.write(place.offset, &compiled.bytes);
-        let record = self.records.len() as u32;
+        let (record, first_leave) = (self.records.len() as u32, self.leaves.len() as u32);
         let (offset, first_slot) = (place.offset as u32, self.slots as u32);
         let leaves = compiled.leaves.drain(..);
         self.leaves.extend(leaves.map(|leave| match leave {
@@ -561,10 +614,13 @@ impl Translator {
         core.sites.append(&mut compiled.sites);
         self.slots = slots;
         self.records.push(Record {
-            page: start.page,
-            start: start.pc,
+            start,
             offset: place.offset,
+            leaves: first_leave,
+            is_hot: job.trace.is_hot,
+            grouped: job.grouped,
             misfits: 0,
+            samples: 0,
         });
         page.insert(
             start.pc,
@@ -607,7 +663,7 @@ impl Translator {
 
     /// Runs the code at this address, which came from [`Translator::find`] or [`Translator::translate`] for the hart's
     /// present address and context.
-    pub(crate) fn run(&mut self, core: &mut Core, pages: &mut CodePages, code: u64) -> After {
+    pub(crate) fn run(&mut self, core: &mut Core, code: u64) -> After {
         self.is_linkable = true;
         let id = call::enter(&self.cache, self.stubs.enter, core, code);
         core.absorb_host_flags();
@@ -620,50 +676,38 @@ impl Translator {
             Leave::Link { pc, .. } => (pc, 0, After::Link(id)),
             Leave::Aside { pc, retired } => (pc, retired, After::Interpret),
             Leave::Misfit { pc, retired, trace } => {
-                self.misfit(core, pages, trace);
+                self.misfit(trace);
                 (pc, retired, After::Interpret)
             }
         };
         core.pc = pc;
         core.budget -= i64::from(retired);
+        if core.budget <= 0 {
+            self.sample(id);
+        }
         after
     }
 
     /// A group of a trace did not fit: that will happen (a frame that straddles pages), but not too often.
-    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: u32) {
-        let full = self.is_full(core);
-        let Some(record) = self.records.get_mut(trace as usize) else {
-            return;
-        };
-        record.misfits += 1;
-        if record.misfits != MISFITS || full {
-            return;
+    fn misfit(&mut self, trace: u32) {
+        if let Some(record) = self.records.get_mut(trace as usize) {
+            record.misfits += 1;
+            if record.misfits == MISFITS {
+                self.due.push(trace);
+            }
         }
-        let start = Start {
-            pc: record.start,
-            page: record.page,
-        };
-        let old = record.offset;
-        let is_current = |placed: &Placed| placed.offset == old && placed.is_live;
-        let page = self.pages.get(&start.page);
-        if !page
-            .and_then(|page| page.get(&start.pc))
-            .is_some_and(is_current)
+    }
+
+    /// The budget ran out at this way out.
+    fn sample(&mut self, leave: u32) {
+        let after = self.records.partition_point(|record| record.leaves < leave);
+        if let Some(number) = after.checked_sub(1)
+            && let Some(record) = self.records.get_mut(number)
         {
-            return;
-        }
-        let Some((trace, snapshot)) = Self::read(core, pages, start, |_| false) else {
-            return;
-        };
-        // Without a fence, code that has changed may go on as it was.
-        if pages.differs(start.page, &snapshot) {
-            return;
-        }
-        pages.note(start.page, &snapshot);
-        let job = self.job(start, trace);
-        if let Some(new) = self.install(core, job, false) {
-            let jump = self.generator.replacement(old, new);
-            self.cache.write(old, &jump);
+            record.samples += 1;
+            if record.samples == HOT && !record.is_hot {
+                self.due.push(number as u32);
+            }
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     pub(super) start: u64,
+    /// It runs so often that it may cost more to make.
+    pub(super) is_hot: bool,
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
 }
@@ -84,6 +86,7 @@ impl Trace {
         guarded: &[Breakpoint],
         mut read: impl FnMut(usize) -> u16,
         is_used: impl Fn(u64) -> bool,
+        is_hot: bool,
     ) -> Self {
         let page = start & !(PAGE_SIZE - 1);
         let mut steps = Vec::with_capacity(LONGEST / 2);
@@ -146,7 +149,12 @@ impl Trace {
             }
         };
         bring_tests_to_branches(&mut steps);
-        Self { start, steps, end }
+        Self {
+            start,
+            is_hot,
+            steps,
+            end,
+        }
     }
 }
 
