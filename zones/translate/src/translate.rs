@@ -524,15 +524,12 @@ impl Translator {
         }
     }
 
-    /// Puts code in the place of what there is.
+    /// Puts code in the place of what runs.
     fn replace(&mut self, core: &mut Core, job: Job) {
         let page = self.pages.get(&job.start.page);
-        let old = page.and_then(|page| page.get(&job.start.pc)).copied();
-        if let Some(old) = old.filter(|old| old.is_live && !self.is_full(core))
-            && let Some(new) = self.install(core, job)
-        {
-            let jump = self.generator.replacement(old.offset, new);
-            self.cache.write(old.offset, &jump);
+        let old = page.and_then(|page| page.get(&job.start.pc));
+        if old.is_some_and(|old| old.is_live) && !self.is_full(core) {
+            self.install(core, job);
         }
     }
 
@@ -561,8 +558,8 @@ impl Translator {
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Puts code in place, made here if nobody else has; where a dead trace's lay if it fits there. Returns where; `None`, and
-    /// nothing is different, if there is no room.
+    /// Puts code in place, made here if nobody else has: where the trace's old code lay, if it fits there, or where a jump from
+    /// there leads. Returns where; `None`, and nothing is different, if there is no room.
     fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
         job.make(&mut self.generator);
         let offset = self.place(core, &mut job);
@@ -574,10 +571,11 @@ impl Translator {
         let (start, compiled) = (job.start, &mut job.compiled);
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
-        let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);
+        let old = page.get(&start.pc).copied();
         // What changes once changes again, and may be a little longer then.
-        let slack = if dead.is_some() { length / 4 } else { 0 };
-        let place = dead.filter(|dead| length <= dead.room).unwrap_or(Placed {
+        let has_changed = old.is_some_and(|old| !old.is_live);
+        let slack = if has_changed { length / 4 } else { 0 };
+        let place = old.filter(|old| length <= old.room).unwrap_or(Placed {
             offset: self.used,
             room: (length + slack).next_multiple_of(ALIGNMENT),
             is_live: false,
@@ -631,9 +629,9 @@ impl Translator {
         );
         if place.offset == self.used {
             self.used += place.room;
-            if let Some(dead) = dead {
-                let jump = self.generator.replacement(dead.offset, place.offset);
-                self.cache.write(dead.offset, &jump);
+            if let Some(old) = old {
+                let jump = self.generator.replacement(old.offset, place.offset);
+                self.cache.write(old.offset, &jump);
             }
         }
         Some(place.offset)
