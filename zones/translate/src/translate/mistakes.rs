@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
+use super::compiler;
 use super::trace::Trace;
 use crate::op::{Kind, SINK};
 
@@ -48,6 +49,8 @@ pub(crate) enum Mistake {
     DeadEntered,
     /// What was found by virtual address is found so still, after it has changed.
     JumpsKept,
+    /// What was asked for is put in place although it has changed meanwhile.
+    OldInstalled,
 }
 
 thread_local! {
@@ -144,6 +147,7 @@ fn every_mistake_is_found() {
         testing::TRANSLATE.set(false);
         watch::tests::code_runs_as_it_was_last_written();
     };
+    let late: fn() = compiler::tests::a_few_changes;
     // Without a mistake they pass.
     followed();
     computed();
@@ -151,6 +155,7 @@ fn every_mistake_is_found() {
     fenced();
     written();
     found();
+    late();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -171,6 +176,7 @@ fn every_mistake_is_found() {
         (Mistake::StoresKept, written),
         (Mistake::DeadEntered, written),
         (Mistake::JumpsKept, found),
+        (Mistake::OldInstalled, late),
     ]
     .into_iter()
     .filter(|(mistake, check)| !is_found(*mistake, *check))
