@@ -118,14 +118,14 @@ fn nothing_is_lost_when_code_memory_is_full() {
 
 #[test]
 fn streams_follow_the_interpreter_however_late_the_compiler_is() {
-    let (instructions, made, _) = follow_streams(300..312, None, true);
+    let (instructions, made, _) = follow_streams(300..324, None, true);
     assert!(
-        instructions > 1_000_000 && made > 500,
+        instructions > 1_000_000 && made > 250,
         "{instructions} instructions, {made} made"
     );
     let (_, made, forgotten) = follow_streams(320..324, Some(16 << 10), true);
     assert!(
-        made > 50 && forgotten > 50,
+        made > 20 && forgotten > 50,
         "{made} made, {forgotten} times full"
     );
 }
