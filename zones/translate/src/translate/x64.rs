@@ -26,6 +26,7 @@ mod loops;
 mod memory;
 mod skip;
 mod streams;
+mod turns;
 mod words;
 
 use groups::Groups;
@@ -93,6 +94,10 @@ enum Cold {
     Negate(Label, Label, Width),
     /// Puts the control register of floating point back, then back.
     Control(Label, Label),
+    /// Copies the second register to the first, then back.
+    Move(Label, Label, Reg, Reg),
+    /// Takes nothing from the budget, then back.
+    All(Label, Label),
     /// Just goes back.
     Back(Label, Label),
 }
@@ -225,7 +230,8 @@ impl CodeGenerator for X64 {
         let head = self.assembler.label();
         self.assembler.bind(head);
         self.body(trace, head, output);
-        if let Some(head) = self.look_up_pages(self.least_turn) {
+        let always = self.least_turn == trace.steps.len() as i32;
+        if let Some(head) = self.look_up_pages(self.least_turn, always) {
             self.body(trace, head, output);
         }
         self.assembler.finish();
@@ -496,6 +502,16 @@ impl X64 {
             Cold::Control(label, back) => {
                 self.assembler.bind(label);
                 self.assembler.float_control(2, Place::Memory(RSP, -16));
+                self.assembler.jump(back);
+            }
+            Cold::Move(label, back, to, from) => {
+                self.assembler.bind(label);
+                self.assembler.load(W64, to, Place::Register(from));
+                self.assembler.jump(back);
+            }
+            Cold::All(label, back) => {
+                self.assembler.bind(label);
+                self.assembler.constant(RAX, 0);
                 self.assembler.jump(back);
             }
             Cold::Back(label, back) => {

@@ -193,7 +193,16 @@ impl X64 {
         if last && step.target() == trace.start {
             self.settle_for_head();
             // A loop: counted before the comparison, which can then jump straight to the head.
-            let exhausted = if self.streams.is_within() {
+            let exhausted = if self.streams.is_counted() {
+                self.assembler.alu_immediate(
+                    Alu::Sub,
+                    W64,
+                    Place::Register(BUDGET),
+                    index as i32 + 1,
+                );
+                self.assembler.jump_if(Condition::Greater, head);
+                return self.renew(step, trace, head, output);
+            } else if self.streams.is_within() {
                 let label = self.assembler.label();
                 self.defer(Cold::Renew(label, index));
                 label
