@@ -52,4 +52,4 @@ pub use hart::{Exit, Hart};
 pub use memory::Ram;
 pub use port::{Fence, HartPort};
 pub use time::Clock;
-pub use translate::{CodeCache, CodeError};
+pub use translate::{CodeCache, CodeError, Compiler};

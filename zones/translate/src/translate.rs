@@ -10,6 +10,10 @@
 //! translations change, the context changes, and every way from page to page is found anew. Code memory is bounded: when it
 //! is full, everything is forgotten.
 //!
+//! A trace in which the budget of instructions has run out some times is where the hart spends its time. Its code is made once
+//! more, with more effort and with what is known by then, by the machine's [`compiler`] if it has one, and put in the place of
+//! the old one.
+//!
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
 use std::collections::HashMap;
@@ -21,6 +25,7 @@ use crate::op::Op;
 
 mod call;
 mod code;
+mod compiler;
 #[cfg(test)]
 pub(crate) mod mistakes;
 #[cfg(test)]
@@ -32,6 +37,8 @@ mod unsupported;
 mod x64;
 
 pub use code::{CodeCache, CodeError};
+pub use compiler::Compiler;
+use compiler::{Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -45,6 +52,8 @@ const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = 1 << 16;
+/// Where the code that all traces use lies.
+const STUBS: usize = SLOTS * SLOT_BYTES;
 /// A trace's code is far smaller than this.
 const LARGEST_TRACE: usize = 256 << 10;
 /// Most ways out of traces, and most instructions of theirs for the interpreter.
@@ -55,6 +64,8 @@ const LEAVES: usize = 1 << 12;
 const ALIGNMENT: usize = 16;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
+/// Times that the budget of instructions runs out in a trace before the trace is hot.
+const HOT: u32 = 8;
 
 /// What does one instruction for generated code; returns whether that code must be left.
 type Helper = extern "C" fn(*mut Core, u32) -> u32;
@@ -196,6 +207,11 @@ trait CodeGenerator: Sized {
     fn way_out(&self, old: usize, leave: u32) -> Vec<u8>;
 }
 
+/// This host's generator, and the code that all traces use.
+fn generator() -> (HostGenerator, Vec<u8>) {
+    HostGenerator::new(STUBS, call::interpret_site)
+}
+
 /// How the hart goes on after generated code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
@@ -207,12 +223,18 @@ pub(crate) enum After {
     Interpret,
 }
 
+/// A trace, as it was when it was put in place.
+#[derive(Debug, Clone, Copy)]
 struct Record {
-    /// The number of its page, and its virtual address.
-    page: u32,
-    start: u64,
+    start: Start,
     offset: usize,
+    /// How many ways out there were before its own.
+    leaves: u32,
+    is_hot: bool,
+    grouped: bool,
     misfits: u32,
+    /// How often the budget ran out in it.
+    samples: u32,
 }
 
 /// Where the code of a trace lies.
@@ -226,7 +248,7 @@ struct Placed {
 }
 
 /// What is to be translated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     /// Virtual address.
     pub(crate) pc: u64,
@@ -287,8 +309,12 @@ pub(crate) struct Translator {
     cache: CodeCache,
     generator: HostGenerator,
     stubs: Stubs,
-    /// What was made last, whose memory serves again.
-    compiled: Compiled,
+    /// Records of traces whose code is to be made once more.
+    due: Vec<u32>,
+    /// Who makes it in this hart's place.
+    compiler: Option<Client>,
+    /// A job whose memory serves again.
+    spare: Job,
     /// Where the next code goes.
     used: usize,
     first: usize,
@@ -314,15 +340,17 @@ impl Translator {
         if !HostGenerator::is_supported() {
             return None;
         }
-        let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
-        let (generator, bytes) = HostGenerator::new(start, call::interpret_site);
-        cache.write(start, &bytes).then(|| {
-            let first = (start + bytes.len()).next_multiple_of(64);
+        let room = cache.room();
+        let (generator, bytes) = generator();
+        cache.write(STUBS, &bytes).then(|| {
+            let first = (STUBS + bytes.len()).next_multiple_of(64);
             Self {
                 cache,
                 stubs: generator.stubs(),
                 generator,
-                compiled: Compiled::default(),
+                due: Vec::new(),
+                compiler: None,
+                spare: Job::default(),
                 used: first,
                 first,
                 slots: 0,
@@ -370,6 +398,9 @@ impl Translator {
             return;
         }
         self.is_linkable = false;
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget(|asked| asked == page);
+        }
         for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
             if std::mem::replace(&mut placed.is_live, false) {
                 self.leaves.push(Leave::Plain { pc: *pc });
@@ -400,6 +431,10 @@ impl Translator {
         self.records.clear();
         self.pages.clear();
         self.is_linkable = false;
+        self.due.clear();
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget(|_| true);
+        }
         core.sites.clear();
     }
 
@@ -411,19 +446,98 @@ impl Translator {
         start: Start,
         is_used: impl Fn(u64) -> bool,
     ) -> Translated {
-        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
+        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used, false) else {
             return Translated::default();
         };
         let has_changed = pages.note(start.page, &snapshot);
         if has_changed {
             self.kill(start.page);
         }
+        let job = self.job(start, trace, true);
+        let offset = self.install(core, job);
         Translated {
-            code: self
-                .generate(core, start, &trace, true)
-                .map(|offset| self.cache.address(offset)),
+            code: offset.map(|offset| self.cache.address(offset)),
             has_changed,
         }
+    }
+
+    fn job(&mut self, start: Start, trace: Trace, grouped: bool) -> Job {
+        let mut job = std::mem::take(&mut self.spare);
+        (job.start, job.trace, job.grouped) = (start, trace, grouped);
+        job.compiled.clear();
+        job
+    }
+
+    /// Lets another thread make what is made once more.
+    pub(crate) fn compile_by(&mut self, compiler: &Compiler) {
+        self.compiler = Some(Client::new(compiler));
+    }
+
+    /// Whether [`Translator::improve`] has something to do.
+    pub(crate) fn is_due(&self, core: &Core) -> bool {
+        let compiler = self.compiler.as_ref();
+        !self.due.is_empty() || compiler.is_some_and(|compiler| compiler.is_due(core.retired()))
+    }
+
+    /// Has traces that are hot, or that do not fit what they meet, made once more, and puts in place what was made.
+    pub(crate) fn improve(
+        &mut self,
+        core: &mut Core,
+        pages: &mut CodePages,
+        is_used: impl Fn(u64) -> bool,
+    ) {
+        while let Some(number) = self.due.pop() {
+            let Some(record) = self.records.get(number as usize).copied() else {
+                continue;
+            };
+            let compiler = self.compiler.as_ref();
+            if !self.is_current(&record)
+                || compiler.is_some_and(|compiler| compiler.expects(record.start))
+            {
+                continue;
+            }
+            let is_hot = record.is_hot || record.samples >= HOT;
+            let read = Self::read(core, pages, record.start, &is_used, is_hot);
+            // Without a fence, code that has changed may go on as it was.
+            let Some((trace, snapshot)) =
+                read.filter(|(_, snapshot)| !pages.differs(record.start.page, snapshot))
+            else {
+                continue;
+            };
+            pages.note(record.start.page, &snapshot);
+            let grouped = record.grouped && record.misfits < MISFITS;
+            let job = self.job(record.start, trace, grouped);
+            let own = match &mut self.compiler {
+                Some(compiler) => compiler.ask(job, core.retired()),
+                None => Some(job),
+            };
+            if let Some(job) = own {
+                self.replace(core, job);
+            }
+        }
+        let done = match &mut self.compiler {
+            Some(compiler) => compiler.fetch(core.retired()),
+            None => Vec::new(),
+        };
+        for job in done {
+            self.replace(core, job);
+        }
+    }
+
+    /// Puts code in the place of what runs.
+    fn replace(&mut self, core: &mut Core, job: Job) {
+        let page = self.pages.get(&job.start.page);
+        let old = page.and_then(|page| page.get(&job.start.pc));
+        if old.is_some_and(|old| old.is_live) && !self.is_full(core) {
+            self.install(core, job);
+        }
+    }
+
+    /// Whether a record is that of the code that runs.
+    fn is_current(&self, record: &Record) -> bool {
+        let page = self.pages.get(&record.start.page);
+        page.and_then(|page| page.get(&record.start.pc))
+            .is_some_and(|placed| placed.offset == record.offset && placed.is_live)
     }
 
     /// Reads a trace; `None` if its first instruction is the interpreter's.
@@ -432,41 +546,36 @@ impl Translator {
         pages: &mut CodePages,
         start: Start,
         is_used: impl Fn(u64) -> bool,
+        is_hot: bool,
     ) -> Option<(Trace, Snapshot)> {
         pages.read(&core.ram, start.page)?;
         let mut snapshot = Snapshot::new(core.ram.page_by_number(start.page)?);
         let read = |offset| snapshot.half_word(offset);
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used);
+        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used, is_hot);
         #[cfg(test)]
         mistakes::spoil(&mut trace);
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Makes a trace's code and puts it in place; returns where.
-    fn generate(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        trace: &Trace,
-        grouped: bool,
-    ) -> Option<usize> {
-        let mut compiled = std::mem::take(&mut self.compiled);
-        compiled.clear();
-        self.generator.trace(trace, grouped, &mut compiled);
-        let offset = self.install(core, start, &mut compiled);
-        self.compiled = compiled;
+    /// Puts code in place, made here if nobody else has: where the trace's old code lay, if it fits there, or where a jump from
+    /// there leads. Returns where; `None`, and nothing is different, if there is no room.
+    fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
+        job.make(&mut self.generator);
+        let offset = self.place(core, &mut job);
+        self.spare = job;
         offset
     }
 
-    /// Puts code in place, where a dead trace's lay if it fits there. `None`, and nothing is different, if there is no room.
-    fn install(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
+    fn place(&mut self, core: &mut Core, job: &mut Job) -> Option<usize> {
+        let (start, compiled) = (job.start, &mut job.compiled);
         let length = compiled.bytes.len();
         let page = self.pages.entry(start.page).or_default();
-        let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);
+        let old = page.get(&start.pc).copied();
         // What changes once changes again, and may be a little longer then.
-        let slack = if dead.is_some() { length / 4 } else { 0 };
-        let place = dead.filter(|dead| length <= dead.room).unwrap_or(Placed {
+        let has_changed = old.is_some_and(|old| !old.is_live);
+        let slack = if has_changed { length / 4 } else { 0 };
+        let place = old.filter(|old| length <= old.room).unwrap_or(Placed {
             offset: self.used,
             room: (length + slack).next_multiple_of(ALIGNMENT),
             is_live: false,
@@ -482,7 +591,7 @@ impl Translator {
             self.slots,
         );
         self.cache.write(place.offset, &compiled.bytes);
-        let record = self.records.len() as u32;
+        let (record, first_leave) = (self.records.len() as u32, self.leaves.len() as u32);
         let (offset, first_slot) = (place.offset as u32, self.slots as u32);
         let leaves = compiled.leaves.drain(..);
         self.leaves.extend(leaves.map(|leave| match leave {
@@ -503,10 +612,13 @@ impl Translator {
         core.sites.append(&mut compiled.sites);
         self.slots = slots;
         self.records.push(Record {
-            page: start.page,
-            start: start.pc,
+            start,
             offset: place.offset,
+            leaves: first_leave,
+            is_hot: job.trace.is_hot,
+            grouped: job.grouped,
             misfits: 0,
+            samples: 0,
         });
         page.insert(
             start.pc,
@@ -517,9 +629,9 @@ impl Translator {
         );
         if place.offset == self.used {
             self.used += place.room;
-            if let Some(dead) = dead {
-                let jump = self.generator.replacement(dead.offset, place.offset);
-                self.cache.write(dead.offset, &jump);
+            if let Some(old) = old {
+                let jump = self.generator.replacement(old.offset, place.offset);
+                self.cache.write(old.offset, &jump);
             }
         }
         Some(place.offset)
@@ -549,7 +661,7 @@ impl Translator {
 
     /// Runs the code at this address, which came from [`Translator::find`] or [`Translator::translate`] for the hart's
     /// present address and context.
-    pub(crate) fn run(&mut self, core: &mut Core, pages: &mut CodePages, code: u64) -> After {
+    pub(crate) fn run(&mut self, core: &mut Core, code: u64) -> After {
         self.is_linkable = true;
         let id = call::enter(&self.cache, self.stubs.enter, core, code);
         core.absorb_host_flags();
@@ -562,49 +674,38 @@ impl Translator {
             Leave::Link { pc, .. } => (pc, 0, After::Link(id)),
             Leave::Aside { pc, retired } => (pc, retired, After::Interpret),
             Leave::Misfit { pc, retired, trace } => {
-                self.misfit(core, pages, trace);
+                self.misfit(trace);
                 (pc, retired, After::Interpret)
             }
         };
         core.pc = pc;
         core.budget -= i64::from(retired);
+        if core.budget <= 0 {
+            self.sample(id);
+        }
         after
     }
 
     /// A group of a trace did not fit: that will happen (a frame that straddles pages), but not too often.
-    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: u32) {
-        let full = self.is_full(core);
-        let Some(record) = self.records.get_mut(trace as usize) else {
-            return;
-        };
-        record.misfits += 1;
-        if record.misfits != MISFITS || full {
-            return;
+    fn misfit(&mut self, trace: u32) {
+        if let Some(record) = self.records.get_mut(trace as usize) {
+            record.misfits += 1;
+            if record.misfits == MISFITS {
+                self.due.push(trace);
+            }
         }
-        let start = Start {
-            pc: record.start,
-            page: record.page,
-        };
-        let old = record.offset;
-        let is_current = |placed: &Placed| placed.offset == old && placed.is_live;
-        let page = self.pages.get(&start.page);
-        if !page
-            .and_then(|page| page.get(&start.pc))
-            .is_some_and(is_current)
+    }
+
+    /// The budget ran out at this way out.
+    fn sample(&mut self, leave: u32) {
+        let after = self.records.partition_point(|record| record.leaves < leave);
+        if let Some(number) = after.checked_sub(1)
+            && let Some(record) = self.records.get_mut(number)
         {
-            return;
-        }
-        let Some((trace, snapshot)) = Self::read(core, pages, start, |_| false) else {
-            return;
-        };
-        // Without a fence, code that has changed may go on as it was.
-        if pages.differs(start.page, &snapshot) {
-            return;
-        }
-        pages.note(start.page, &snapshot);
-        if let Some(new) = self.generate(core, start, &trace, false) {
-            let jump = self.generator.replacement(old, new);
-            self.cache.write(old, &jump);
+            record.samples += 1;
+            if record.samples == HOT && !record.is_hot {
+                self.due.push(number as u32);
+            }
         }
     }
 }
