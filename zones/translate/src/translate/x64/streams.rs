@@ -222,8 +222,15 @@ impl X64 {
     pub(super) fn find_streams(&mut self, trace: &Trace) {
         self.streams.clear();
         if memory::is_plain_loop(trace) {
-            let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
-            let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
+            // Host registers whose guests the loop does not use.
+            let uses = loops::uses(trace);
+            let exchanged = &self.exchanged;
+            let guest = |(pinned, host)| {
+                let other = exchanged.iter().find(|guests| guests.host == host);
+                (other.map_or(pinned, |guests| guests.held), host)
+            };
+            let idle = PINNED.into_iter().map(guest);
+            let idle = idle.filter(|(guest, _)| uses[usize::from(*guest)] == 0);
             self.streams.find(trace, idle);
             self.streams.countdown = Countdown::of(trace);
         }
