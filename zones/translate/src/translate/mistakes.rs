@@ -48,6 +48,16 @@ pub(crate) enum Mistake {
     DeadEntered,
     /// What was found by virtual address is found so still, after it has changed.
     JumpsKept,
+    /// A region keeps its registers where the budget runs out between two of its traces.
+    RegistersKept,
+    /// Going from one trace of a region to another is not counted.
+    WayNotCounted,
+    /// A loop that counts makes a turn more.
+    TurnTooMany,
+    /// A counter that is no 32-bit value yet is taken for one.
+    CounterNotWord,
+    /// A loop without checks goes on for a turn beyond its page.
+    PageOverrun,
 }
 
 thread_local! {
@@ -123,6 +133,7 @@ fn is_found(mistake: Mistake, check: fn()) -> bool {
 fn every_mistake_is_found() {
     use crate::{differential, hart, lockstep, testing, watch};
     let followed: fn() = lockstep::tests::a_few_streams_are_followed;
+    let wound: fn() = super::tests::a_few_loops_and_mazes_are_followed;
     let computed: fn() = || {
         testing::TRANSLATE.set(false);
         differential::qemu::a_small_program_agrees();
@@ -151,6 +162,7 @@ fn every_mistake_is_found() {
     fenced();
     written();
     found();
+    wound();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -171,6 +183,11 @@ fn every_mistake_is_found() {
         (Mistake::StoresKept, written),
         (Mistake::DeadEntered, written),
         (Mistake::JumpsKept, found),
+        (Mistake::RegistersKept, wound),
+        (Mistake::WayNotCounted, wound),
+        (Mistake::TurnTooMany, wound),
+        (Mistake::CounterNotWord, wound),
+        (Mistake::PageOverrun, wound),
     ]
     .into_iter()
     .filter(|(mistake, check)| !is_found(*mistake, *check))

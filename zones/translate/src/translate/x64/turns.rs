@@ -6,6 +6,8 @@
 
 use super::streams::{EXCESS, movement};
 use super::*;
+#[cfg(test)]
+use crate::translate::mistakes::{Mistake, is_made};
 
 /// Most that is made use of, from counter to limit: farther ones are reached by looking again.
 const FARTHEST: u64 = (1 << 20) - 1;
@@ -80,7 +82,10 @@ impl X64 {
 
     /// The same in `rax`, and goes to `otherwise` if that does not tell how many turns there are. Changes `rdx`.
     fn sure_distance(&mut self, countdown: &Countdown, otherwise: Label) {
-        if countdown.word && countdown.while_so != Some(Condition::NotEqual) {
+        let narrow = countdown.while_so == Some(Condition::NotEqual);
+        #[cfg(test)]
+        let narrow = narrow || is_made(Mistake::CounterNotWord);
+        if countdown.word && !narrow {
             // What is no 32-bit value yet may jump when it becomes one.
             let counter = self.place(countdown.counter);
             self.assembler.extend_signed(4, RDX, counter);
@@ -120,6 +125,10 @@ impl X64 {
             a.shift_immediate(Shift::Shr, W64, Place::Register(RDX), 32);
         }
         let a = &mut self.assembler;
+        #[cfg(test)]
+        if is_made(Mistake::TurnTooMany) {
+            a.alu_immediate(Alu::Add, W64, Place::Register(RDX), 1);
+        }
         a.multiply_constant(RDX, Place::Register(RDX), count);
         a.load(W64, RAX, Place::Register(BUDGET));
         // Not less than a turn.
@@ -170,6 +179,12 @@ impl X64 {
             a.shift_immediate(shift, W32, Place::Register(RDX), by as u8);
         }
         // One more turn begins there.
+        #[cfg(test)]
+        let other = if is_made(Mistake::PageOverrun) {
+            other * 2
+        } else {
+            other
+        };
         a.alu_immediate(Alu::Add, W32, Place::Register(RDX), other as i32);
         self.lower(RAX);
     }
