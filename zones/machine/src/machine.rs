@@ -1,11 +1,11 @@
 //! One zone's machine: RAM, harts on threads of their own, and the devices on its board.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use vm_memory::{GuestMemoryBackend, MmapRegion};
-use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram};
+use zone_translate::{Clock, CodeCache, Compiler, Exit, Hart, HartPort, Ram};
 use zone_virtio::{GuestMemory, Slot, Transport};
 
 use crate::board::{
@@ -64,6 +64,7 @@ pub struct Builder {
     ports: Vec<Arc<HartPort>>,
     transports: Vec<Transport>,
     code: Vec<CodeCache>,
+    is_compiled_aside: bool,
     debugger: Option<File>,
     clock: Clock,
 }
@@ -121,6 +122,7 @@ impl Builder {
             ports,
             transports: Vec::new(),
             code: Vec::new(),
+            is_compiled_aside: thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
             debugger: None,
             clock: Clock::host(),
         })
@@ -163,6 +165,12 @@ impl Builder {
         self.code = code;
     }
 
+    /// Whether the better code of what is hot is made on a thread beside the harts. It is unless the host has a single core, or
+    /// the clock counts instructions: what such a machine does must not depend on when a thread gets to its work.
+    pub fn compile_aside(&mut self, aside: bool) {
+        self.is_compiled_aside = aside;
+    }
+
     /// Lets a debugger on the other end of this stream look at the harts and steer them, by GDB's remote protocol.
     pub fn debug(&mut self, stream: File) {
         self.debugger = Some(stream);
@@ -171,6 +179,7 @@ impl Builder {
     /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
     /// outside does the same in every run; so it does not know the time of day.
     pub fn clock(&mut self, clock: Clock) {
+        self.is_compiled_aside &= matches!(clock, Clock::Host(_));
         self.clock = clock;
     }
 
@@ -221,6 +230,10 @@ impl Builder {
             None => Vec::new(),
         };
         let mut seats = seats.into_iter();
+        // Its harts do without, where there is no thread.
+        let compiler = (self.is_compiled_aside && !self.code.is_empty())
+            .then(|| Compiler::start().ok())
+            .flatten();
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
@@ -228,9 +241,12 @@ impl Builder {
             if let Some(code) = code.next() {
                 hart.translate_into(code.shared_by(self.ports.len()));
             }
+            if let Some(compiler) = &compiler {
+                hart.compile_by(compiler);
+            }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let seat = seats.next();
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("hart {number}"))
                 .spawn(move || {
                     run_hart(hart, number, seat.as_ref(), &shared_here, &*observer);
@@ -247,6 +263,7 @@ impl Builder {
         Ok(Machine {
             shared,
             threads: Mutex::new(threads),
+            compiler: Mutex::new(compiler),
         })
     }
 }
@@ -322,11 +339,16 @@ fn run_hart(
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A machine that runs.
 #[derive(Debug)]
 pub struct Machine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    compiler: Mutex<Option<Compiler>>,
 }
 
 impl Machine {
@@ -335,14 +357,14 @@ impl Machine {
         self.shared.end();
     }
 
-    /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
+    /// Waits until all harts have returned, and ends their compiler. A hart that panicked (a bug of ours) counts as returned.
     pub fn join(&self) {
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             if thread.join().is_err() {
                 eprintln!("bulkhead-zone: a hart's thread panicked");
             }
         }
+        drop(lock(&self.compiler).take());
     }
 }

@@ -364,10 +364,10 @@ impl Hart {
         }
     }
 
-    /// Translates whatever is run, even once: for tests of the translator.
+    /// Translates whatever is run, even once, and takes it for hot soon: for tests of the translator.
     pub(crate) fn translate_everything(&mut self) {
         if let Some(translator) = &mut self.translator {
-            translator.heat = 0;
+            (translator.heat, translator.hot) = (0, 1);
         }
     }
 

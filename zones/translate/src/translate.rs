@@ -39,6 +39,8 @@ mod x64;
 
 pub use code::{CodeCache, CodeError};
 pub use compiler::Compiler;
+#[cfg(test)]
+pub(crate) use compiler::tests::Late;
 use compiler::{Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
@@ -65,8 +67,10 @@ const LEAVES: usize = 1 << 12;
 const ALIGNMENT: usize = 16;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
-/// Times that the budget of instructions runs out in a trace before the trace is hot.
+/// See [`Translator::hot`].
 const HOT: u32 = 8;
+/// Where no more was left when code was entered, it does not count.
+const LITTLE: i64 = 8;
 
 /// What does one instruction for generated code; returns whether that code must be left.
 type Helper = extern "C" fn(*mut Core, u32) -> u32;
@@ -328,6 +332,8 @@ pub(crate) struct Translator {
     is_linkable: bool,
     /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
+    /// Times that the budget of instructions runs out in a trace before the trace is hot.
+    pub(crate) hot: u32,
     /// Bytes of code memory that are used.
     room: usize,
     /// How often all code was forgotten for want of room.
@@ -360,6 +366,7 @@ impl Translator {
                 pages: Table::default(),
                 is_linkable: false,
                 heat: HEAT,
+                hot: HOT,
                 room,
                 #[cfg(test)]
                 forgotten: 0,
@@ -372,6 +379,12 @@ impl Translator {
     pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
         self.room = self.first + LARGEST_TRACE + bytes;
         self.forgotten
+    }
+
+    /// How many traces that are hot were put in place since code was last forgotten.
+    #[cfg(test)]
+    pub(crate) fn hot_traces(&self) -> usize {
+        self.records.iter().filter(|record| record.is_hot).count()
     }
 
     /// The address of code that leaves for an address without code.
@@ -497,7 +510,7 @@ impl Translator {
             {
                 continue;
             }
-            let is_hot = record.is_hot || record.samples >= HOT;
+            let is_hot = record.is_hot || record.samples >= self.hot;
             let read = Self::read(core, pages, record.start, &is_used, is_hot);
             // Without a fence, code that has changed may go on as it was.
             let Some((trace, snapshot)) =
@@ -673,6 +686,7 @@ impl Translator {
     /// present address and context.
     pub(crate) fn run(&mut self, core: &mut Core, code: u64) -> After {
         self.is_linkable = true;
+        let budget = core.budget;
         let id = call::enter(&self.cache, self.stubs.enter, core, code);
         core.absorb_host_flags();
         let Some(leave) = self.leave(id) else {
@@ -688,11 +702,12 @@ impl Translator {
                 (pc, retired, After::Interpret)
             }
         };
-        core.pc = pc;
-        core.budget -= i64::from(retired);
-        if core.budget <= 0 {
+        // A loop ends before its last branch, which then has next to nothing left.
+        if core.budget <= 0 && budget > LITTLE {
             self.sample(id);
         }
+        core.pc = pc;
+        core.budget -= i64::from(retired);
         after
     }
 
@@ -713,7 +728,7 @@ impl Translator {
             && let Some(record) = self.records.get_mut(number)
         {
             record.samples += 1;
-            if record.samples == HOT && !record.is_hot {
+            if record.samples == self.hot && !record.is_hot {
                 self.due.push(number as u32);
             }
         }

@@ -60,7 +60,8 @@ impl DisplaySink for Terminal {
 }
 
 /// Boots a guest, with the SBI's console on this terminal. With a volume, it has a disk, on which what it writes is thrown away;
-/// with a desktop, all that a zone has, and what it says on its state port comes here, too.
+/// with a desktop, all that a zone has, and what it says on its state port comes here, too. `alone` translates without a thread
+/// beside the harts.
 pub(crate) fn boot(arguments: &[String]) -> Result<(), Failure> {
     let (kernel, initramfs, harts, engine, line, volume, desktop) = match arguments {
         [kernel, initramfs, harts, engine, line] => {
@@ -74,13 +75,16 @@ pub(crate) fn boot(arguments: &[String]) -> Result<(), Failure> {
         }
         _ => {
             return Err(
-                "--boot KERNEL INITRAMFS HARTS translate|interpret COMMAND-LINE [VOLUME [desktop]]"
+                "--boot KERNEL INITRAMFS HARTS translate|alone|interpret COMMAND-LINE [VOLUME [desktop]]"
                     .into(),
             );
         }
     };
     let mut builder = Builder::new(MEMORY_MIB, harts.parse()?)?;
-    if engine == "translate" {
+    if engine != "interpret" {
+        if engine == "alone" {
+            builder.compile_aside(false);
+        }
         let count = harts.parse::<usize>()?;
         builder.translate(
             (0..count)

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
+use super::compiler;
 use super::trace::Trace;
 use crate::op::{Kind, SINK};
 
@@ -58,6 +59,8 @@ pub(crate) enum Mistake {
     CounterNotWord,
     /// A loop without checks goes on for a turn beyond its page.
     PageOverrun,
+    /// What was asked for is put in place although it has changed meanwhile.
+    OldInstalled,
 }
 
 thread_local! {
@@ -155,6 +158,7 @@ fn every_mistake_is_found() {
         testing::TRANSLATE.set(false);
         watch::tests::code_runs_as_it_was_last_written();
     };
+    let late: fn() = compiler::tests::a_few_changes;
     // Without a mistake they pass.
     followed();
     computed();
@@ -163,6 +167,7 @@ fn every_mistake_is_found() {
     written();
     found();
     wound();
+    late();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -188,6 +193,7 @@ fn every_mistake_is_found() {
         (Mistake::TurnTooMany, wound),
         (Mistake::CounterNotWord, wound),
         (Mistake::PageOverrun, wound),
+        (Mistake::OldInstalled, late),
     ]
     .into_iter()
     .filter(|(mistake, check)| !is_found(*mistake, *check))
