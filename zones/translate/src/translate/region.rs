@@ -7,6 +7,9 @@ use super::trace::{End, Step, Trace};
 use crate::memory::PAGE_SIZE;
 use crate::op::Kind;
 
+#[cfg(test)]
+mod tests;
+
 /// Most traces of a region besides its first.
 const MOST: usize = 9;
 /// A region does not grow beyond so many instructions.

@@ -110,8 +110,10 @@ impl X64 {
             }
         }
         // What is tested may be the number that is wanted of it.
+        let count = skipped.len();
         let bit = test
             .filter(|test| test.op.kind == Kind::Andi && test.op.imm == 1)
+            .filter(|_| branch.kind == Kind::Bne || count < MOST)
             .and_then(|test| self.pinned(test.op.rd));
         if bit.is_none() {
             self.assembler.constant(RDX, 0);
@@ -135,7 +137,7 @@ impl X64 {
                 self.assembler.conditional_move(condition, RAX, old);
             }
         }
-        let (a, count) = (&mut self.assembler, skipped.len());
+        let a = &mut self.assembler;
         let single = match bit {
             Some(bit) => bit,
             None => {
@@ -143,20 +145,19 @@ impl X64 {
                 RDX
             }
         };
-        if count == 3 {
-            a.lea_scaled(RDX, single, single, 1);
-        }
         let skipped_at_one = bit.is_none() || condition == Condition::NotEqual;
         match (skipped_at_one, count) {
-            (true, 3) => a.alu(Alu::Add, W64, BUDGET, Place::Register(RDX)),
+            (true, 3) => {
+                a.lea_scaled(RDX, single, single, 1);
+                a.alu(Alu::Add, W64, BUDGET, Place::Register(RDX));
+            }
             (true, _) => a.lea_scaled(BUDGET, BUDGET, single, count.trailing_zeros() as u8),
             (false, _) => {
-                if count != 3 {
-                    a.load(W32, RDX, Place::Register(single));
-                    let by = count.trailing_zeros() as u8;
-                    a.shift_immediate(Shift::Shl, W32, Place::Register(RDX), by);
+                let all = if count == 1 { single } else { RDX };
+                if count > 1 {
+                    a.lea_scaled(RDX, single, single, u8::from(count == 3));
                 }
-                a.alu(Alu::Sub, W64, BUDGET, Place::Register(RDX));
+                a.alu(Alu::Sub, W64, BUDGET, Place::Register(all));
                 a.alu_immediate(Alu::Add, W64, Place::Register(BUDGET), count as i32);
             }
         }
