@@ -28,6 +28,7 @@ mod code;
 mod compiler;
 #[cfg(test)]
 pub(crate) mod mistakes;
+mod region;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -568,11 +569,20 @@ impl Translator {
     ) -> Option<(Trace, Snapshot)> {
         pages.read(&core.ram, start.page)?;
         let mut snapshot = Snapshot::new(core.ram.page_by_number(start.page)?);
-        let read = |offset| snapshot.half_word(offset);
-        #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used, is_hot);
-        #[cfg(test)]
-        mistakes::spoil(&mut trace);
+        let mut read = |pc| {
+            let half_word = |offset| snapshot.half_word(offset);
+            let guarded = &core.guarded;
+            #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
+            let mut trace = Trace::new(pc, guarded, half_word, &is_used, is_hot);
+            #[cfg(test)]
+            mistakes::spoil(&mut trace);
+            trace
+        };
+        let mut trace = read(start.pc);
+        if is_hot {
+            let is_free = |pc| !core.guarded.iter().any(|place| place.is_beside(pc));
+            trace.grow(|pc| is_used(pc) && is_free(pc), &mut read);
+        }
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 

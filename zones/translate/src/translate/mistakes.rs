@@ -57,6 +57,16 @@ pub(crate) enum Mistake {
     DeadEntered,
     /// What was found by virtual address is found so still, after it has changed.
     JumpsKept,
+    /// A region keeps its registers where the budget runs out between two of its traces.
+    RegistersKept,
+    /// Going from one trace of a region to another is not counted.
+    WayNotCounted,
+    /// A loop that counts makes a turn more.
+    TurnTooMany,
+    /// A counter that is no 32-bit value yet is taken for one.
+    CounterNotWord,
+    /// A loop without checks goes on for a turn beyond its page.
+    PageOverrun,
     /// What was asked for is put in place although it has changed meanwhile.
     OldInstalled,
 }
@@ -145,6 +155,7 @@ fn every_mistake_is_found() {
     use crate::descriptors::{snapshot, watch};
     use crate::{differential, hart, lockstep, testing};
     let followed: fn() = lockstep::tests::a_few_streams_are_followed;
+    let wound: fn() = super::tests::a_few_loops_and_mazes_are_followed;
     let computed: fn() = || {
         testing::TRANSLATE.set(false);
         differential::qemu::a_small_program_agrees();
@@ -186,6 +197,7 @@ fn every_mistake_is_found() {
     relied();
     cached();
     raced();
+    wound();
     late();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
@@ -214,6 +226,11 @@ fn every_mistake_is_found() {
         (Mistake::WatchedInWrite, relied),
         (Mistake::DeadEntered, written),
         (Mistake::JumpsKept, found),
+        (Mistake::RegistersKept, wound),
+        (Mistake::WayNotCounted, wound),
+        (Mistake::TurnTooMany, wound),
+        (Mistake::CounterNotWord, wound),
+        (Mistake::PageOverrun, wound),
         (Mistake::OldInstalled, late),
     ]
     .into_iter()

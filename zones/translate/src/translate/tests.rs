@@ -152,14 +152,30 @@ impl Writer {
         let (pointer, stride) = (POINTERS[0], strides[0]);
         let counter = self.random.pick(&COUNTERS);
         let by_limit = stride != 0 && self.random.below(2) == 0;
+        // Counter and limit may not meet, or elsewhere than expected: then something else ends the loop.
+        let astray = self.random.below(3) == 0;
+        // Or the counter becomes another when it becomes a 32-bit value.
+        let wraps = astray && !by_limit && self.random.below(2) == 0;
+        let fuel = 2 + self.random.below(90) as i32;
+        self.put(addi(FUEL, 0, fuel));
         if by_limit {
-            self.put(addi(
-                LIMIT,
-                pointer,
-                stride * turns.min(2047 / stride.abs()),
-            ));
+            let within = stride.unsigned_abs() * u32::from(astray);
+            let beside = self.random.below(u64::from(within.max(1))) as i32;
+            let distance = stride * turns.min(1900 / stride.abs());
+            self.put(addi(LIMIT, pointer, distance + beside));
         } else {
             self.put(addi(counter, 0, turns));
+            let limit = self.random.below(64) as i32 - 32;
+            self.put(addi(LIMIT, 0, if astray { limit } else { 0 }));
+            if wraps || astray && self.random.below(2) == 0 {
+                let far = self.random.pick(&[counter, LIMIT]);
+                let by = self.random.pick(&[31, 31, 32, 62]);
+                let (far, by) = if wraps { (counter, 31) } else { (far, by) };
+                self.put(addi(FUEL, 0, 1));
+                self.put(i_type(0x13, 1, FUEL, FUEL, by));
+                self.put(add(far, far, FUEL));
+                self.put(addi(FUEL, 0, fuel));
+            }
         }
         let start = self.code.len();
         let mut exits = Vec::new();
@@ -169,6 +185,12 @@ impl Writer {
                 self.put(0);
             }
             self.piece();
+        }
+        let mut empty = None;
+        if astray {
+            self.put(addi(FUEL, FUEL, -1));
+            empty = Some(self.code.len());
+            self.put(0);
         }
         for (pointer, stride) in POINTERS[..3].iter().zip(strides) {
             if stride != 0 {
@@ -189,25 +211,45 @@ impl Writer {
                 (4, LIMIT, pointer),
                 (6, LIMIT, pointer),
             ];
-            let (funct3, one, other) =
-                self.random
-                    .pick(if stride > 0 { &forwards } else { &backwards });
-            let distance = self.distance(start);
-            self.put(branch(funct3, one, other, distance));
+            let usual = self
+                .random
+                .pick(if stride > 0 { &forwards } else { &backwards });
+            self.end_walk(start, usual, [pointer, LIMIT], astray);
         } else {
-            let opcode = self.random.pick(&[0x13, 0x1b]);
-            self.put(i_type(opcode, 0, counter, counter, -1));
-            let (funct3, one, other) =
-                self.random
-                    .pick(&[(1, counter, 0), (1, 0, counter), (4, 0, counter)]);
-            let distance = self.distance(start);
-            self.put(branch(funct3, one, other, distance));
+            let opcode = self.random.pick(&[0x13, 0x1b, 0x1b]);
+            let stride = if astray && !wraps {
+                self.random.pick(&[-1, -1, -3, 1, 5])
+            } else {
+                -1
+            };
+            let opcode = if wraps { 0x1b } else { opcode };
+            self.put(i_type(opcode, 0, counter, counter, stride));
+            let usual = self
+                .random
+                .pick(&[(1, counter, 0), (1, 0, counter), (4, 0, counter)]);
+            let usual = if wraps { (4, LIMIT, counter) } else { usual };
+            self.end_walk(start, usual, [counter, LIMIT], astray && !wraps);
+        }
+        if let Some(exit) = empty {
+            let distance = (self.code.len() - exit) as i32 * 4;
+            self.code[exit] = branch(0, FUEL, 0, distance);
         }
         let (one, other) = (self.value(), self.value());
         for exit in exits {
             let distance = (self.code.len() - exit) as i32 * 4;
             self.code[exit] = branch(0, one, other, distance);
         }
+    }
+
+    /// The branch back to a loop's start.
+    fn end_walk(&mut self, start: usize, usual: (u32, u32, u32), ends: [u32; 2], astray: bool) {
+        let (mut funct3, mut one, mut other) = usual;
+        if astray {
+            funct3 = self.random.pick(&[1, 4, 4, 5, 6, 7]);
+            [one, other] = self.random.pick(&[ends, [ends[1], ends[0]]]);
+        }
+        let distance = self.distance(start);
+        self.put(branch(funct3, one, other, distance));
     }
 
     /// Blocks that go on at each other in any order.
@@ -255,8 +297,21 @@ impl Writer {
 
 #[test]
 fn loops_and_mazes_follow_the_interpreter() {
+    let (instructions, traps) = follow_loops_and_mazes(0..150);
+    assert!(
+        instructions > 2_000_000 && traps > 20_000,
+        "{instructions} instructions, {traps} traps"
+    );
+}
+
+/// What the deliberate mistakes are put to.
+pub(crate) fn a_few_loops_and_mazes_are_followed() {
+    follow_loops_and_mazes(200..212);
+}
+
+fn follow_loops_and_mazes(seeds: std::ops::Range<u64>) -> (u64, u64) {
     let (mut instructions, mut traps) = (0, 0);
-    for seed in 0..150 {
+    for seed in seeds {
         let mut writer = Writer {
             random: Random::new(seed),
             code: Vec::new(),
@@ -323,8 +378,5 @@ fn loops_and_mazes_follow_the_interpreter() {
         instructions += leader.hart.retired();
         traps += leader.hart.core.traps;
     }
-    assert!(
-        instructions > 2_000_000 && traps > 20_000,
-        "{instructions} instructions, {traps} traps"
-    );
+    (instructions, traps)
 }

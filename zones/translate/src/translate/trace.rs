@@ -38,6 +38,11 @@ impl Step {
     pub(super) fn target(&self) -> u64 {
         self.pc.wrapping_add(i64::from(self.op.imm).cast_unsigned())
     }
+
+    pub(super) fn is_branch(&self) -> bool {
+        use Kind::*;
+        matches!(self.op.kind, Beq | Bne | Blt | Bge | Bltu | Bgeu)
+    }
 }
 
 /// How a trace ends after its last step.
@@ -60,6 +65,8 @@ pub(super) struct Trace {
     pub(super) is_hot: bool,
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
+    /// What shares its registers, see [`super::region`].
+    pub(super) others: Vec<Self>,
 }
 
 /// Instructions that change what the hart is about, or that leave it; the interpreter does them.
@@ -154,6 +161,7 @@ impl Trace {
             is_hot,
             steps,
             end,
+            others: Vec::new(),
         }
     }
 }

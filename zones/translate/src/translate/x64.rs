@@ -26,6 +26,7 @@ mod loops;
 mod memory;
 mod skip;
 mod streams;
+mod turns;
 mod words;
 
 use groups::Groups;
@@ -70,11 +71,20 @@ fn float_place(register: u8) -> Place {
     field(offset_of!(Core, f) + usize::from(register & 31) * 8)
 }
 
+/// What is to be put back before all other code finds things as it expects them.
+#[derive(Clone, Copy)]
+enum Back {
+    Everything,
+    /// The guest registers that have others' host registers.
+    Exchanged,
+    Nothing,
+}
+
 /// Code that is rarely run, put after a trace's own.
 #[derive(Clone, Copy)]
 enum Cold {
-    /// Leaves with this record, after putting the registers back if so marked.
-    Leave(Label, u32, bool),
+    /// Leaves with this record, after putting back what is still to be put back.
+    Leave(Label, u32, Back),
     /// The interpreter does one instruction, then back, with these of [`X64::reloads`] in vector registers again.
     Site(Label, Label, u32, (usize, usize)),
     /// A branch was taken after so many instructions.
@@ -93,6 +103,10 @@ enum Cold {
     Negate(Label, Label, Width),
     /// Puts the control register of floating point back, then back.
     Control(Label, Label),
+    /// Copies the second register to the first, then back.
+    Move(Label, Label, Reg, Reg),
+    /// Takes nothing from the budget, then back.
+    All(Label, Label),
     /// Just goes back.
     Back(Label, Label),
 }
@@ -122,6 +136,8 @@ pub(super) struct X64 {
     /// The instruction being written left its result narrow.
     left_narrow: bool,
     exchanged: Vec<loops::Exchange>,
+    /// Where the traces of a region start.
+    entries: Vec<(u64, Label)>,
     loop_slots: memory::LoopSlots,
     streams: streams::Streams,
     /// Instructions that a trace takes at least from its start to its end.
@@ -216,17 +232,17 @@ impl CodeGenerator for X64 {
     fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Compiled) {
         self.assembler.restart(0);
         self.cold.clear();
-        self.groups.find(&trace.steps, grouped);
         self.reloads.clear();
         loops::exchanges(trace, &mut self.exchanged);
         self.exchange();
-        self.find_streams(trace);
-        self.prepare_loop(trace);
-        let head = self.assembler.label();
-        self.assembler.bind(head);
-        self.body(trace, head, output);
-        if let Some(head) = self.look_up_pages(self.least_turn) {
-            self.body(trace, head, output);
+        self.entries.clear();
+        for trace in trace.all() {
+            let entry = (trace.start, self.assembler.label());
+            self.entries.push(entry);
+        }
+        for (index, trace) in trace.all().enumerate() {
+            self.assembler.bind(self.entries[index].1);
+            self.part(trace, grouped, output);
         }
         self.assembler.finish();
         std::mem::swap(&mut self.assembler.bytes, &mut output.bytes);
@@ -285,6 +301,20 @@ fn load_registers(a: &mut Assembler) {
 }
 
 impl X64 {
+    /// A trace of a region, with what goes before it.
+    fn part(&mut self, trace: &Trace, grouped: bool, output: &mut Compiled) {
+        self.groups.find(&trace.steps, grouped);
+        self.find_streams(trace);
+        self.prepare_loop(trace);
+        let head = self.assembler.label();
+        self.assembler.bind(head);
+        self.body(trace, head, output);
+        let always = self.least_turn == trace.steps.len() as i32;
+        if let Some(head) = self.look_up_pages(self.least_turn, always) {
+            self.body(trace, head, output);
+        }
+    }
+
     /// All instructions of a trace, and the rarely run code that they need.
     fn body(&mut self, trace: &Trace, head: Label, output: &mut Compiled) {
         self.in_rax = None;
@@ -360,6 +390,10 @@ impl X64 {
     fn exchange_back(&mut self) {
         self.settle_all();
         self.suspend_streams();
+        self.return_exchanged();
+    }
+
+    fn return_exchanged(&mut self) {
         for guests in &self.exchanged {
             self.assembler.store(W64, home(guests.held), guests.host);
             self.assembler
@@ -374,15 +408,13 @@ impl X64 {
 
     /// A way out to code that puts the registers back and leaves.
     fn cold_leave(&mut self, id: u32) -> Label {
-        let label = self.assembler.label();
-        self.defer(Cold::Leave(label, id, true));
-        label
+        self.cold_leave_after(Back::Everything, id)
     }
 
-    /// The same, after [`X64::exchange_back`].
-    fn cold_leave_as_is(&mut self, id: u32) -> Label {
+    /// The same, where only this is still to be put back.
+    fn cold_leave_after(&mut self, back: Back, id: u32) -> Label {
         let label = self.assembler.label();
-        self.defer(Cold::Leave(label, id, false));
+        self.defer(Cold::Leave(label, id, back));
         label
     }
 
@@ -443,10 +475,12 @@ impl X64 {
         let (cold, words) = self.cold[index];
         self.words = words;
         match cold {
-            Cold::Leave(label, id, exchanged) => {
+            Cold::Leave(label, id, back) => {
                 self.assembler.bind(label);
-                if exchanged {
-                    self.exchange_back();
+                match back {
+                    Back::Everything => self.exchange_back(),
+                    Back::Exchanged => self.return_exchanged(),
+                    Back::Nothing => {}
                 }
                 self.leave(id);
             }
@@ -496,6 +530,16 @@ impl X64 {
             Cold::Control(label, back) => {
                 self.assembler.bind(label);
                 self.assembler.float_control(2, Place::Memory(RSP, -16));
+                self.assembler.jump(back);
+            }
+            Cold::Move(label, back, to, from) => {
+                self.assembler.bind(label);
+                self.assembler.load(W64, to, Place::Register(from));
+                self.assembler.jump(back);
+            }
+            Cold::All(label, back) => {
+                self.assembler.bind(label);
+                self.assembler.constant(RAX, 0);
                 self.assembler.jump(back);
             }
             Cold::Back(label, back) => {

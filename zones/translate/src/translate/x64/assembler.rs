@@ -303,6 +303,11 @@ impl Assembler {
         );
     }
 
+    /// On the lowest 16 bits of a register; the others stay.
+    pub(super) fn alu16(&mut self, op: Alu, to: Reg, from: Place) {
+        self.encode(Some(0x66), false, false, &[(op as u8) << 3 | 3], to.0, from);
+    }
+
     /// The destination in memory or a register, the source in a register.
     pub(super) fn alu_to(&mut self, op: Alu, width: Width, to: Place, from: Reg) {
         self.encode(

@@ -193,7 +193,16 @@ impl X64 {
         if last && step.target() == trace.start {
             self.settle_for_head();
             // A loop: counted before the comparison, which can then jump straight to the head.
-            let exhausted = if self.streams.is_within() {
+            let exhausted = if self.streams.is_counted() {
+                self.assembler.alu_immediate(
+                    Alu::Sub,
+                    W64,
+                    Place::Register(BUDGET),
+                    index as i32 + 1,
+                );
+                self.assembler.jump_if(Condition::Greater, head);
+                return self.renew(step, trace, head, output);
+            } else if self.streams.is_within() {
                 let label = self.assembler.label();
                 self.defer(Cold::Renew(label, index));
                 label
@@ -269,7 +278,29 @@ impl X64 {
             self.assembler.jump_if(Condition::LessEqual, exhausted);
             return self.assembler.jump(head);
         }
-        self.exchange_back();
+        let mut entries = self.entries.iter();
+        let within = entries.find(|(start, _)| *start == target).copied();
+        self.settle_all();
+        self.suspend_streams();
+        #[cfg(test)]
+        use crate::translate::mistakes::{Mistake, is_made};
+        #[cfg(test)]
+        let count = if within.is_some() && is_made(Mistake::WayNotCounted) {
+            0
+        } else {
+            count
+        };
+        let back = if within.is_some() {
+            Back::Exchanged
+        } else {
+            self.return_exchanged();
+            Back::Nothing
+        };
+        #[cfg(test)]
+        let back = match back {
+            Back::Exchanged if is_made(Mistake::RegistersKept) => Back::Nothing,
+            back => back,
+        };
         // Whatever goes round meets this: without it, the way leads to an address further on than the trace's start.
         let checked = !near || target <= from.max(trace.start);
         if count != 0 {
@@ -280,12 +311,15 @@ impl X64 {
         }
         if checked {
             let out = output.leave(Leave::Plain { pc: target });
-            let exhausted = self.cold_leave_as_is(out);
+            let exhausted = self.cold_leave_after(back, out);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
+        }
+        if let Some((_, entry)) = within {
+            return self.assembler.jump(entry);
         }
         if near {
             let id = output.next_leave();
-            let unlinked = self.cold_leave_as_is(id);
+            let unlinked = self.cold_leave_after(back, id);
             self.assembler.jump(unlinked);
             let at = self.assembler.offset() as u32 - 4;
             output.leave(Leave::Link {
@@ -298,7 +332,7 @@ impl X64 {
                 pc: target,
                 patch: Patch::Slot(slot),
             });
-            let unlinked = self.cold_leave_as_is(id);
+            let unlinked = self.cold_leave_after(back, id);
             let entry = slot as usize * SLOT_BYTES;
             let a = &mut self.assembler;
             a.load(W64, RAX, field(offset_of!(Core, context)));

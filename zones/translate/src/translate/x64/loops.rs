@@ -13,6 +13,11 @@ pub(super) struct Exchange {
     pub(super) host: Reg,
 }
 
+/// A loop in a region counts as so many turns.
+const TURNS: u32 = 8;
+/// As does what an exchange costs, as uses of a register.
+const ENTRY: u32 = 4;
+
 /// Whether a trace jumps back to its own start.
 pub(super) fn is_loop(trace: &Trace) -> bool {
     let last = trace.steps.last();
@@ -20,20 +25,32 @@ pub(super) fn is_loop(trace: &Trace) -> bool {
         && last.is_some_and(|last| last.op.kind != Kind::Jalr && last.target() == trace.start)
 }
 
-/// What to exchange before a trace that jumps back to its own start; nothing for others.
+/// What to exchange before a trace that jumps back to its own start, and before a region; nothing for others.
 pub(super) fn exchanges(trace: &Trace, exchanges: &mut Vec<Exchange>) {
     exchanges.clear();
-    if !is_loop(trace) {
+    let mut all = [0u32; 32];
+    for trace in trace.all() {
+        let weight = if is_loop(trace) { TURNS } else { 1 };
+        for (sum, uses) in all.iter_mut().zip(uses(trace)) {
+            *sum += uses * weight;
+        }
+    }
+    if trace.others.is_empty() && !is_loop(trace) {
         return;
     }
-    let uses = uses(trace);
-    let mut busy: Vec<u8> = (1..32u8)
-        .filter(|register| {
-            uses[usize::from(*register)] > 0 && PINNED.iter().all(|(pinned, _)| pinned != register)
-        })
-        .collect();
-    busy.sort_by_key(|register| std::cmp::Reverse(uses[usize::from(*register)]));
-    let pairs = idle(trace).zip(busy);
+    let pinned = |register: &u8| PINNED.iter().any(|(pinned, _)| pinned == register);
+    let busy = |register: &u8| std::cmp::Reverse(all[usize::from(*register)]);
+    let mut held: Vec<u8> = (1..32u8).filter(|register| !pinned(register)).collect();
+    held.sort_by_key(busy);
+    let mut displaced = PINNED;
+    displaced.sort_by_key(|(register, _)| all[usize::from(*register)]);
+    // It costs something where the loop is entered and left.
+    let gains = |held: u8, displaced: u8| {
+        let [held, displaced] = [held, displaced].map(|register| all[usize::from(register)]);
+        held > 0 && (displaced == 0 || trace.is_hot && held > displaced + ENTRY)
+    };
+    let pairs = displaced.into_iter().zip(held);
+    let pairs = pairs.take_while(|((displaced, _), held)| gains(*held, *displaced));
     exchanges.extend(pairs.map(|((displaced, host), held)| Exchange {
         held,
         displaced,
@@ -41,15 +58,8 @@ pub(super) fn exchanges(trace: &Trace, exchanges: &mut Vec<Exchange>) {
     }));
 }
 
-/// The guest registers in host registers that a trace does not use.
-pub(super) fn idle(trace: &Trace) -> impl Iterator<Item = (u8, Reg)> {
-    let uses = uses(trace);
-    PINNED
-        .into_iter()
-        .filter(move |(register, _)| uses[usize::from(*register)] == 0)
-}
-
-fn uses(trace: &Trace) -> [u32; 32] {
+/// How often each register is named.
+pub(super) fn uses(trace: &Trace) -> [u32; 32] {
     let mut uses = [0u32; 32];
     for step in &trace.steps {
         for register in registers(&step.op).into_iter().flatten() {

@@ -169,14 +169,14 @@ impl X64 {
         };
         // The body without checks has no use for slots if all its accesses are streams'.
         if self.streams.are_complete(trace) {
-            self.start_at_once(trace);
+            self.start_at_once();
         }
         for slot in (first..first + 2 * count).step_by(2) {
             // No page's address.
             self.assembler.store_constant(group_slot(slot), -1);
         }
         if !self.streams.are_complete(trace) {
-            self.start_at_once(trace);
+            self.start_at_once();
         }
         self.start_waiting();
     }

@@ -44,6 +44,13 @@ pub(super) fn length(steps: &[Step]) -> Option<usize> {
     (rd != SINK && chained).then_some(count)
 }
 
+/// How many bytes a pair of shifts at this index of such steps keeps.
+fn cleared(skipped: &[Step], index: usize) -> Option<u8> {
+    let (first, second) = (&skipped.get(index)?.op, &skipped.get(index + 1)?.op);
+    let pair = first.kind == Kind::Slli && second.kind == Kind::Srli;
+    kept_bytes(first).filter(|_| pair && first.imm == second.imm)
+}
+
 impl X64 {
     /// Writes the code of such a branch at the start of these steps, or right after an instruction that makes what it tests.
     /// Returns how many steps that are.
@@ -80,12 +87,13 @@ impl X64 {
         };
         self.in_rax = None;
         let mut index = 0;
+        if let Some(bytes) = cleared(skipped, 1)
+            && self.accumulate_low(&skipped[0].op, bytes)
+        {
+            index = 3;
+        }
         while let Some(step) = skipped.get(index) {
-            let cleared = skipped.get(index + 1).and_then(|next| {
-                let pair = step.op.kind == Kind::Slli && next.op.kind == Kind::Srli;
-                kept_bytes(&step.op).filter(|_| pair && step.op.imm == next.op.imm)
-            });
-            match cleared {
+            match cleared(skipped, index) {
                 Some(bytes) => {
                     let from = if index == 0 {
                         self.place(step.op.rs1)
@@ -101,7 +109,15 @@ impl X64 {
                 }
             }
         }
-        self.assembler.constant(RDX, 0);
+        // What is tested may be the number that is wanted of it.
+        let count = skipped.len();
+        let bit = test
+            .filter(|test| test.op.kind == Kind::Andi && test.op.imm == 1)
+            .filter(|_| branch.kind == Kind::Bne || count < MOST)
+            .and_then(|test| self.pinned(test.op.rd));
+        if bit.is_none() {
+            self.assembler.constant(RDX, 0);
+        }
         let condition = match test {
             Some(test) => {
                 self.arithmetic(test);
@@ -122,13 +138,28 @@ impl X64 {
             }
         }
         let a = &mut self.assembler;
-        a.set(condition, RDX);
-        match skipped.len() {
-            3 => {
-                a.lea_scaled(RDX, RDX, RDX, 1);
+        let single = match bit {
+            Some(bit) => bit,
+            None => {
+                a.set(condition, RDX);
+                RDX
+            }
+        };
+        let skipped_at_one = bit.is_none() || condition == Condition::NotEqual;
+        match (skipped_at_one, count) {
+            (true, 3) => {
+                a.lea_scaled(RDX, single, single, 1);
                 a.alu(Alu::Add, W64, BUDGET, Place::Register(RDX));
             }
-            count => a.lea_scaled(BUDGET, BUDGET, RDX, count.trailing_zeros() as u8),
+            (true, _) => a.lea_scaled(BUDGET, BUDGET, single, count.trailing_zeros() as u8),
+            (false, _) => {
+                let all = if count == 1 { single } else { RDX };
+                if count > 1 {
+                    a.lea_scaled(RDX, single, single, u8::from(count == 3));
+                }
+                a.alu(Alu::Sub, W64, BUDGET, Place::Register(all));
+                a.alu_immediate(Alu::Add, W64, Place::Register(BUDGET), count as i32);
+            }
         }
         if self.pinned(rd).is_none() {
             self.put(rd, RAX);
@@ -136,6 +167,33 @@ impl X64 {
         // Which of two values it has is not known.
         self.known[usize::from(rd & 31)] = None;
         self.words.forget(rd);
+    }
+
+    /// The first of them, of whose result the two after it keep so many bytes, together with those; false if that is no shorter.
+    fn accumulate_low(&mut self, op: &Op, bytes: u8) -> bool {
+        use Kind::*;
+        let alu = match op.kind {
+            Add | Addw => Alu::Add,
+            Sub | Subw => Alu::Sub,
+            Xor => Alu::Xor,
+            Or => Alu::Or,
+            And => Alu::And,
+            _ => return false,
+        };
+        if bytes == 1 {
+            return false;
+        }
+        let (mut first, mut second) = (self.place(op.rs1), self.place(op.rs2));
+        if op.rd == op.rs1 && alu != Alu::Sub {
+            std::mem::swap(&mut first, &mut second);
+        }
+        self.assembler.extend_zero(bytes, RAX, first);
+        if bytes == 2 {
+            self.assembler.alu16(alu, RAX, second);
+        } else {
+            self.assembler.alu(alu, W32, RAX, second);
+        }
+        true
     }
 
     /// One of the instructions that are skipped, with its result in `rax`; all but the first find their first source there.

@@ -3,9 +3,11 @@
 //! A stream is what a loop loads (or stores) through one base register that the loop leaves alone or moves by a constant. The
 //! loop is written twice. The first body checks each access; after some turns it goes to a part that looks up the page of
 //! each stream, computes how many turns stay in these pages, and lowers the budget to that: the second body needs no checks.
-//! When its budget is used up, what was taken away is given back, and the pages are looked up anew.
+//! When its budget is used up, what was taken away is given back, and the pages are looked up anew. A loop that tells how many
+//! turns it makes ([`super::turns`]) has them all at once, if they stay in their pages.
 
 use super::groups::{access, integer_destination};
+use super::turns::Countdown;
 use super::*;
 
 /// Most streams of a loop.
@@ -42,12 +44,17 @@ pub(super) struct Streams {
     setup: Option<Label>,
     /// What goes before the first body.
     start: Option<Label>,
+    countdown: Option<Countdown>,
+    /// The budget of the body without checks is no more than the loop's turns.
+    counted: bool,
+    /// Nothing is taken from the budget at this point of that body.
+    is_whole: bool,
 }
 
 /// Turns until pages are looked up.
 const WAIT: Place = slot(0);
 /// What was taken from the budget; while pages are looked up, all of it.
-const EXCESS: Place = slot(1);
+pub(super) const EXCESS: Place = slot(1);
 
 const fn slot(index: usize) -> Place {
     Place::Memory(RSP, ((GROUP_SLOTS + index) * 8) as i32)
@@ -117,6 +124,7 @@ impl Streams {
         self.streams.clear();
         self.of_step.clear();
         (self.within, self.setup, self.start) = (None, None, None);
+        (self.countdown, self.counted, self.is_whole) = (None, false, false);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -147,6 +155,28 @@ impl Streams {
         self.within.is_some()
     }
 
+    /// Whether the budget ends before the loop does, in the body being written.
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_within() && self.counted
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether a counter with this stride moves no farther than 2 MiB while all of them stay in their pages.
+    pub(super) fn are_near(&self, stride: u32) -> bool {
+        let moves = |stream: &Stream| stream.stride.unsigned_abs();
+        let mut streams = self.streams.iter();
+        streams.any(|stream| moves(stream) != 0 && stride / moves(stream) < 256)
+    }
+
+    /// The base of a stream, and whether an access goes there without an offset.
+    pub(super) fn base(&self, number: usize) -> (u8, bool) {
+        let stream = &self.streams[number];
+        (stream.base, stream.anchor == 0)
+    }
+
     /// Whether this guest register's host register holds something else now.
     pub(super) fn displaces(&self, guest: u8) -> bool {
         self.held().any(|(_, _, displaced)| displaced == guest)
@@ -155,7 +185,7 @@ impl Streams {
 
 /// How far a turn moves a register, and the step that does; `None` if that is not so simple. `word` also takes movements of
 /// the register's lower half.
-fn movement(trace: &Trace, register: u8, word: bool) -> Option<(i32, usize)> {
+pub(super) fn movement(trace: &Trace, register: u8, word: bool) -> Option<(i32, usize)> {
     let mut writes = trace
         .steps
         .iter()
@@ -167,20 +197,6 @@ fn movement(trace: &Trace, register: u8, word: bool) -> Option<(i32, usize)> {
     let adds = step.op.kind == Kind::Addi || word && step.op.kind == Kind::Addiw;
     let simple = adds && step.op.rs1 == register && writes.next().is_none();
     (simple && step.op.imm.unsigned_abs() < PAGE_SIZE as u32 / 2).then_some((step.op.imm, index))
-}
-
-/// The register that a loop's last branch compares with one that does not change, that one, and how far the first moves in
-/// a turn.
-fn countdown(trace: &Trace) -> Option<(u8, u8, i32)> {
-    let Op { kind, rs1, rs2, .. } = trace.steps.last()?.op;
-    let [first, second] =
-        [rs1, rs2].map(|register| movement(trace, register, true).map(|(by, _)| by));
-    match (kind, first?, second?) {
-        (Kind::Beq, ..) => None,
-        (_, 0, stride) if stride != 0 => Some((rs2, rs1, stride)),
-        (_, stride, 0) if stride != 0 => Some((rs1, rs2, stride)),
-        _ => None,
-    }
 }
 
 impl Stream {
@@ -206,31 +222,33 @@ impl X64 {
     pub(super) fn find_streams(&mut self, trace: &Trace) {
         self.streams.clear();
         if memory::is_plain_loop(trace) {
-            let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
-            let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
+            // Host registers whose guests the loop does not use.
+            let uses = loops::uses(trace);
+            let exchanged = &self.exchanged;
+            let guest = |(pinned, host)| {
+                let other = exchanged.iter().find(|guests| guests.host == host);
+                (other.map_or(pinned, |guests| guests.held), host)
+            };
+            let idle = PINNED.into_iter().map(guest);
+            let idle = idle.filter(|(guest, _)| uses[usize::from(*guest)] == 0);
             self.streams.find(trace, idle);
+            self.streams.countdown = Countdown::of(trace);
         }
     }
 
     /// A loop that is going to make many turns, as far as can be told, looks up its pages before the first.
-    pub(super) fn start_at_once(&mut self, trace: &Trace) {
+    pub(super) fn start_at_once(&mut self) {
         if self.streams.is_empty() {
             return;
         }
         let (setup, start) = (self.assembler.label(), self.assembler.label());
         self.streams.setup = Some(setup);
         self.streams.start = Some(start);
-        if let Some((counter, limit, stride)) = countdown(trace) {
-            let (from, to) = if stride < 0 {
-                (limit, counter)
-            } else {
-                (counter, limit)
-            };
-            let (from, to) = (self.place(from), self.place(to));
+        if let Some(countdown) = self.streams.countdown {
+            self.distance(&countdown, RAX);
+            let few = countdown.stride.abs() * FEW;
             let a = &mut self.assembler;
-            a.load(W64, RAX, to);
-            a.alu(Alu::Sub, W64, RAX, from);
-            a.alu_immediate(Alu::Cmp, W64, Place::Register(RAX), stride.abs() * FEW);
+            a.alu_immediate(Alu::Cmp, W64, Place::Register(RAX), few);
             a.jump_if(Condition::GreaterEqual, setup);
         }
         self.assembler.bind(start);
@@ -261,27 +279,37 @@ impl X64 {
     }
 
     /// Looks up the pages, and goes on to the body without checks, which follows, or back to the first one. Returns the head
-    /// of that body; `count` is the least number of instructions of a turn.
-    pub(super) fn look_up_pages(&mut self, count: i32) -> Option<Label> {
+    /// of that body; `count` is the least number of instructions of a turn, `always` tells that each takes as many.
+    pub(super) fn look_up_pages(&mut self, count: i32, always: bool) -> Option<Label> {
         let (setup, start) = (self.streams.setup?, self.streams.start?);
+        let countdown = self.streams.countdown;
+        let countdown = countdown.filter(|countdown| always && countdown.is_telling());
         let failed = self.assembler.label();
         let within = self.assembler.label();
         self.assembler.bind(setup);
-        self.assembler.store(W64, EXCESS, BUDGET);
         self.streams.within = Some(within);
+        self.streams.counted = countdown.is_some();
         for (_, host, guest) in self.streams.held() {
             self.assembler.store(W64, home(guest), host);
         }
-        for number in 0..self.streams.streams.len() {
-            self.look_up_page(number, count, failed);
+        if let Some(countdown) = countdown {
+            self.look_up_counted(&countdown, count, failed);
+        } else {
+            self.assembler.store(W64, EXCESS, BUDGET);
+            for number in 0..self.streams.len() {
+                self.look_up_page(number, count, failed);
+            }
+            let a = &mut self.assembler;
+            a.load(W64, RAX, EXCESS);
+            a.alu(Alu::Sub, W64, RAX, Place::Register(BUDGET));
+            a.store(W64, EXCESS, RAX);
         }
         let a = &mut self.assembler;
-        a.load(W64, RAX, EXCESS);
-        a.alu(Alu::Sub, W64, RAX, Place::Register(BUDGET));
-        a.store(W64, EXCESS, RAX);
         a.jump(within);
         a.bind(failed);
-        a.load(W64, BUDGET, EXCESS);
+        if countdown.is_none() {
+            a.load(W64, BUDGET, EXCESS);
+        }
         for (_, host, guest) in self.streams.held() {
             self.assembler.load(W64, host, home(guest));
         }
@@ -290,9 +318,10 @@ impl X64 {
         Some(within)
     }
 
-    /// What leads to the host's addresses goes where the body without checks expects it, and the budget is lowered to the
-    /// turns that stay in the page.
-    fn look_up_page(&mut self, number: usize, count: i32, failed: Label) {
+    /// Looks up the page of a stream; what leads to the host's addresses goes where the body without checks expects it. Leaves
+    /// where in the page the turn begins in `rcx`, and returns the stream's stride and the last such place at which the rest
+    /// of the turn lies in the same page.
+    pub(super) fn enter_page(&mut self, number: usize, failed: Label) -> (i32, i32) {
         let Stream {
             base,
             store,
@@ -309,13 +338,18 @@ impl X64 {
         let host = register.map_or(RDX, |(host, _)| host);
         a.load(W64, host, memory::host_entry(store));
         a.store(W64, bias(number), host);
-        // Where in the page the turn begins; the rest of it must lie in the same page.
         a.load(W32, RCX, Place::Register(address));
         if low != anchor {
             a.alu_immediate(Alu::Add, W32, Place::Register(RCX), low - anchor);
         }
         a.alu_immediate(Alu::And, W32, Place::Register(RCX), PAGE_SIZE as i32 - 1);
-        let last = PAGE_SIZE as i32 - (high - low);
+        (stride, PAGE_SIZE as i32 - (high - low))
+    }
+
+    /// The same, and the budget is lowered to the turns that stay in the page.
+    fn look_up_page(&mut self, number: usize, count: i32, failed: Label) {
+        let (stride, last) = self.enter_page(number, failed);
+        let a = &mut self.assembler;
         a.alu_immediate(Alu::Cmp, W32, Place::Register(RCX), last);
         a.jump_if(Condition::Above, failed);
         if stride == 0 {
@@ -382,7 +416,9 @@ impl X64 {
             for (_, host, guest) in self.streams.held() {
                 self.assembler.load(W64, host, home(guest));
             }
-            self.assembler.alu(Alu::Add, W64, BUDGET, EXCESS);
+            if !self.streams.is_whole {
+                self.assembler.alu(Alu::Add, W64, BUDGET, EXCESS);
+            }
         }
     }
 
@@ -421,7 +457,9 @@ impl X64 {
         let again = self.assembler.label();
         self.assembler.jump_if(condition, again);
         let words = self.words;
+        self.streams.is_whole = true;
         self.go_to(branch.pc, branch.following(), 0, trace, head, output);
+        self.streams.is_whole = false;
         self.words = words;
         self.assembler.bind(again);
         self.settle_all();
