@@ -464,6 +464,14 @@ impl Translator {
             slots: &mut self.slots,
         };
         let code = self.generator.trace(trace, grouped, &mut output);
+        #[cfg(all(test, target_arch = "x86_64"))]
+        x64::inspection::inspect(&x64::inspection::Code {
+            bytes: code,
+            offset: place.offset,
+            stubs: self.stubs,
+            leaves: before.1 + 1..self.leaves.len() + 1,
+            sites: before.0..core.sites.len(),
+        });
         if code.len() > place.room || !self.cache.write(place.offset, code) {
             core.sites.truncate(before.0);
             self.leaves.truncate(before.1);
