@@ -105,19 +105,41 @@ enum Leave {
     Misfit { pc: u64, retired: i32, trace: u32 },
 }
 
-/// What a generator writes beside code.
-struct Output<'a> {
-    stubs: Stubs,
-    /// Where the code will lie.
-    offset: usize,
-    trace: u32,
-    sites: &'a mut Vec<Site>,
-    leaves: &'a mut Vec<Leave>,
-    slots: &'a mut usize,
+/// What is added to 32 bits of code when it is put in place.
+#[derive(Debug, Clone, Copy)]
+enum Base {
+    /// How many ways out there are already.
+    Leaves,
+    /// How many sites.
+    Sites,
+    /// The distance is to a place that stays where it is.
+    Fixed,
+    /// The distance is to an entry for links, counted from the first that is free.
+    Slots,
 }
 
-impl Output<'_> {
-    /// The number of the next [`Output::leave`].
+/// What a generator makes of a trace: code for any place, with ways out, sites and entries for links that are numbered from
+/// the first of its own on.
+#[derive(Debug, Default)]
+struct Compiled {
+    bytes: Vec<u8>,
+    /// Offsets of 32 bits in the code.
+    relocations: Vec<(u32, Base)>,
+    sites: Vec<Site>,
+    leaves: Vec<Leave>,
+    slots: u32,
+}
+
+impl Compiled {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.relocations.clear();
+        self.sites.clear();
+        self.leaves.clear();
+        self.slots = 0;
+    }
+
+    /// The number of the next [`Compiled::leave`].
     fn next_leave(&self) -> u32 {
         self.leaves.len() as u32 + 1
     }
@@ -132,26 +154,46 @@ impl Output<'_> {
         self.sites.len() as u32 - 1
     }
 
-    fn slot(&mut self) -> Option<u32> {
-        *self.slots += 1;
-        (*self.slots <= SLOTS).then_some(*self.slots as u32 - 1)
+    fn slot(&mut self) -> u32 {
+        self.slots += 1;
+        self.slots - 1
+    }
+
+    /// Makes the code what it is at an offset of the code memory, with so many ways out, sites and entries before its own.
+    fn relocate(&mut self, offset: usize, leaves: usize, sites: usize, slots: usize) {
+        for (at, base) in self.relocations.drain(..) {
+            let added = match base {
+                Base::Leaves => leaves,
+                Base::Sites => sites,
+                Base::Fixed => offset.wrapping_neg(),
+                Base::Slots => (slots * SLOT_BYTES).wrapping_sub(offset),
+            };
+            let at = at as usize;
+            if let Some(bytes) = self.bytes[at..].first_chunk_mut() {
+                *bytes = u32::from_le_bytes(*bytes)
+                    .wrapping_add(added as u32)
+                    .to_le_bytes();
+            }
+        }
     }
 }
 
-/// Makes code for one kind of host.
-trait CodeGenerator {
+/// Makes code for one kind of host. The stubs are the same in all code memories, so one generator's code fits any of them.
+trait CodeGenerator: Sized {
     /// Whether this host's processor has the instructions that generated code uses.
     fn is_supported() -> bool;
-    /// The code that all traces use, for this offset.
-    fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs);
-    /// The code of a trace, for `output.offset`.
-    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Output<'_>) -> &[u8];
+    /// A generator, and the code that all traces use, for this offset.
+    fn new(offset: usize, helper: Helper) -> (Self, Vec<u8>);
+    /// Where in that code is what.
+    fn stubs(&self) -> Stubs;
+    /// Writes the code of a trace to `output`, which is empty.
+    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Compiled);
     /// What to write where, so that a jump goes to the code at the offset `target`.
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])>;
     /// What to write at the start of old code, so that it goes to new code.
     fn replacement(&self, old: usize, new: usize) -> Vec<u8>;
     /// What to write there, so that it leaves with this number; at most [`ALIGNMENT`] bytes.
-    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8>;
+    fn way_out(&self, old: usize, leave: u32) -> Vec<u8>;
 }
 
 /// How the hart goes on after generated code.
@@ -245,6 +287,8 @@ pub(crate) struct Translator {
     cache: CodeCache,
     generator: HostGenerator,
     stubs: Stubs,
+    /// What was made last, whose memory serves again.
+    compiled: Compiled,
     /// Where the next code goes.
     used: usize,
     first: usize,
@@ -270,15 +314,15 @@ impl Translator {
         if !HostGenerator::is_supported() {
             return None;
         }
-        let mut generator = HostGenerator::default();
         let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
-        let (bytes, stubs) = generator.stubs(start, call::interpret_site);
+        let (generator, bytes) = HostGenerator::new(start, call::interpret_site);
         cache.write(start, &bytes).then(|| {
             let first = (start + bytes.len()).next_multiple_of(64);
             Self {
                 cache,
+                stubs: generator.stubs(),
                 generator,
-                stubs,
+                compiled: Compiled::default(),
                 used: first,
                 first,
                 slots: 0,
@@ -330,7 +374,7 @@ impl Translator {
             if std::mem::replace(&mut placed.is_live, false) {
                 self.leaves.push(Leave::Plain { pc: *pc });
                 let leave = self.leaves.len() as u32;
-                let code = self.generator.way_out(placed.offset, self.stubs, leave);
+                let code = self.generator.way_out(placed.offset, leave);
                 self.cache.write(placed.offset, &code);
             }
         }
@@ -350,8 +394,7 @@ impl Translator {
             self.forgotten += 1;
         }
         self.used = self.first;
-        self.cache
-            .write(0, &vec![0; self.slots.min(SLOTS) * SLOT_BYTES]);
+        self.cache.write(0, &vec![0; self.slots * SLOT_BYTES]);
         self.slots = 0;
         self.leaves.clear();
         self.records.clear();
@@ -400,7 +443,7 @@ impl Translator {
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Makes a trace's code, where a dead one's lay if it fits there.
+    /// Makes a trace's code and puts it in place; returns where.
     fn generate(
         &mut self,
         core: &mut Core,
@@ -408,91 +451,86 @@ impl Translator {
         trace: &Trace,
         grouped: bool,
     ) -> Option<usize> {
-        let known = self
-            .pages
-            .get(&start.page)
-            .and_then(|page| page.get(&start.pc));
-        let dead = known.copied().filter(|placed| !placed.is_live);
-        if let Some(dead) = dead
-            && let Some(length) = self.generate_at(core, start, trace, grouped, dead)
-        {
-            debug_assert!(length <= dead.room);
-            return Some(dead.offset);
-        }
-        let rest = Placed {
-            offset: self.used,
-            room: LARGEST_TRACE,
-            is_live: false,
-        };
-        let length = self.generate_at(core, start, trace, grouped, rest)?;
-        // What changes once changes again, and may be a little longer then.
-        let slack = if dead.is_some() { length / 4 } else { 0 };
-        let room = (length + slack).next_multiple_of(ALIGNMENT);
-        let placed = Placed {
-            offset: self.used,
-            room,
-            is_live: true,
-        };
-        self.used += room;
-        self.pages
-            .entry(start.page)
-            .or_default()
-            .insert(start.pc, placed);
-        if let Some(dead) = dead {
-            let jump = self.generator.replacement(dead.offset, placed.offset);
-            self.cache.write(dead.offset, &jump);
-        }
-        Some(placed.offset)
+        let mut compiled = std::mem::take(&mut self.compiled);
+        compiled.clear();
+        self.generator.trace(trace, grouped, &mut compiled);
+        let offset = self.install(core, start, &mut compiled);
+        self.compiled = compiled;
+        offset
     }
 
-    /// Makes a trace's code for a place; `None`, and nothing is different, if it does not fit there. Returns its length.
-    fn generate_at(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        trace: &Trace,
-        grouped: bool,
-        place: Placed,
-    ) -> Option<usize> {
-        let before = (core.sites.len(), self.leaves.len(), self.slots);
-        let mut output = Output {
-            stubs: self.stubs,
-            offset: place.offset,
-            trace: self.records.len() as u32,
-            sites: &mut core.sites,
-            leaves: &mut self.leaves,
-            slots: &mut self.slots,
-        };
-        let code = self.generator.trace(trace, grouped, &mut output);
-        #[cfg(all(test, target_arch = "x86_64"))]
-        x64::inspection::inspect(&x64::inspection::Code {
-            bytes: code,
-            offset: place.offset,
-            stubs: self.stubs,
-            leaves: before.1 + 1..self.leaves.len() + 1,
-            sites: before.0..core.sites.len(),
+    /// Puts code in place, where a dead trace's lay if it fits there. `None`, and nothing is different, if there is no room.
+    fn install(&mut self, core: &mut Core, start: Start, compiled: &mut Compiled) -> Option<usize> {
+        let length = compiled.bytes.len();
+        let page = self.pages.entry(start.page).or_default();
+        let dead = page.get(&start.pc).copied().filter(|old| !old.is_live);
+        // What changes once changes again, and may be a little longer then.
+        let slack = if dead.is_some() { length / 4 } else { 0 };
+        let place = dead.filter(|dead| length <= dead.room).unwrap_or(Placed {
+            offset: self.used,
+            room: (length + slack).next_multiple_of(ALIGNMENT),
+            is_live: false,
         });
-        if code.len() > place.room || !self.cache.write(place.offset, code) {
-            core.sites.truncate(before.0);
-            self.leaves.truncate(before.1);
-            self.slots = before.2;
+        let slots = self.slots + compiled.slots as usize;
+        if place.offset + place.room > self.room || slots > SLOTS {
             return None;
         }
+        compiled.relocate(
+            place.offset,
+            self.leaves.len(),
+            core.sites.len(),
+            self.slots,
+        );
+        #[cfg(all(test, target_arch = "x86_64"))]
+        x64::inspection::inspect(&x64::inspection::Code {
+            bytes: &compiled.bytes,
+            offset: place.offset,
+            stubs: self.stubs,
+            leaves: self.leaves.len() + 1..self.leaves.len() + 1 + compiled.leaves.len(),
+            sites: core.sites.len()..core.sites.len() + compiled.sites.len(),
+        });
+        self.cache.write(place.offset, &compiled.bytes);
+        let record = self.records.len() as u32;
+        let (offset, first_slot) = (place.offset as u32, self.slots as u32);
+        let leaves = compiled.leaves.drain(..);
+        self.leaves.extend(leaves.map(|leave| match leave {
+            Leave::Link { pc, patch } => Leave::Link {
+                pc,
+                patch: match patch {
+                    Patch::Distance(at) => Patch::Distance(at + offset),
+                    Patch::Slot(slot) => Patch::Slot(slot + first_slot),
+                },
+            },
+            Leave::Misfit { pc, retired, .. } => Leave::Misfit {
+                pc,
+                retired,
+                trace: record,
+            },
+            other => other,
+        }));
+        core.sites.append(&mut compiled.sites);
+        self.slots = slots;
         self.records.push(Record {
             page: start.page,
             start: start.pc,
             offset: place.offset,
             misfits: 0,
         });
-        if let Some(placed) = self
-            .pages
-            .get_mut(&start.page)
-            .and_then(|page| page.get_mut(&start.pc))
-            && placed.offset == place.offset
-        {
-            placed.is_live = true;
+        page.insert(
+            start.pc,
+            Placed {
+                is_live: true,
+                ..place
+            },
+        );
+        if place.offset == self.used {
+            self.used += place.room;
+            if let Some(dead) = dead {
+                let jump = self.generator.replacement(dead.offset, place.offset);
+                self.cache.write(dead.offset, &jump);
+            }
         }
-        Some(code.len())
+        Some(place.offset)
     }
 
     /// Directs a way out to the code that was found for it.

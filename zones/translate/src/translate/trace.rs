@@ -85,7 +85,7 @@ impl Trace {
         is_used: impl Fn(u64) -> bool,
     ) -> Self {
         let page = start & !(PAGE_SIZE - 1);
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(LONGEST / 2);
         let mut seen = [false; PAGE_SIZE as usize / 2];
         let mut most = LONGEST;
         let mut pc = start;

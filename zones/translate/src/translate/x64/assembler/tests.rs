@@ -4,6 +4,7 @@
 use iced_x86::{ConditionCode, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 use super::*;
+use crate::translate::{Compiled, SLOT_BYTES};
 
 /// Where the code lies.
 const ORIGIN: usize = 0x12_3450;
@@ -144,7 +145,9 @@ fn operand(place: Place, bytes: usize) -> Operand {
         Place::Register(register) => general(register, bytes),
         Place::Memory(base, offset) => memory(address(base), Register::None, offset.into()),
         Place::Indexed(base, index, offset) => memory(address(base), address(index), offset.into()),
-        Place::Code(target) => memory(Register::RIP, Register::None, target as i64),
+        Place::Code(target) | Place::Slot(target) => {
+            memory(Register::RIP, Register::None, target as i64)
+        }
     }
 }
 
@@ -616,7 +619,7 @@ fn holds(condition: Condition, a: i64, b: i64) -> Option<bool> {
 fn jumps_and_calls() {
     for target in TARGETS {
         let expected = [Operand::Target(target as u64)];
-        one(|a| _ = a.jump_to(target), Mnemonic::Jmp, &expected);
+        one(|a| a.jump_to(target), Mnemonic::Jmp, &expected);
         one(|a| a.call_to(target), Mnemonic::Call, &expected);
     }
     for place in everywhere() {
@@ -645,11 +648,43 @@ fn jumps_and_calls() {
             assert_eq!(jump.near_branch_target(), decoded[0].next_ip());
         }
     }
-    // The distance that can be changed later is the instruction's last four bytes.
+}
+
+#[test]
+fn code_is_put_in_place() {
     let mut assembler = Assembler::default();
-    assembler.restart(ORIGIN);
-    let at = assembler.jump_to(ORIGIN);
-    assert_eq!((at, assembler.offset()), (ORIGIN + 1, ORIGIN + 5));
+    assembler.restart(0);
+    let label = assembler.label();
+    assembler.bind(label);
+    assembler.jump_if(Condition::Equal, label);
+    assembler.jump_to(0x100);
+    assembler.call_to(0x200);
+    assembler.load(W64, R9, Place::Code(0x300));
+    assembler.jump_through(Place::Slot(24));
+    assembler.number(RAX, 3, Base::Leaves);
+    assembler.number(R8, 4, Base::Sites);
+    assembler.finish();
+    let mut compiled = Compiled {
+        bytes: assembler.bytes,
+        relocations: assembler.relocations,
+        ..Compiled::default()
+    };
+    compiled.relocate(ORIGIN, 1000, 2000, 5);
+    let decoded = decode(&compiled.bytes);
+    let found: Vec<Operand> = decoded
+        .iter()
+        .filter_map(|instruction| operands(instruction).pop())
+        .collect();
+    let expected = [
+        Operand::Target(ORIGIN as u64),
+        Operand::Target(0x100),
+        Operand::Target(0x200),
+        operand(Place::Code(0x300), 8),
+        operand(Place::Slot(5 * SLOT_BYTES + 24), 8),
+        Operand::Immediate(1003),
+        Operand::Immediate(2004),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]
