@@ -696,11 +696,14 @@ impl Inspector<'_> {
             && let Some(Place::Slot(slot)) = place
             && first.is_none()
         {
-            facts.slots[slot] = match source {
-                // A page that no access is in.
-                Kind::Constant(u64::MAX) => Kind::Unset,
-                other => other,
-            };
+            facts.slots[slot] = source;
+            // A page that no access is in: whatever its bias was, it is not read before it is another page's.
+            if source == Kind::Constant(u64::MAX) {
+                facts.slots[slot] = Kind::Unset;
+                if let Some(bias) = facts.slots.get_mut(slot + 1) {
+                    *bias = Kind::Unset;
+                }
+            }
             if matches!(source, Kind::Bias(_))
                 && slot > 0
                 && matches!(facts.slots[slot - 1], Kind::Tag(_))
