@@ -52,6 +52,16 @@ pub const TEST: &[Package] = &[
         "their C library",
     ),
     package(
+        "csmith",
+        "/usr/bin/csmith",
+        "writes random programs that both compilers compile",
+    ),
+    package(
+        "libcsmith-dev",
+        "/usr/include/csmith/csmith.h",
+        "what those programs include",
+    ),
+    package(
         "qemu-user-static",
         "/usr/bin/qemu-riscv64-static",
         "the independent CPU that ours is compared with",

@@ -618,6 +618,14 @@ impl Translator {
             core.sites.len(),
             self.slots,
         );
+        #[cfg(all(test, target_arch = "x86_64"))]
+        x64::inspection::inspect(&x64::inspection::Code {
+            bytes: &compiled.bytes,
+            offset: place.offset,
+            stubs: self.stubs,
+            leaves: self.leaves.len() + 1..self.leaves.len() + 1 + compiled.leaves.len(),
+            sites: core.sites.len()..core.sites.len() + compiled.sites.len(),
+        });
         self.cache.write(place.offset, &compiled.bytes);
         let (record, first_leave) = (self.records.len() as u32, self.leaves.len() as u32);
         let (offset, first_slot) = (place.offset as u32, self.slots as u32);

@@ -22,6 +22,8 @@ mod assembler;
 mod control;
 mod float;
 mod groups;
+#[cfg(test)]
+pub(super) mod inspection;
 mod loops;
 mod memory;
 mod skip;

@@ -723,3 +723,6 @@ impl Assembler {
         self.encode(None, false, false, &[0x0f, 0xae], number, place);
     }
 }
+
+#[cfg(test)]
+mod tests;
