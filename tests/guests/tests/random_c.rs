@@ -110,6 +110,7 @@ fn random_programs_compute_what_the_host_does() {
     let archive = folder.path().join("archive");
     fs::create_dir(&archive).expect("a folder");
     let outcome = Guest {
+        meanwhile: None,
         harts: 2,
         memory_mib: 512,
         arguments: "",
