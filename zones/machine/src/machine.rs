@@ -1,10 +1,10 @@
 //! One zone's machine: RAM, harts on threads of their own, and the devices on its board.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
-use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, Ram, Saver, SnapshotError};
+use zone_translate::{Clock, CodeCache, Compiler, Exit, Hart, HartPort, Ram, Saver, SnapshotError};
 use zone_virtio::{GuestMemory, Slot, Transport};
 
 use crate::board::{
@@ -43,8 +43,8 @@ pub enum MachineError {
     /// The guest cannot be loaded.
     #[error("the guest cannot be loaded")]
     Boot(#[from] BootError),
-    /// No thread for a hart.
-    #[error("a thread for a hart cannot be started")]
+    /// No thread for a hart or for the compiler.
+    #[error("a thread of the machine cannot be started")]
     Thread(#[source] std::io::Error),
 }
 
@@ -63,6 +63,7 @@ pub struct Builder {
     ports: Vec<Arc<HartPort>>,
     transports: Vec<Transport>,
     code: Vec<CodeCache>,
+    is_compiled_aside: bool,
     debugger: Option<File>,
     clock: Clock,
 }
@@ -120,6 +121,7 @@ impl Builder {
             ports,
             transports: Vec::new(),
             code: Vec::new(),
+            is_compiled_aside: thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
             debugger: None,
             clock: Clock::host(),
         })
@@ -160,6 +162,12 @@ impl Builder {
     /// Lets the harts translate hot code, each into one of these; a hart for which there is none interprets.
     pub fn translate(&mut self, code: Vec<CodeCache>) {
         self.code = code;
+    }
+
+    /// Whether the better code of what is hot is made on a thread beside the harts, as it is unless the host has a single core.
+    /// Where the clock counts instructions it never is: what the machine does must not depend on when a thread gets to its work.
+    pub fn compile_aside(&mut self, aside: bool) {
+        self.is_compiled_aside = aside;
     }
 
     /// Lets a debugger on the other end of this stream look at the harts and steer them, by GDB's remote protocol.
@@ -217,6 +225,11 @@ impl Builder {
             None => Vec::new(),
         };
         let mut seats = seats.into_iter();
+        let is_free = matches!(clock, Clock::Host(_));
+        let compiler = (is_free && self.is_compiled_aside && !self.code.is_empty())
+            .then(Compiler::start)
+            .transpose()
+            .map_err(MachineError::Thread)?;
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {
@@ -224,9 +237,12 @@ impl Builder {
             if let Some(code) = code.next() {
                 hart.translate_into(code.shared_by(self.ports.len()));
             }
+            if let Some(compiler) = &compiler {
+                hart.compile_by(compiler);
+            }
             let (shared_here, observer) = (Arc::clone(&shared), Arc::clone(&observer));
             let seat = seats.next();
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("hart {number}"))
                 .spawn(move || {
                     run_hart(hart, number, seat.as_ref(), &shared_here, &*observer);
@@ -243,6 +259,7 @@ impl Builder {
         Ok(Machine {
             shared,
             threads: Mutex::new(threads),
+            compiler: Mutex::new(compiler),
         })
     }
 }
@@ -320,11 +337,16 @@ fn run_hart(
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A machine that runs.
 #[derive(Debug)]
 pub struct Machine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    compiler: Mutex<Option<Compiler>>,
 }
 
 impl Machine {
@@ -345,14 +367,14 @@ impl Machine {
         ram.snapshot(SNAPSHOT_ROOM, || at_instant(ram))
     }
 
-    /// Waits until all harts have returned. A hart that panicked (a bug of ours) counts as returned.
+    /// Waits until all harts have returned, and ends their compiler. A hart that panicked (a bug of ours) counts as returned.
     pub fn join(&self) {
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             if thread.join().is_err() {
                 eprintln!("bulkhead-zone: a hart's thread panicked");
             }
         }
+        drop(lock(&self.compiler).take());
     }
 }

@@ -218,7 +218,7 @@ impl Snapshot {
     pub(crate) fn new(page: HostPage) -> Self {
         Self {
             page,
-            lines: Vec::new(),
+            lines: Vec::with_capacity(8),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::mmu::{self, Access, Mmu};
 use crate::op::SINK;
 use crate::port::{Fence, HartPort, SEIP, SSIP, STIP};
 use crate::time::Clock;
-use crate::translate::{After, CodeCache, Found, Site, Start, Translator};
+use crate::translate::{After, CodeCache, Compiler, Found, Site, Start, Translator};
 use crate::trap::{INTERRUPT, Trap};
 
 #[cfg(test)]
@@ -313,7 +313,7 @@ impl Hart {
                         translator.link(id, code, context);
                     }
                     self.core.flow = Flow::Continue;
-                    after = translator.run(&mut self.core, &mut self.pages, code);
+                    after = translator.run(&mut self.core, code);
                     match self.core.flow {
                         Flow::Continue => continue,
                         Flow::Exit(exit) => return Pause::Exit(exit),
@@ -342,6 +342,11 @@ impl Hart {
                 Flow::Wait => return Pause::Waiting,
             }
         }
+        if let Some(translator) = &self.translator
+            && translator.is_due(&self.core)
+        {
+            self.improve();
+        }
         Pause::Slice
     }
 
@@ -355,10 +360,17 @@ impl Hart {
         self.translator.is_some()
     }
 
-    /// Translates whatever is run, even once: for tests of the translator.
+    /// Lets another thread make the better code of what is hot. From when on that runs depends on the host.
+    pub fn compile_by(&mut self, compiler: &Compiler) {
+        if let Some(translator) = &mut self.translator {
+            translator.compile_by(compiler);
+        }
+    }
+
+    /// Translates whatever is run, even once, and takes it for hot soon: for tests of the translator.
     pub(crate) fn translate_everything(&mut self) {
         if let Some(translator) = &mut self.translator {
-            translator.heat = 0;
+            (translator.heat, translator.hot) = (0, 1);
         }
     }
 
@@ -434,10 +446,7 @@ impl Hart {
             return false;
         };
         let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
-        let is_used = |pc| {
-            let known = self.blocks.known(pc, context);
-            known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
-        };
+        let is_used = |pc| self.blocks.is_used(pc, context, heat / 2, none);
         let address = core.pc;
         core.guarded
             .retain(|place| *place != Breakpoint { address, physical });
@@ -456,6 +465,21 @@ impl Hart {
             }
             _ => false,
         }
+    }
+
+    /// Better code for what is hot.
+    #[cold]
+    fn improve(&mut self) {
+        let Some(translator) = &mut self.translator else {
+            return;
+        };
+        let (context, heat, none) = (
+            self.core.context,
+            translator.heat,
+            translator.untranslated(),
+        );
+        let is_used = |pc| self.blocks.is_used(pc, context, heat / 2, none);
+        translator.improve(&mut self.core, &mut self.pages, is_used);
     }
 
     /// What there is at the program counter: the decoded block, empty if there is a translation, whose address is next, or of

@@ -2,7 +2,7 @@
 //!
 //! There is no machine mode: the machine itself gives the SBI, so an `ecall` from S-mode leaves [`Hart::run`] with
 //! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
-//! [`HartPort`].
+//! [`HartPort`]. A [`Compiler`], a thread that harts share, makes better code of what is hot.
 //!
 //! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `descriptors` knows what has to happen before a page is written to, `code_pages` whether code is still what it was, [`mmu`] translates
 //! addresses and caches translations, `debug` is for those who look at a hart from outside, `execute` interprets a block, `translate` makes code of the host from what runs often,
@@ -53,4 +53,4 @@ pub use hart::{Exit, Hart};
 pub use memory::{PageBytes, Ram};
 pub use port::{Fence, HartPort};
 pub use time::Clock;
-pub use translate::{CodeCache, CodeError};
+pub use translate::{CodeCache, CodeError, Compiler};

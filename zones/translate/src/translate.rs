@@ -10,6 +10,10 @@
 //! translations change, the context changes, and every way from page to page is found anew. Code memory is bounded: when it
 //! is full, everything is forgotten.
 //!
+//! A trace in which the budget of instructions has run out some times is where the hart spends its time. Its code is made once
+//! more, with more effort and with what is known by then, by the machine's [`compiler`] if it has one, and put in the place of
+//! the old one.
+//!
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
 use std::collections::HashMap;
@@ -21,6 +25,7 @@ use crate::op::Op;
 
 mod call;
 mod code;
+mod compiler;
 #[cfg(test)]
 pub(crate) mod mistakes;
 #[cfg(test)]
@@ -32,6 +37,10 @@ mod unsupported;
 mod x64;
 
 pub use code::{CodeCache, CodeError};
+pub use compiler::Compiler;
+#[cfg(test)]
+pub(crate) use compiler::tests::Late;
+use compiler::{Client, Job};
 use trace::Trace;
 #[cfg(target_arch = "x86_64")]
 type HostGenerator = x64::X64;
@@ -45,6 +54,8 @@ const HEAT_AGAIN: u16 = 3;
 /// Entries for links across pages: a context and an address.
 const SLOT_BYTES: usize = 16;
 const SLOTS: usize = 1 << 16;
+/// Where the code that all traces use lies.
+const STUBS: usize = SLOTS * SLOT_BYTES;
 /// A trace's code is far smaller than this.
 const LARGEST_TRACE: usize = 256 << 10;
 /// Most ways out of traces, and most instructions of theirs for the interpreter.
@@ -55,6 +66,10 @@ const LEAVES: usize = 1 << 12;
 const ALIGNMENT: usize = 16;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
+/// See [`Translator::hot`].
+const HOT: u32 = 8;
+/// Where no more was left when code was entered, it does not count.
+const LITTLE: i64 = 8;
 
 /// What does one instruction for generated code; returns whether that code must be left.
 type Helper = extern "C" fn(*mut Core, u32) -> u32;
@@ -105,19 +120,41 @@ enum Leave {
     Misfit { pc: u64, retired: i32, trace: u32 },
 }
 
-/// What a generator writes beside code.
-struct Output<'a> {
-    stubs: Stubs,
-    /// Where the code will lie.
-    offset: usize,
-    trace: u32,
-    sites: &'a mut Vec<Site>,
-    leaves: &'a mut Vec<Leave>,
-    slots: &'a mut usize,
+/// What is added to 32 bits of code when it is put in place.
+#[derive(Debug, Clone, Copy)]
+enum Base {
+    /// How many ways out there are already.
+    Leaves,
+    /// How many sites.
+    Sites,
+    /// The distance is to a place that stays where it is.
+    Fixed,
+    /// The distance is to an entry for links, counted from the first that is free.
+    Slots,
 }
 
-impl Output<'_> {
-    /// The number of the next [`Output::leave`].
+/// What a generator makes of a trace: code for any place, with ways out, sites and entries for links that are numbered from
+/// the first of its own on.
+#[derive(Debug, Default)]
+struct Compiled {
+    bytes: Vec<u8>,
+    /// Offsets of 32 bits in the code.
+    relocations: Vec<(u32, Base)>,
+    sites: Vec<Site>,
+    leaves: Vec<Leave>,
+    slots: u32,
+}
+
+impl Compiled {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.relocations.clear();
+        self.sites.clear();
+        self.leaves.clear();
+        self.slots = 0;
+    }
+
+    /// The number of the next [`Compiled::leave`].
     fn next_leave(&self) -> u32 {
         self.leaves.len() as u32 + 1
     }
@@ -132,26 +169,51 @@ impl Output<'_> {
         self.sites.len() as u32 - 1
     }
 
-    fn slot(&mut self) -> Option<u32> {
-        *self.slots += 1;
-        (*self.slots <= SLOTS).then_some(*self.slots as u32 - 1)
+    fn slot(&mut self) -> u32 {
+        self.slots += 1;
+        self.slots - 1
+    }
+
+    /// Makes the code what it is at an offset of the code memory, with so many ways out, sites and entries before its own.
+    fn relocate(&mut self, offset: usize, leaves: usize, sites: usize, slots: usize) {
+        for (at, base) in self.relocations.drain(..) {
+            let added = match base {
+                Base::Leaves => leaves,
+                Base::Sites => sites,
+                Base::Fixed => offset.wrapping_neg(),
+                Base::Slots => (slots * SLOT_BYTES).wrapping_sub(offset),
+            };
+            let at = at as usize;
+            if let Some(bytes) = self.bytes[at..].first_chunk_mut() {
+                *bytes = u32::from_le_bytes(*bytes)
+                    .wrapping_add(added as u32)
+                    .to_le_bytes();
+            }
+        }
     }
 }
 
-/// Makes code for one kind of host.
-trait CodeGenerator {
+/// Makes code for one kind of host. The stubs are the same in all code memories, so one generator's code fits any of them.
+trait CodeGenerator: Sized {
     /// Whether this host's processor has the instructions that generated code uses.
     fn is_supported() -> bool;
-    /// The code that all traces use, for this offset.
-    fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs);
-    /// The code of a trace, for `output.offset`.
-    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Output<'_>) -> &[u8];
+    /// A generator, and the code that all traces use, for this offset.
+    fn new(offset: usize, helper: Helper) -> (Self, Vec<u8>);
+    /// Where in that code is what.
+    fn stubs(&self) -> Stubs;
+    /// Writes the code of a trace to `output`, which is empty.
+    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Compiled);
     /// What to write where, so that a jump goes to the code at the offset `target`.
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])>;
     /// What to write at the start of old code, so that it goes to new code.
     fn replacement(&self, old: usize, new: usize) -> Vec<u8>;
     /// What to write there, so that it leaves with this number; at most [`ALIGNMENT`] bytes.
-    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8>;
+    fn way_out(&self, old: usize, leave: u32) -> Vec<u8>;
+}
+
+/// This host's generator, and the code that all traces use.
+fn generator() -> (HostGenerator, Vec<u8>) {
+    HostGenerator::new(STUBS, call::interpret_site)
 }
 
 /// How the hart goes on after generated code.
@@ -165,12 +227,19 @@ pub(crate) enum After {
     Interpret,
 }
 
+/// A trace, as it was when it was put in place.
+#[derive(Debug, Clone, Copy)]
 struct Record {
-    /// The number of its page, and its virtual address.
-    page: u32,
-    start: u64,
+    start: Start,
     offset: usize,
+    /// How many ways out there were before its own.
+    leaves: u32,
+    steps: u32,
+    is_hot: bool,
+    grouped: bool,
     misfits: u32,
+    /// How often the budget ran out in it.
+    samples: u32,
 }
 
 /// Where the code of a trace lies.
@@ -184,7 +253,7 @@ struct Placed {
 }
 
 /// What is to be translated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     /// Virtual address.
     pub(crate) pc: u64,
@@ -245,6 +314,12 @@ pub(crate) struct Translator {
     cache: CodeCache,
     generator: HostGenerator,
     stubs: Stubs,
+    /// Records of traces whose code is to be made once more.
+    due: Vec<u32>,
+    /// Who makes it in this hart's place.
+    compiler: Option<Client>,
+    /// A job whose memory serves again.
+    spare: Job,
     /// Where the next code goes.
     used: usize,
     first: usize,
@@ -257,6 +332,8 @@ pub(crate) struct Translator {
     is_linkable: bool,
     /// Runs of a block in the interpreter before it is translated.
     pub(crate) heat: u16,
+    /// Times that the budget of instructions runs out in a trace before the trace is hot.
+    pub(crate) hot: u32,
     /// Bytes of code memory that are used.
     room: usize,
     /// How often all code was forgotten for want of room.
@@ -270,15 +347,17 @@ impl Translator {
         if !HostGenerator::is_supported() {
             return None;
         }
-        let mut generator = HostGenerator::default();
-        let (start, room) = (SLOTS * SLOT_BYTES, cache.room());
-        let (bytes, stubs) = generator.stubs(start, call::interpret_site);
-        cache.write(start, &bytes).then(|| {
-            let first = (start + bytes.len()).next_multiple_of(64);
+        let room = cache.room();
+        let (generator, bytes) = generator();
+        cache.write(STUBS, &bytes).then(|| {
+            let first = (STUBS + bytes.len()).next_multiple_of(64);
             Self {
                 cache,
+                stubs: generator.stubs(),
                 generator,
-                stubs,
+                due: Vec::new(),
+                compiler: None,
+                spare: Job::default(),
                 used: first,
                 first,
                 slots: 0,
@@ -287,6 +366,7 @@ impl Translator {
                 pages: Table::default(),
                 is_linkable: false,
                 heat: HEAT,
+                hot: HOT,
                 room,
                 #[cfg(test)]
                 forgotten: 0,
@@ -299,6 +379,12 @@ impl Translator {
     pub(crate) fn squeeze(&mut self, bytes: usize) -> u32 {
         self.room = self.first + LARGEST_TRACE + bytes;
         self.forgotten
+    }
+
+    /// How many traces that are hot were put in place since code was last forgotten.
+    #[cfg(test)]
+    pub(crate) fn hot_traces(&self) -> usize {
+        self.records.iter().filter(|record| record.is_hot).count()
     }
 
     /// The address of code that leaves for an address without code.
@@ -326,11 +412,14 @@ impl Translator {
             return;
         }
         self.is_linkable = false;
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget(|asked| asked == page);
+        }
         for (pc, placed) in self.pages.get_mut(&page).into_iter().flatten() {
             if std::mem::replace(&mut placed.is_live, false) {
                 self.leaves.push(Leave::Plain { pc: *pc });
                 let leave = self.leaves.len() as u32;
-                let code = self.generator.way_out(placed.offset, self.stubs, leave);
+                let code = self.generator.way_out(placed.offset, leave);
                 self.cache.write(placed.offset, &code);
             }
         }
@@ -350,13 +439,16 @@ impl Translator {
             self.forgotten += 1;
         }
         self.used = self.first;
-        self.cache
-            .write(0, &vec![0; self.slots.min(SLOTS) * SLOT_BYTES]);
+        self.cache.write(0, &vec![0; self.slots * SLOT_BYTES]);
         self.slots = 0;
         self.leaves.clear();
         self.records.clear();
         self.pages.clear();
         self.is_linkable = false;
+        self.due.clear();
+        if let Some(compiler) = &mut self.compiler {
+            compiler.forget(|_| true);
+        }
         core.sites.clear();
     }
 
@@ -368,19 +460,102 @@ impl Translator {
         start: Start,
         is_used: impl Fn(u64) -> bool,
     ) -> Translated {
-        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used) else {
+        let Some((trace, snapshot)) = Self::read(core, pages, start, is_used, false) else {
             return Translated::default();
         };
         let has_changed = pages.note(start.page, &snapshot);
         if has_changed {
             self.kill(start.page);
         }
+        let job = self.job(start, trace, true);
+        let offset = self.install(core, job);
         Translated {
-            code: self
-                .generate(core, start, &trace, true)
-                .map(|offset| self.cache.address(offset)),
+            code: offset.map(|offset| self.cache.address(offset)),
             has_changed,
         }
+    }
+
+    fn job(&mut self, start: Start, trace: Trace, grouped: bool) -> Job {
+        let mut job = std::mem::take(&mut self.spare);
+        (job.start, job.trace, job.grouped) = (start, trace, grouped);
+        job.compiled.clear();
+        job
+    }
+
+    /// Lets another thread make what is made once more.
+    pub(crate) fn compile_by(&mut self, compiler: &Compiler) {
+        self.compiler = Some(Client::new(compiler));
+    }
+
+    /// Whether [`Translator::improve`] has something to do.
+    pub(crate) fn is_due(&self, core: &Core) -> bool {
+        let compiler = self.compiler.as_ref();
+        !self.due.is_empty() || compiler.is_some_and(|compiler| compiler.is_due(core.retired()))
+    }
+
+    /// Has traces that are hot, or that do not fit what they meet, made once more, and puts in place what was made.
+    pub(crate) fn improve(
+        &mut self,
+        core: &mut Core,
+        pages: &mut CodePages,
+        is_used: impl Fn(u64) -> bool,
+    ) {
+        while let Some(number) = self.due.pop() {
+            let Some(record) = self.records.get(number as usize).copied() else {
+                continue;
+            };
+            let compiler = self.compiler.as_ref();
+            if !self.is_current(&record)
+                || compiler.is_some_and(|compiler| compiler.expects(record.start))
+            {
+                continue;
+            }
+            let is_hot = record.is_hot || record.samples >= self.hot;
+            let read = Self::read(core, pages, record.start, &is_used, is_hot);
+            // Without a fence, code that has changed may go on as it was.
+            let Some((trace, snapshot)) =
+                read.filter(|(_, snapshot)| !pages.differs(record.start.page, snapshot))
+            else {
+                continue;
+            };
+            pages.note(record.start.page, &snapshot);
+            let grouped = record.grouped && record.misfits < MISFITS;
+            // Less may be known by now of where the way goes on.
+            if grouped == record.grouped && trace.steps.len() < record.steps as usize {
+                continue;
+            }
+            let job = self.job(record.start, trace, grouped);
+            let own = match &mut self.compiler {
+                Some(compiler) => compiler.ask(job, core.retired()),
+                None => Some(job),
+            };
+            if let Some(job) = own {
+                self.replace(core, job);
+            }
+        }
+        let done = match &mut self.compiler {
+            Some(compiler) => compiler.fetch(core.retired()),
+            None => Vec::new(),
+        };
+        for job in done {
+            self.replace(core, job);
+        }
+    }
+
+    /// Puts code in the place of what runs.
+    fn replace(&mut self, core: &mut Core, job: Job) {
+        let page = self.pages.get(&job.start.page);
+        let old = page.and_then(|page| page.get(&job.start.pc));
+        if old.is_some_and(|old| old.is_live) && !self.is_full(core) {
+            self.install(core, job);
+        }
+    }
+
+    /// Whether a record is that of the code that runs.
+    fn is_current(&self, record: &Record) -> bool {
+        let page = self.pages.get(&record.start.page);
+        page.and_then(|page| page.get(&record.start.pc))
+            .is_some_and(|placed| placed.offset == record.offset && placed.is_live)
     }
 
     /// Reads a trace; `None` if its first instruction is the interpreter's.
@@ -389,102 +564,96 @@ impl Translator {
         pages: &mut CodePages,
         start: Start,
         is_used: impl Fn(u64) -> bool,
+        is_hot: bool,
     ) -> Option<(Trace, Snapshot)> {
         pages.read(&core.ram, start.page)?;
         let mut snapshot = Snapshot::new(core.ram.page_by_number(start.page)?);
         let read = |offset| snapshot.half_word(offset);
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests change it"))]
-        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used);
+        let mut trace = Trace::new(start.pc, &core.guarded, read, is_used, is_hot);
         #[cfg(test)]
         mistakes::spoil(&mut trace);
         (!trace.steps.is_empty()).then_some((trace, snapshot))
     }
 
-    /// Makes a trace's code, where a dead one's lay if it fits there.
-    fn generate(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        trace: &Trace,
-        grouped: bool,
-    ) -> Option<usize> {
-        let known = self
-            .pages
-            .get(&start.page)
-            .and_then(|page| page.get(&start.pc));
-        let dead = known.copied().filter(|placed| !placed.is_live);
-        if let Some(dead) = dead
-            && let Some(length) = self.generate_at(core, start, trace, grouped, dead)
-        {
-            debug_assert!(length <= dead.room);
-            return Some(dead.offset);
-        }
-        let rest = Placed {
-            offset: self.used,
-            room: LARGEST_TRACE,
-            is_live: false,
-        };
-        let length = self.generate_at(core, start, trace, grouped, rest)?;
-        // What changes once changes again, and may be a little longer then.
-        let slack = if dead.is_some() { length / 4 } else { 0 };
-        let room = (length + slack).next_multiple_of(ALIGNMENT);
-        let placed = Placed {
-            offset: self.used,
-            room,
-            is_live: true,
-        };
-        self.used += room;
-        self.pages
-            .entry(start.page)
-            .or_default()
-            .insert(start.pc, placed);
-        if let Some(dead) = dead {
-            let jump = self.generator.replacement(dead.offset, placed.offset);
-            self.cache.write(dead.offset, &jump);
-        }
-        Some(placed.offset)
+    /// Puts code in place, made here if nobody else has: where the trace's old code lay, if it fits there, or where a jump from
+    /// there leads. Returns where; `None`, and nothing is different, if there is no room.
+    fn install(&mut self, core: &mut Core, mut job: Job) -> Option<usize> {
+        job.make(&mut self.generator);
+        let offset = self.place(core, &mut job);
+        self.spare = job;
+        offset
     }
 
-    /// Makes a trace's code for a place; `None`, and nothing is different, if it does not fit there. Returns its length.
-    fn generate_at(
-        &mut self,
-        core: &mut Core,
-        start: Start,
-        trace: &Trace,
-        grouped: bool,
-        place: Placed,
-    ) -> Option<usize> {
-        let before = (core.sites.len(), self.leaves.len(), self.slots);
-        let mut output = Output {
-            stubs: self.stubs,
-            offset: place.offset,
-            trace: self.records.len() as u32,
-            sites: &mut core.sites,
-            leaves: &mut self.leaves,
-            slots: &mut self.slots,
-        };
-        let code = self.generator.trace(trace, grouped, &mut output);
-        if code.len() > place.room || !self.cache.write(place.offset, code) {
-            core.sites.truncate(before.0);
-            self.leaves.truncate(before.1);
-            self.slots = before.2;
+    fn place(&mut self, core: &mut Core, job: &mut Job) -> Option<usize> {
+        let (start, compiled) = (job.start, &mut job.compiled);
+        let length = compiled.bytes.len();
+        let page = self.pages.entry(start.page).or_default();
+        let old = page.get(&start.pc).copied();
+        // What changes once changes again, and may be a little longer then.
+        let has_changed = old.is_some_and(|old| !old.is_live);
+        let slack = if has_changed { length / 4 } else { 0 };
+        let place = old.filter(|old| length <= old.room).unwrap_or(Placed {
+            offset: self.used,
+            room: (length + slack).next_multiple_of(ALIGNMENT),
+            is_live: false,
+        });
+        let slots = self.slots + compiled.slots as usize;
+        if place.offset + place.room > self.room || slots > SLOTS {
             return None;
         }
+        compiled.relocate(
+            place.offset,
+            self.leaves.len(),
+            core.sites.len(),
+            self.slots,
+        );
+        self.cache.write(place.offset, &compiled.bytes);
+        let (record, first_leave) = (self.records.len() as u32, self.leaves.len() as u32);
+        let (offset, first_slot) = (place.offset as u32, self.slots as u32);
+        let leaves = compiled.leaves.drain(..);
+        self.leaves.extend(leaves.map(|leave| match leave {
+            Leave::Link { pc, patch } => Leave::Link {
+                pc,
+                patch: match patch {
+                    Patch::Distance(at) => Patch::Distance(at + offset),
+                    Patch::Slot(slot) => Patch::Slot(slot + first_slot),
+                },
+            },
+            Leave::Misfit { pc, retired, .. } => Leave::Misfit {
+                pc,
+                retired,
+                trace: record,
+            },
+            other => other,
+        }));
+        core.sites.append(&mut compiled.sites);
+        self.slots = slots;
         self.records.push(Record {
-            page: start.page,
-            start: start.pc,
+            start,
             offset: place.offset,
+            leaves: first_leave,
+            steps: job.trace.steps.len() as u32,
+            is_hot: job.trace.is_hot,
+            grouped: job.grouped,
             misfits: 0,
+            samples: 0,
         });
-        if let Some(placed) = self
-            .pages
-            .get_mut(&start.page)
-            .and_then(|page| page.get_mut(&start.pc))
-            && placed.offset == place.offset
-        {
-            placed.is_live = true;
+        page.insert(
+            start.pc,
+            Placed {
+                is_live: true,
+                ..place
+            },
+        );
+        if place.offset == self.used {
+            self.used += place.room;
+            if let Some(old) = old {
+                let jump = self.generator.replacement(old.offset, place.offset);
+                self.cache.write(old.offset, &jump);
+            }
         }
-        Some(code.len())
+        Some(place.offset)
     }
 
     /// Directs a way out to the code that was found for it.
@@ -511,8 +680,9 @@ impl Translator {
 
     /// Runs the code at this address, which came from [`Translator::find`] or [`Translator::translate`] for the hart's
     /// present address and context.
-    pub(crate) fn run(&mut self, core: &mut Core, pages: &mut CodePages, code: u64) -> After {
+    pub(crate) fn run(&mut self, core: &mut Core, code: u64) -> After {
         self.is_linkable = true;
+        let budget = core.budget;
         let id = call::enter(&self.cache, self.stubs.enter, core, code);
         core.absorb_host_flags();
         let Some(leave) = self.leave(id) else {
@@ -524,49 +694,39 @@ impl Translator {
             Leave::Link { pc, .. } => (pc, 0, After::Link(id)),
             Leave::Aside { pc, retired } => (pc, retired, After::Interpret),
             Leave::Misfit { pc, retired, trace } => {
-                self.misfit(core, pages, trace);
+                self.misfit(trace);
                 (pc, retired, After::Interpret)
             }
         };
+        // A loop ends before its last branch, which then has next to nothing left.
+        if core.budget <= 0 && budget > LITTLE {
+            self.sample(id);
+        }
         core.pc = pc;
         core.budget -= i64::from(retired);
         after
     }
 
     /// A group of a trace did not fit: that will happen (a frame that straddles pages), but not too often.
-    fn misfit(&mut self, core: &mut Core, pages: &mut CodePages, trace: u32) {
-        let full = self.is_full(core);
-        let Some(record) = self.records.get_mut(trace as usize) else {
-            return;
-        };
-        record.misfits += 1;
-        if record.misfits != MISFITS || full {
-            return;
+    fn misfit(&mut self, trace: u32) {
+        if let Some(record) = self.records.get_mut(trace as usize) {
+            record.misfits += 1;
+            if record.misfits == MISFITS {
+                self.due.push(trace);
+            }
         }
-        let start = Start {
-            pc: record.start,
-            page: record.page,
-        };
-        let old = record.offset;
-        let is_current = |placed: &Placed| placed.offset == old && placed.is_live;
-        let page = self.pages.get(&start.page);
-        if !page
-            .and_then(|page| page.get(&start.pc))
-            .is_some_and(is_current)
+    }
+
+    /// The budget ran out at this way out.
+    fn sample(&mut self, leave: u32) {
+        let after = self.records.partition_point(|record| record.leaves < leave);
+        if let Some(number) = after.checked_sub(1)
+            && let Some(record) = self.records.get_mut(number)
         {
-            return;
-        }
-        let Some((trace, snapshot)) = Self::read(core, pages, start, |_| false) else {
-            return;
-        };
-        // Without a fence, code that has changed may go on as it was.
-        if pages.differs(start.page, &snapshot) {
-            return;
-        }
-        pages.note(start.page, &snapshot);
-        if let Some(new) = self.generate(core, start, &trace, false) {
-            let jump = self.generator.replacement(old, new);
-            self.cache.write(old, &jump);
+            record.samples += 1;
+            if record.samples == self.hot && !record.is_hot {
+                self.due.push(number as u32);
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
 //! what is a program of ours, a further row sets it beside the same program compiled for this host.
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
-//! interpreter; `--only snapshots` for what the machine does under one snapshot of its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
+//! interpreter, `--alone` for rows without the compiler's thread; `--only snapshots` for what the machine does under one snapshot of
+//! its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
 //! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
 
 mod lockstep;
@@ -82,7 +83,8 @@ fn main() -> ExitCode {
 struct Wanted {
     harts: Vec<u32>,
     only: Option<String>,
-    interpret: bool,
+    /// Further engines for the machine's rows, and what these are called.
+    engines: Vec<(&'static str, &'static str)>,
 }
 
 impl Wanted {
@@ -90,14 +92,15 @@ impl Wanted {
         let mut wanted = Self {
             harts: vec![1, 2],
             only: None,
-            interpret: false,
+            engines: Vec::new(),
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--harts" => wanted.harts = vec![words.next().ok_or("how many harts?")?.parse()?],
                 "--only" => wanted.only = Some(words.next().ok_or("which part?")?.clone()),
-                "--interpret" => wanted.interpret = true,
+                "--interpret" => wanted.engines.push(("interpret", "interpreted")),
+                "--alone" => wanted.engines.push(("alone", "without the compiler")),
                 "--json" => {}
                 _ => return Err(format!("there is no argument `{word}`").into()),
             }
@@ -125,7 +128,7 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
                 &initramfs,
                 *harts,
                 &native,
-                wanted.interpret,
+                &wanted.engines,
             )?;
         }
     }
@@ -223,7 +226,7 @@ fn machine(
     initramfs: &Path,
     harts: u32,
     native: &Rows,
-    interpret: bool,
+    engines: &[(&str, &str)],
 ) -> Result<(), Failure> {
     let guest = Guest::new(image, initramfs.to_path_buf(), harts);
     let ours = run(guest.ours("translate")?)?;
@@ -247,13 +250,13 @@ fn machine(
             });
         }
     }
-    if interpret {
-        let interpreted = run(guest.ours("interpret")?)?;
+    for (engine, title) in engines {
+        let other = run(guest.ours(engine)?)?;
         for (name, _) in MACHINE {
-            let work = format!("{name}, interpreted");
+            let work = format!("{name}, {title}");
             table.add(Row {
                 work: titled(&work, harts),
-                ..row(name, harts, "us", micro, &interpreted, &peer, Bar::Free)?
+                ..row(name, harts, "us", micro, &other, &peer, Bar::Free)?
             });
         }
     }

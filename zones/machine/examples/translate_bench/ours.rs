@@ -62,8 +62,8 @@ impl DisplaySink for Terminal {
 }
 
 /// Boots a guest, with the SBI's console on this terminal. With a volume, it has a disk, on which what it writes is thrown away;
-/// with a desktop, all that a zone has, and what it says on its state port comes here, too.
-/// Saved, one snapshot is taken after another, and each says how long harts stood still.
+/// with a desktop, all that a zone has, and what it says on its state port comes here, too. `alone` translates without a thread
+/// beside the harts. Saved, one snapshot is taken after another, and each says how long harts stood still.
 pub(crate) fn boot(arguments: &[String], saved: bool) -> Result<(), Failure> {
     let (kernel, initramfs, harts, engine, line, volume, desktop) = match arguments {
         [kernel, initramfs, harts, engine, line] => {
@@ -77,13 +77,16 @@ pub(crate) fn boot(arguments: &[String], saved: bool) -> Result<(), Failure> {
         }
         _ => {
             return Err(
-                "--boot KERNEL INITRAMFS HARTS translate|interpret COMMAND-LINE [VOLUME [desktop]]"
+                "--boot KERNEL INITRAMFS HARTS translate|alone|interpret COMMAND-LINE [VOLUME [desktop]]"
                     .into(),
             );
         }
     };
     let mut builder = Builder::new(MEMORY_MIB, harts.parse()?)?;
-    if engine == "translate" {
+    if engine != "interpret" {
+        if engine == "alone" {
+            builder.compile_aside(false);
+        }
         let count = harts.parse::<usize>()?;
         builder.translate(
             (0..count)

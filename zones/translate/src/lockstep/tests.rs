@@ -9,6 +9,7 @@ use crate::testing::assemble::*;
 use crate::testing::random::Random;
 use crate::testing::stream::{Extras, Stream};
 use crate::testing::{Device, TRANSLATE, fill, hart_with, place, ram, read};
+use crate::translate::Late;
 
 const BASE: u64 = 0x8000_0000;
 const LENGTH: usize = 2 << 20;
@@ -94,7 +95,7 @@ impl Side {
 
 #[test]
 fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
-    let (instructions, traps, _) = follow_streams(0..120, None);
+    let (instructions, traps, _) = follow_streams(0..120, None, false);
     assert!(
         instructions > 10_000_000 && traps > 250_000,
         "{instructions} instructions, {traps} traps"
@@ -103,20 +104,39 @@ fn translated_streams_follow_the_interpreter_through_faults_and_interrupts() {
 
 /// What the deliberate mistakes are put to: quickly done when there is none.
 pub(crate) fn a_few_streams_are_followed() {
-    follow_streams(200..204, None);
+    follow_streams(200..204, None, false);
 }
 
 #[test]
 fn nothing_is_lost_when_code_memory_is_full() {
-    let (instructions, _, forgotten) = follow_streams(100..104, Some(16 << 10));
+    let (instructions, _, forgotten) = follow_streams(100..104, Some(16 << 10), false);
     assert!(
         instructions > 300_000 && forgotten > 100,
         "{instructions} instructions, {forgotten} times full"
     );
 }
 
-/// Returns how many instructions and traps that were, and how often the code memory of so many bytes was full.
-fn follow_streams(seeds: std::ops::Range<u64>, code_bytes: Option<usize>) -> (u64, u64, u32) {
+#[test]
+fn streams_follow_the_interpreter_however_late_the_compiler_is() {
+    let (instructions, made, _) = follow_streams(300..324, None, true);
+    assert!(
+        instructions > 1_000_000 && made > 250,
+        "{instructions} instructions, {made} made"
+    );
+    let (_, made, forgotten) = follow_streams(320..324, Some(16 << 10), true);
+    assert!(
+        made > 20 && forgotten > 50,
+        "{made} made, {forgotten} times full"
+    );
+}
+
+/// Returns how many instructions and traps (or, if it is `late`, how much code of the compiler's) that were, and how often the
+/// code memory of so many bytes was full.
+fn follow_streams(
+    seeds: std::ops::Range<u64>,
+    code_bytes: Option<usize>,
+    late: bool,
+) -> (u64, u64, u32) {
     let (mut instructions, mut traps, mut forgotten) = (0, 0, 0);
     for seed in seeds {
         let mut stream = Stream::new(seed, Extras { beyond_peer: true });
@@ -130,6 +150,7 @@ fn follow_streams(seeds: std::ops::Range<u64>, code_bytes: Option<usize>) -> (u6
                 side.hart.squeeze(bytes);
             }
         }
+        let mut late = late.then(|| Late::new(&mut sides[0].hart));
         for _ in 0..24 {
             // Other rights for some pages, other registers; pointers near page edges.
             for _ in 0..3 {
@@ -166,6 +187,9 @@ fn follow_streams(seeds: std::ops::Range<u64>, code_bytes: Option<usize>) -> (u6
                     "seed {seed}: lost at {:#x}",
                     leader.hart.pc()
                 );
+                if let Some(late) = &mut late {
+                    late.act(&mut random);
+                }
                 let slice = random.pick(&[1, 7, 60, 1000, 20_000]);
                 match step(&mut leader.hart, &mut follower.hart, slice) {
                     Ok(Step::Slice) => {}
@@ -182,7 +206,7 @@ fn follow_streams(seeds: std::ops::Range<u64>, code_bytes: Option<usize>) -> (u6
             "seed {seed}: memory"
         );
         instructions += leader.hart.retired();
-        traps += leader.hart.core.traps;
+        traps += late.map_or(leader.hart.core.traps, |late| late.count as u64);
     }
     (instructions, traps, forgotten)
 }

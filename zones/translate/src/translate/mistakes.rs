@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
+use super::compiler;
 use super::trace::Trace;
 use crate::op::{Kind, SINK};
 
@@ -56,6 +57,8 @@ pub(crate) enum Mistake {
     DeadEntered,
     /// What was found by virtual address is found so still, after it has changed.
     JumpsKept,
+    /// What was asked for is put in place although it has changed meanwhile.
+    OldInstalled,
 }
 
 thread_local! {
@@ -175,6 +178,7 @@ fn every_mistake_is_found() {
             snapshot::tests::snapshots_are_what_was_there(25);
         }
     };
+    let late: fn() = compiler::tests::a_few_changes;
     // Without a mistake they pass.
     followed();
     computed();
@@ -185,6 +189,7 @@ fn every_mistake_is_found() {
     relied();
     cached();
     raced();
+    late();
     let missed: Vec<Mistake> = [
         (Mistake::SignForgotten, followed),
         (Mistake::SignInvented, followed),
@@ -212,6 +217,7 @@ fn every_mistake_is_found() {
         (Mistake::WatchedInWrite, relied),
         (Mistake::DeadEntered, written),
         (Mistake::JumpsKept, found),
+        (Mistake::OldInstalled, late),
     ]
     .into_iter()
     .filter(|(mistake, check)| !is_found(*mistake, *check))

@@ -41,9 +41,10 @@ impl Step {
 }
 
 /// How a trace ends after its last step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum End {
     /// The last step says where to go on: `jal`, `jalr` or a branch.
+    #[default]
     Jump,
     /// Goes on at this address.
     Next(u64),
@@ -52,9 +53,11 @@ pub(super) enum End {
 }
 
 /// What is translated together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trace {
     pub(super) start: u64,
+    /// It runs so often that it may cost more to make.
+    pub(super) is_hot: bool,
     pub(super) steps: Vec<Step>,
     pub(super) end: End,
 }
@@ -83,9 +86,10 @@ impl Trace {
         guarded: &[Breakpoint],
         mut read: impl FnMut(usize) -> u16,
         is_used: impl Fn(u64) -> bool,
+        is_hot: bool,
     ) -> Self {
         let page = start & !(PAGE_SIZE - 1);
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(LONGEST / 2);
         let mut seen = [false; PAGE_SIZE as usize / 2];
         let mut most = LONGEST;
         let mut pc = start;
@@ -145,7 +149,12 @@ impl Trace {
             }
         };
         bring_tests_to_branches(&mut steps);
-        Self { start, steps, end }
+        Self {
+            start,
+            is_hot,
+            steps,
+            end,
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Hosts that there is no generator for: harts interpret.
 
 use super::trace::Trace;
-use super::{CodeGenerator, Helper, Output, Patch, Stubs};
+use super::{CodeGenerator, Compiled, Helper, Patch, Stubs};
 
 /// Never used: it says that it is not supported.
-#[derive(Default)]
 pub(super) struct Unsupported;
 
 impl CodeGenerator for Unsupported {
@@ -12,13 +11,15 @@ impl CodeGenerator for Unsupported {
         false
     }
 
-    fn stubs(&mut self, _offset: usize, _helper: Helper) -> (Vec<u8>, Stubs) {
-        (Vec::new(), Stubs::default())
+    fn new(_offset: usize, _helper: Helper) -> (Self, Vec<u8>) {
+        (Self, Vec::new())
     }
 
-    fn trace(&mut self, _trace: &Trace, _grouped: bool, _output: &mut Output<'_>) -> &[u8] {
-        &[]
+    fn stubs(&self) -> Stubs {
+        Stubs::default()
     }
+
+    fn trace(&mut self, _trace: &Trace, _grouped: bool, _output: &mut Compiled) {}
 
     fn patch(&self, _patch: &Patch, _target: usize) -> Option<(usize, [u8; 4])> {
         None
@@ -28,7 +29,7 @@ impl CodeGenerator for Unsupported {
         Vec::new()
     }
 
-    fn way_out(&mut self, _old: usize, _stubs: Stubs, _leave: u32) -> Vec<u8> {
+    fn way_out(&self, _old: usize, _leave: u32) -> Vec<u8> {
         Vec::new()
     }
 }

@@ -10,7 +10,7 @@ use std::mem::offset_of;
 use assembler::*;
 
 use super::trace::{End, Step, Trace};
-use super::{CodeGenerator, Helper, Leave, Output, Patch, SLOT_BYTES, Site, Stubs};
+use super::{Base, CodeGenerator, Compiled, Helper, Leave, Patch, SLOT_BYTES, Site, Stubs};
 use crate::blocks;
 use crate::hart::Core;
 use crate::memory::PAGE_SIZE;
@@ -103,7 +103,7 @@ pub(super) struct X64 {
     assembler: Assembler,
     /// With what is known about the registers there.
     cold: Vec<(Cold, Words)>,
-    clean_mxcsr: usize,
+    stubs: Stubs,
     /// The guest's flags for each combination of the host's.
     flags: usize,
     groups: Groups,
@@ -140,18 +140,18 @@ impl CodeGenerator for X64 {
             && has!("sse4.1")
     }
 
-    fn stubs(&mut self, offset: usize, helper: Helper) -> (Vec<u8>, Stubs) {
-        self.assembler.restart(offset);
-        let a = &mut self.assembler;
-        self.clean_mxcsr = a.offset();
+    fn new(offset: usize, helper: Helper) -> (Self, Vec<u8>) {
+        let mut new = Self::default();
+        let a = &mut new.assembler;
+        a.restart(offset);
+        let clean = Place::Code(a.offset());
         a.bytes.extend(CLEAN_MXCSR.to_le_bytes());
         a.bytes.extend([0xcc; 12]);
-        self.flags = a.offset();
+        new.flags = a.offset();
         // Invalid, (denormal,) division by zero, overflow, underflow, inexact: bits 0 to 5 there, 4 to 0 here.
         a.bytes.extend((0..64u8).map(|host| {
             (host & 1) << 4 | (host & 4) << 1 | (host & 8) >> 1 | (host & 0x10) >> 3 | host >> 5
         }));
-        let clean = Place::Code(self.clean_mxcsr);
 
         let enter = a.offset();
         for reg in [RBX, RBP, R12, R13, R14, R15] {
@@ -199,27 +199,26 @@ impl CodeGenerator for X64 {
         load_registers(a);
         a.ret();
         a.finish();
-        (
-            a.bytes.clone(),
-            Stubs {
-                enter,
-                leave,
-                untranslated,
-                site,
-            },
-        )
+        new.stubs = Stubs {
+            enter,
+            leave,
+            untranslated,
+            site,
+        };
+        let bytes = std::mem::take(&mut new.assembler.bytes);
+        (new, bytes)
     }
 
-    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Output<'_>) -> &[u8] {
-        self.assembler.restart(output.offset);
+    fn stubs(&self) -> Stubs {
+        self.stubs
+    }
+
+    fn trace(&mut self, trace: &Trace, grouped: bool, output: &mut Compiled) {
+        self.assembler.restart(0);
         self.cold.clear();
-        self.groups = if grouped {
-            Groups::find(&trace.steps)
-        } else {
-            Groups::none(trace.steps.len())
-        };
+        self.groups.find(&trace.steps, grouped);
         self.reloads.clear();
-        self.exchanged = loops::exchanges(trace);
+        loops::exchanges(trace, &mut self.exchanged);
         self.exchange();
         self.find_streams(trace);
         self.prepare_loop(trace);
@@ -230,7 +229,8 @@ impl CodeGenerator for X64 {
             self.body(trace, head, output);
         }
         self.assembler.finish();
-        &self.assembler.bytes
+        std::mem::swap(&mut self.assembler.bytes, &mut output.bytes);
+        std::mem::swap(&mut self.assembler.relocations, &mut output.relocations);
     }
 
     fn patch(&self, patch: &Patch, target: usize) -> Option<(usize, [u8; 4])> {
@@ -244,18 +244,19 @@ impl CodeGenerator for X64 {
     }
 
     fn replacement(&self, old: usize, new: usize) -> Vec<u8> {
+        // `jmp new`
         let distance = (new as i64 - (old as i64 + 5)) as i32;
         let mut code = vec![0xe9];
         code.extend(distance.to_le_bytes());
         code
     }
 
-    fn way_out(&mut self, old: usize, stubs: Stubs, leave: u32) -> Vec<u8> {
-        self.assembler.restart(old);
-        self.assembler.constant(RAX, leave.into());
-        self.assembler.jump_to(stubs.leave);
-        self.assembler.finish();
-        std::mem::take(&mut self.assembler.bytes)
+    fn way_out(&self, old: usize, leave: u32) -> Vec<u8> {
+        // `mov eax, leave`
+        let mut code = vec![0xb8];
+        code.extend(leave.to_le_bytes());
+        code.extend(self.replacement(old + code.len(), self.stubs.leave));
+        code
     }
 }
 
@@ -285,7 +286,7 @@ fn load_registers(a: &mut Assembler) {
 
 impl X64 {
     /// All instructions of a trace, and the rarely run code that they need.
-    fn body(&mut self, trace: &Trace, head: Label, output: &mut Output<'_>) {
+    fn body(&mut self, trace: &Trace, head: Label, output: &mut Compiled) {
         self.in_rax = None;
         self.float_checked = false;
         self.floats.clear();
@@ -308,7 +309,7 @@ impl X64 {
             End::Interpret(pc) => {
                 let id = output.leave(Leave::Interpret { pc, retired: count });
                 self.exchange_back();
-                self.leave(id, output);
+                self.leave(id);
             }
         }
         let mut index = 0;
@@ -366,9 +367,9 @@ impl X64 {
         }
     }
 
-    fn leave(&mut self, id: u32, output: &Output<'_>) {
-        self.assembler.constant(RAX, id.into());
-        self.assembler.jump_to(output.stubs.leave);
+    fn leave(&mut self, id: u32) {
+        self.assembler.number(RAX, id, Base::Leaves);
+        self.assembler.jump_to(self.stubs.leave);
     }
 
     /// A way out to code that puts the registers back and leaves.
@@ -391,7 +392,7 @@ impl X64 {
     }
 
     /// Cold code in which the interpreter does this step; returns its label and where it comes back.
-    fn cold_site(&mut self, index: usize, step: &Step, output: &mut Output<'_>) -> (Label, Label) {
+    fn cold_site(&mut self, index: usize, step: &Step, output: &mut Compiled) -> (Label, Label) {
         let id = output.site(Site {
             op: step.op,
             pc: step.pc,
@@ -418,27 +419,27 @@ impl X64 {
     }
 
     /// The interpreter does this step.
-    fn site(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn site(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         let id = output.site(Site {
             op: step.op,
             pc: step.pc,
             before: index as u32,
         });
-        self.call_site(id, output);
+        self.call_site(id);
         self.floats.clear();
     }
 
-    fn call_site(&mut self, id: u32, output: &Output<'_>) {
+    fn call_site(&mut self, id: u32) {
         self.exchange_back();
-        self.assembler.constant(RAX, id.into());
-        self.assembler.call_to(output.stubs.site);
+        self.assembler.number(RAX, id, Base::Sites);
+        self.assembler.call_to(self.stubs.site);
         for guests in &self.exchanged {
             self.assembler.load(W64, guests.host, home(guests.held));
         }
         self.resume_streams();
     }
 
-    fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Output<'_>) {
+    fn cold_code(&mut self, index: usize, trace: &Trace, head: Label, output: &mut Compiled) {
         let (cold, words) = self.cold[index];
         self.words = words;
         match cold {
@@ -447,11 +448,11 @@ impl X64 {
                 if exchanged {
                     self.exchange_back();
                 }
-                self.leave(id, output);
+                self.leave(id);
             }
             Cold::Site(label, back, id, (first, last)) => {
                 self.assembler.bind(label);
-                self.call_site(id, output);
+                self.call_site(id);
                 for reload in first..last {
                     let (vector, register, double) = self.reloads[reload];
                     self.assembler

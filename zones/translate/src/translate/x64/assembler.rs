@@ -1,5 +1,7 @@
 //! Writes x86-64 instructions. Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 
+use crate::translate::Base;
+
 /// A general or vector register, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reg(pub(super) u8);
@@ -33,6 +35,19 @@ pub(super) enum Place {
     Indexed(Reg, Reg, i32),
     /// A place in the code memory, by its offset there. Only for instructions without an immediate.
     Code(usize),
+    /// One among the entries for links, by its offset from the first that is the trace's own. The same holds.
+    Slot(usize),
+}
+
+impl Place {
+    /// The numbers of its base (or itself) and its index.
+    fn registers(self) -> (u8, u8) {
+        match self {
+            Self::Register(Reg(base)) | Self::Memory(Reg(base), _) => (base, 0),
+            Self::Indexed(Reg(base), Reg(index), _) => (base, index),
+            Self::Code(_) | Self::Slot(_) => (0, 0),
+        }
+    }
 }
 
 /// Two-operand arithmetic, by the number that encodes it.
@@ -127,10 +142,49 @@ pub(super) use Width::{W32, W64};
 
 const UNBOUND: usize = usize::MAX;
 
+/// The bytes of an instruction up to its immediate: there are fewer than so many.
+#[derive(Default)]
+struct Start {
+    bytes: [u8; 16],
+    length: u8,
+}
+
+impl Start {
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[usize::from(self.length & 15)] = byte;
+        self.length += 1;
+    }
+
+    #[inline(always)]
+    fn displacement(&mut self, mode: u8, displacement: i32) {
+        match mode {
+            0 => {}
+            1 => self.byte(displacement as u8),
+            _ => {
+                for byte in displacement.to_le_bytes() {
+                    self.byte(byte);
+                }
+            }
+        }
+    }
+}
+
+/// How long a displacement is, as the encoding tells it.
+fn mode(base: u8, displacement: i32) -> u8 {
+    match displacement {
+        0 if base & 7 != 5 => 0,
+        -128..128 => 1,
+        _ => 2,
+    }
+}
+
 /// Code in the making, from one offset of the code memory on.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     pub(super) bytes: Vec<u8>,
+    /// What is different at another offset.
+    pub(super) relocations: Vec<(u32, Base)>,
     origin: usize,
     labels: Vec<usize>,
     /// Where a 32-bit distance to a label is missing.
@@ -141,6 +195,7 @@ impl Assembler {
     /// Starts anew at an offset of the code memory.
     pub(super) fn restart(&mut self, origin: usize) {
         self.bytes.clear();
+        self.relocations.clear();
         self.labels.clear();
         self.fixups.clear();
         self.origin = origin;
@@ -162,7 +217,7 @@ impl Assembler {
 
     /// Fills in the distances to labels.
     pub(super) fn finish(&mut self) {
-        for (at, label) in std::mem::take(&mut self.fixups) {
+        for (at, label) in self.fixups.drain(..) {
             let target = self.labels[label.0];
             debug_assert_ne!(target, UNBOUND);
             let distance = (target as i64 - (at as i64 + 4)) as i32;
@@ -188,63 +243,52 @@ impl Assembler {
         reg: u8,
         place: Place,
     ) {
+        let mut start = Start::default();
         if let Some(prefix) = prefix {
-            self.byte(prefix);
+            start.byte(prefix);
         }
-        let (base, index) = match place {
-            Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
-            Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) => (0, 0),
-        };
+        let (base, index) = place.registers();
         let rex = 0x40 | u8::from(wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
         if rex != 0x40 || force_rex {
-            self.byte(rex);
+            start.byte(rex);
         }
-        self.bytes.extend_from_slice(opcode);
-        self.operands(reg, place);
+        for byte in opcode {
+            start.byte(*byte);
+        }
+        self.operands(start, reg, place);
     }
 
-    fn operands(&mut self, reg: u8, place: Place) {
+    /// What an instruction starts with, then ModRM, SIB and displacement.
+    fn operands(&mut self, mut start: Start, reg: u8, place: Place) {
         let reg = (reg & 7) << 3;
         match place {
-            Place::Register(Reg(rm)) => self.byte(0xc0 | reg | rm & 7),
+            Place::Register(Reg(rm)) => start.byte(0xc0 | reg | rm & 7),
             Place::Memory(Reg(base), displacement) => {
                 let sib = base & 7 == 4;
-                let mode = self.mode(base, displacement);
-                self.byte(mode << 6 | reg | if sib { 4 } else { base & 7 });
+                let mode = mode(base, displacement);
+                start.byte(mode << 6 | reg | if sib { 4 } else { base & 7 });
                 if sib {
-                    self.byte(0x24);
+                    start.byte(0x24);
                 }
-                self.displacement(mode, displacement);
+                start.displacement(mode, displacement);
             }
             Place::Indexed(Reg(base), Reg(index), displacement) => {
                 debug_assert_ne!(index, 4);
-                let mode = self.mode(base, displacement);
-                self.byte(mode << 6 | reg | 4);
-                self.byte((index & 7) << 3 | base & 7);
-                self.displacement(mode, displacement);
+                let mode = mode(base, displacement);
+                start.byte(mode << 6 | reg | 4);
+                start.byte((index & 7) << 3 | base & 7);
+                start.displacement(mode, displacement);
             }
-            Place::Code(target) => {
-                self.byte(reg | 5);
-                let next = self.offset() + 4;
-                self.immediate((target as i64 - next as i64) as i32);
-            }
+            Place::Code(_) | Place::Slot(_) => start.byte(reg | 5),
         }
-    }
-
-    fn mode(&self, base: u8, displacement: i32) -> u8 {
-        match displacement {
-            0 if base & 7 != 5 => 0,
-            -128..128 => 1,
-            _ => 2,
-        }
-    }
-
-    fn displacement(&mut self, mode: u8, displacement: i32) {
-        match mode {
-            0 => {}
-            1 => self.byte(displacement as u8),
-            _ => self.immediate(displacement),
+        // All of the same length, so that this is one store.
+        let end = self.bytes.len() + usize::from(start.length);
+        self.bytes.extend_from_slice(&start.bytes);
+        self.bytes.truncate(end);
+        match place {
+            Place::Code(target) => self.distance(target, Base::Fixed),
+            Place::Slot(target) => self.distance(target, Base::Slots),
+            _ => {}
         }
     }
 
@@ -349,6 +393,13 @@ impl Assembler {
         }
     }
 
+    /// A number that is counted from this base.
+    pub(super) fn number(&mut self, to: Reg, value: u32, base: Base) {
+        self.encode_short(0xb8, false, to);
+        self.relocations.push((self.bytes.len() as u32, base));
+        self.immediate(value.cast_signed());
+    }
+
     pub(super) fn store_constant(&mut self, to: Place, value: i32) {
         self.encode(None, true, false, &[0xc7], 0, to);
         self.immediate(value);
@@ -419,16 +470,13 @@ impl Assembler {
         reg: Reg,
         place: Place,
     ) {
-        let (base, index) = match place {
-            Place::Register(Reg(base)) | Place::Memory(Reg(base), _) => (base, 0),
-            Place::Indexed(Reg(base), Reg(index), _) => (base, index),
-            Place::Code(_) => (0, 0),
-        };
-        self.byte(0xc4);
-        self.byte((!reg.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | map);
-        self.byte(u8::from(wide) << 7 | (!second.0 & 15) << 3 | prefix);
-        self.byte(opcode);
-        self.operands(reg.0, place);
+        let (base, index) = place.registers();
+        let mut start = Start::default();
+        start.byte(0xc4);
+        start.byte((!reg.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | map);
+        start.byte(u8::from(wide) << 7 | (!second.0 & 15) << 3 | prefix);
+        start.byte(opcode);
+        self.operands(start, reg.0, place);
     }
 
     pub(super) fn multiply(&mut self, width: Width, to: Reg, by: Place) {
@@ -516,21 +564,21 @@ impl Assembler {
         self.immediate(0);
     }
 
-    /// Jumps to an offset of the code memory; returns the offset of the distance, which can be changed later.
-    pub(super) fn jump_to(&mut self, target: usize) -> usize {
+    /// Jumps to an offset of the code memory.
+    pub(super) fn jump_to(&mut self, target: usize) {
         self.byte(0xe9);
-        self.distance(target)
+        self.distance(target, Base::Fixed);
     }
 
     pub(super) fn call_to(&mut self, target: usize) {
         self.byte(0xe8);
-        self.distance(target);
+        self.distance(target, Base::Fixed);
     }
 
-    fn distance(&mut self, target: usize) -> usize {
-        let at = self.offset();
-        self.immediate((target as i64 - (at as i64 + 4)) as i32);
-        at
+    fn distance(&mut self, target: usize, base: Base) {
+        self.relocations.push((self.bytes.len() as u32, base));
+        let next = self.offset() + 4;
+        self.immediate((target as i64 - next as i64) as i32);
     }
 
     pub(super) fn jump_through(&mut self, place: Place) {

@@ -9,7 +9,7 @@ impl X64 {
         trace: &Trace,
         index: usize,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) -> usize {
         let rest = &trace.steps[index..];
         self.left_narrow = false;
@@ -94,7 +94,7 @@ impl X64 {
         index: usize,
         step: &Step,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         use Kind::*;
         let op = &step.op;
@@ -154,7 +154,7 @@ impl X64 {
         index: usize,
         step: &Step,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let op = &step.op;
         let count = index as i32 + 1;
@@ -177,7 +177,7 @@ impl X64 {
                 self.assembler.store(W64, self.place(op.rd), RCX);
             }
         }
-        self.go_to_rax(count, output);
+        self.go_to_rax(count);
     }
 
     fn branch(
@@ -186,7 +186,7 @@ impl X64 {
         index: usize,
         step: &Step,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let op = &step.op;
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
@@ -256,7 +256,7 @@ impl X64 {
         count: i32,
         trace: &Trace,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let page = |address: u64| address & !(PAGE_SIZE - 1);
         let near = page(target) == page(trace.start);
@@ -293,27 +293,23 @@ impl X64 {
                 patch: Patch::Distance(at),
             });
         } else {
-            let Some(slot) = output.slot() else {
-                // The code memory is about to be emptied.
-                let id = output.leave(Leave::Plain { pc: target });
-                return self.leave(id, output);
-            };
+            let slot = output.slot();
             let id = output.leave(Leave::Link {
                 pc: target,
                 patch: Patch::Slot(slot),
             });
             let unlinked = self.cold_leave_as_is(id);
-            let slot = slot as usize;
+            let entry = slot as usize * SLOT_BYTES;
             let a = &mut self.assembler;
             a.load(W64, RAX, field(offset_of!(Core, context)));
-            a.alu(Alu::Cmp, W64, RAX, Place::Code(slot * SLOT_BYTES));
+            a.alu(Alu::Cmp, W64, RAX, Place::Slot(entry));
             a.jump_if(Condition::NotEqual, unlinked);
-            a.jump_through(Place::Code(slot * SLOT_BYTES + 8));
+            a.jump_through(Place::Slot(entry + 8));
         }
     }
 
     /// Goes on at the address in `rax`.
-    fn go_to_rax(&mut self, count: i32, output: &Output<'_>) {
+    fn go_to_rax(&mut self, count: i32) {
         self.exchange_back();
         let a = &mut self.assembler;
         let miss = a.label();
@@ -335,7 +331,7 @@ impl X64 {
         a.jump_if(Condition::NotEqual, miss);
         a.jump_through(Place::Memory(RCX, blocks::JUMP_CODE));
         a.bind(miss);
-        a.jump_to(output.stubs.untranslated);
+        a.jump_to(self.stubs.untranslated);
     }
 }
 

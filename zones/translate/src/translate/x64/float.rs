@@ -86,7 +86,7 @@ impl Cache {
 
 impl X64 {
     /// Leaves to the interpreter unless floating point is on, marked as changed, and rounds to nearest. Once per trace.
-    pub(super) fn check_float(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    pub(super) fn check_float(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         if self.float_checked {
             return;
         }
@@ -156,7 +156,7 @@ impl X64 {
         &mut self,
         index: usize,
         steps: [&Step; 3],
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) -> bool {
         use Kind::*;
         let [read, compare, write] = steps.map(|step| &step.op);
@@ -184,7 +184,7 @@ impl X64 {
         true
     }
 
-    pub(super) fn float(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    pub(super) fn float(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         use Kind::*;
         let op = &step.op;
         self.check_float(index, step, output);
@@ -308,7 +308,7 @@ impl X64 {
         opcode: u8,
         index: usize,
         step: &Step,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let op = &step.op;
         let slow = (!double).then(|| self.cold_site(index, step, output));
@@ -325,7 +325,7 @@ impl X64 {
         }
     }
 
-    fn square_root(&mut self, double: bool, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn square_root(&mut self, double: bool, index: usize, step: &Step, output: &mut Compiled) {
         let op = &step.op;
         let slow = (!double).then(|| self.cold_site(index, step, output));
         if let Some((slow, _)) = slow {
@@ -346,7 +346,7 @@ impl X64 {
         opcode: u8,
         index: usize,
         step: &Step,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let op = &step.op;
         let third = (op.imm & 31) as u8;
@@ -369,7 +369,7 @@ impl X64 {
     }
 
     /// Sign injection of a register with itself: copy, negate, absolute value.
-    fn sign(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn sign(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         use Kind::*;
         let op = &step.op;
         let double = matches!(op.kind, FsgnjD | FsgnjnD | FsgnjxD);
@@ -395,7 +395,7 @@ impl X64 {
         }
     }
 
-    fn compare_float(&mut self, double: bool, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn compare_float(&mut self, double: bool, index: usize, step: &Step, output: &mut Compiled) {
         use Kind::*;
         let op = &step.op;
         let slow = (!double).then(|| self.cold_site(index, step, output));
@@ -448,7 +448,7 @@ impl X64 {
     }
 
     /// To a signed integer. Out of range, the host answers with the least integer: what overflows when one is taken away.
-    fn integer_of(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn integer_of(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         use Kind::*;
         let op = &step.op;
         let double = matches!(op.kind, FcvtWD | FcvtLD);

@@ -32,6 +32,8 @@ pub(super) struct Group {
     exits: usize,
     /// There are three accesses, or two without a way out between them.
     worthwhile: bool,
+    /// Its place among those that are kept.
+    kept: Option<usize>,
 }
 
 /// What a step is to its group.
@@ -69,16 +71,14 @@ pub(super) fn access(kind: Kind) -> Option<(i32, bool)> {
 }
 
 impl Groups {
-    /// No groups: each access checks for itself.
-    pub(super) fn none(steps: usize) -> Self {
-        Self {
-            groups: Vec::new(),
-            of_step: vec![None; steps],
+    /// Finds the groups of a trace, or none: then each access checks for itself.
+    pub(super) fn find(&mut self, steps: &[Step], grouped: bool) {
+        self.groups.clear();
+        self.of_step.clear();
+        self.of_step.resize(steps.len(), None);
+        if !grouped {
+            return;
         }
-    }
-
-    pub(super) fn find(steps: &[Step]) -> Self {
-        let mut found = Self::none(steps.len());
         // The group that is open for each base register, for loads and stores.
         let mut open = [[None; 2]; 32];
         let mut exits = 0;
@@ -86,18 +86,18 @@ impl Groups {
             if let Some((size, store)) = access(op.kind) {
                 let slot = &mut open[usize::from(op.rs1 & 31)][usize::from(store)];
                 match slot
-                    .and_then(|group: usize| found.groups.get_mut(group))
+                    .and_then(|group: usize| self.groups.get_mut(group))
                     .filter(|group| group.admits(op.imm, size))
                 {
                     Some(group) => {
                         group.admit(op.imm, size);
                         group.worthwhile |= group.count > 2 || exits == group.exits;
-                        found.of_step[index] = *slot;
+                        self.of_step[index] = *slot;
                     }
                     None => {
-                        *slot = Some(found.groups.len());
-                        found.of_step[index] = *slot;
-                        found.groups.push(Group {
+                        *slot = Some(self.groups.len());
+                        self.of_step[index] = *slot;
+                        self.groups.push(Group {
                             store,
                             base: op.rs1,
                             anchor: op.imm,
@@ -108,6 +108,7 @@ impl Groups {
                             count: 1,
                             exits,
                             worthwhile: false,
+                            kept: None,
                         });
                     }
                 }
@@ -120,27 +121,20 @@ impl Groups {
                 open = [[None; 2]; 32];
             }
         }
-        found.keep_worthwhile();
-        found
+        self.keep_worthwhile();
     }
 
     /// Drops groups that cost more than they save, and those beyond the room there is.
     fn keep_worthwhile(&mut self) {
-        let mut places = Vec::with_capacity(self.groups.len());
         let mut kept = 0;
-        for group in &self.groups {
-            let keep = group.worthwhile && kept < GROUP_SLOTS;
-            places.push(keep.then_some(kept));
-            kept += usize::from(keep);
+        for group in &mut self.groups {
+            group.kept = (group.worthwhile && kept < GROUP_SLOTS).then_some(kept);
+            kept += usize::from(group.kept.is_some());
         }
-        let mut index = 0;
-        self.groups.retain(|_| {
-            index += 1;
-            places[index - 1].is_some()
-        });
-        for group in self.of_step.iter_mut() {
-            *group = group.and_then(|group| places[group]);
+        for group in &mut self.of_step {
+            *group = group.and_then(|group| self.groups[group].kept);
         }
+        self.groups.retain(|group| group.kept.is_some());
     }
 
     /// How many groups there are.

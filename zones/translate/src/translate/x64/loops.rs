@@ -21,9 +21,10 @@ pub(super) fn is_loop(trace: &Trace) -> bool {
 }
 
 /// What to exchange before a trace that jumps back to its own start; nothing for others.
-pub(super) fn exchanges(trace: &Trace) -> Vec<Exchange> {
+pub(super) fn exchanges(trace: &Trace, exchanges: &mut Vec<Exchange>) {
+    exchanges.clear();
     if !is_loop(trace) {
-        return Vec::new();
+        return;
     }
     let uses = uses(trace);
     let mut busy: Vec<u8> = (1..32u8)
@@ -32,14 +33,12 @@ pub(super) fn exchanges(trace: &Trace) -> Vec<Exchange> {
         })
         .collect();
     busy.sort_by_key(|register| std::cmp::Reverse(uses[usize::from(*register)]));
-    idle(trace)
-        .zip(busy)
-        .map(|((displaced, host), held)| Exchange {
-            held,
-            displaced,
-            host,
-        })
-        .collect()
+    let pairs = idle(trace).zip(busy);
+    exchanges.extend(pairs.map(|((displaced, host), held)| Exchange {
+        held,
+        displaced,
+        host,
+    }));
 }
 
 /// The guest registers in host registers that a trace does not use.

@@ -182,11 +182,11 @@ impl X64 {
     }
 
     /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
-    fn check_group(&mut self, group: usize, index: usize, step: &Step, output: &mut Output<'_>) {
+    fn check_group(&mut self, group: usize, index: usize, step: &Step, output: &mut Compiled) {
         let misfit = output.leave(Leave::Misfit {
             pc: step.pc,
             retired: index as i32,
-            trace: output.trace,
+            trace: 0,
         });
         let misfit = self.cold_leave(misfit);
         let g = self.groups.group(group).clone();
@@ -230,7 +230,7 @@ impl X64 {
         index: usize,
         step: &Step,
         in_rax: Option<usize>,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) -> (Place, Option<Label>) {
         let op = &step.op;
         if let Some(place) = self.reach_stream(index, op) {
@@ -270,7 +270,7 @@ impl X64 {
         index: usize,
         step: &Step,
         in_rax: Option<usize>,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         use Kind::*;
         let op = &step.op;
@@ -313,7 +313,7 @@ impl X64 {
         index: usize,
         step: &Step,
         in_rax: Option<usize>,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         use Kind::*;
         let op = &step.op;
@@ -348,7 +348,7 @@ impl X64 {
     }
 
     /// Load-reserved, store-conditional and atomic read-modify-write operations.
-    pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Output<'_>) {
+    pub(super) fn atomic(&mut self, index: usize, step: &Step, output: &mut Compiled) {
         use Kind::*;
         let op = &step.op;
         let double = op.kind as u8 >= LrD as u8;

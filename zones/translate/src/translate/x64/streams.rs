@@ -62,21 +62,18 @@ fn bias(stream: usize) -> Place {
 
 impl Streams {
     /// The streams of a loop; `idle` are host registers that it has no use for, with their guests.
-    pub(super) fn find(trace: &Trace, mut idle: impl Iterator<Item = (u8, Reg)>) -> Self {
-        let mut found = Self {
-            of_step: vec![None; trace.steps.len()],
-            ..Self::default()
-        };
+    pub(super) fn find(&mut self, trace: &Trace, mut idle: impl Iterator<Item = (u8, Reg)>) {
         let Some((last, others)) = trace.steps.split_last() else {
-            return found;
+            return;
         };
+        self.of_step.resize(trace.steps.len(), None);
         // A turn that ends early takes less of the budget.
         let restarts = |step: &Step| {
             let jumps = step.op.kind == Kind::Jal || control::condition(step.op.kind).is_some();
             jumps && step.target() == trace.start
         };
         if !loops::is_loop(trace) || last.op.kind == Kind::Jal || others.iter().any(restarts) {
-            return found;
+            return;
         }
         for (index, Step { op, .. }) in trace.steps.iter().enumerate() {
             let Some((size, store)) = access(op.kind) else {
@@ -88,20 +85,20 @@ impl Streams {
             // After the base has moved, and a loop may go on without moving it.
             let further = if moved < index { stride } else { 0 };
             let (low, high) = (op.imm + further.min(0), op.imm + further.max(0) + size);
-            let known = found
+            let known = self
                 .streams
                 .iter()
                 .position(|stream| (stream.base, stream.store) == (op.rs1, store));
             let fits = match known {
-                Some(number) => found.streams[number].admit(op.imm, size, low, high),
-                None => found.streams.len() < MOST && stride % size == 0,
+                Some(number) => self.streams[number].admit(op.imm, size, low, high),
+                None => self.streams.len() < MOST && stride % size == 0,
             };
             if !fits {
                 continue;
             }
-            found.of_step[index] = Some(known.unwrap_or(found.streams.len()));
+            self.of_step[index] = Some(known.unwrap_or(self.streams.len()));
             if known.is_none() {
-                found.streams.push(Stream {
+                self.streams.push(Stream {
                     base: op.rs1,
                     store,
                     stride,
@@ -113,7 +110,13 @@ impl Streams {
                 });
             }
         }
-        found
+    }
+
+    /// None.
+    fn clear(&mut self) {
+        self.streams.clear();
+        self.of_step.clear();
+        (self.within, self.setup, self.start) = (None, None, None);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -201,11 +204,11 @@ impl Stream {
 impl X64 {
     /// Finds the streams of a trace.
     pub(super) fn find_streams(&mut self, trace: &Trace) {
-        self.streams = Streams::default();
+        self.streams.clear();
         if memory::is_plain_loop(trace) {
             let held = |host: Reg| self.exchanged.iter().any(|guests| guests.host == host);
             let idle = loops::idle(trace).filter(|(_, host)| !held(*host));
-            self.streams = Streams::find(trace, idle);
+            self.streams.find(trace, idle);
         }
     }
 
@@ -400,7 +403,7 @@ impl X64 {
         branch: &Step,
         trace: &Trace,
         head: Label,
-        output: &mut Output<'_>,
+        output: &mut Compiled,
     ) {
         let Some(setup) = self.streams.setup else {
             return;
