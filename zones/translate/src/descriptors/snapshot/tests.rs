@@ -45,7 +45,7 @@ fn saved(saver: Saver, mut between: impl FnMut()) -> Vec<PageBytes> {
     (0..PAGES).map(page).collect()
 }
 
-/// The same, as numbers of pages: differences between pages are too long to read.
+/// Compares page by page: the differences in all of RAM are too long to read.
 #[track_caller]
 fn assert_same(left: &[PageBytes], right: &[PageBytes]) {
     assert_eq!(left.len(), right.len());
