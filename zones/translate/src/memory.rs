@@ -261,12 +261,8 @@ impl Ram {
         ((page.0 as usize).wrapping_sub(self.host as usize) / PAGE_SIZE as usize) as u32
     }
 
-    pub(crate) fn descriptors(&self) -> &Descriptors {
+    pub(crate) fn descriptors(&self) -> &Arc<Descriptors> {
         &self.descriptors
-    }
-
-    pub(crate) fn shared_descriptors(&self) -> Arc<Descriptors> {
-        Arc::clone(&self.descriptors)
     }
 
     /// A hart is about to cache this page for stores.

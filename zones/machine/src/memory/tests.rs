@@ -1,5 +1,5 @@
-//! Guest RAM on host pages that are larger than the guest's: whatever is noticed of a page is noticed of that page of the guest, and of
-//! no other in the same page of the host.
+//! Guest RAM on host pages that are larger than the guest's: whatever is noticed of a page is noticed of that page of the
+//! guest, and of no other in the same page of the host.
 //!
 //! Where the host offers huge pages they must be there. Elsewhere the same is run on ordinary pages, and says so.
 

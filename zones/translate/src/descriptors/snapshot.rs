@@ -289,7 +289,7 @@ impl Saver {
     /// What cancels this snapshot from anywhere.
     pub fn canceller(&self) -> Canceller {
         Canceller {
-            descriptors: self.ram.shared_descriptors(),
+            descriptors: Arc::clone(self.ram.descriptors()),
             number: self.number,
         }
     }

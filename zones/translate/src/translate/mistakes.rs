@@ -180,11 +180,14 @@ fn every_mistake_is_found() {
     let relied: fn() = watch::tests::reliance_ends_before_writes;
     let cached = || {
         testing::TRANSLATE.set(true);
-        snapshot::tests::a_hart_asks_again_after_the_instant();
+        snapshot::tests::all_ask_again_after_the_instant();
     };
     let raced = || {
         testing::TRANSLATE.set(true);
-        snapshot::tests::snapshots_are_what_was_there(25);
+        // On a busy host, threads meet less often.
+        for _ in 0..if made().is_some() { 20 } else { 1 } {
+            snapshot::tests::snapshots_are_what_was_there(25);
+        }
     };
     let late: fn() = compiler::tests::a_few_changes;
     // Without a mistake they pass.
@@ -218,7 +221,7 @@ fn every_mistake_is_found() {
         (Mistake::StoreUntold, written),
         (Mistake::StoreUntold, cached),
         (Mistake::WriteUntold, written),
-        (Mistake::WriteUntold, raced),
+        (Mistake::WriteUntold, cached),
         (Mistake::StoresKept, written),
         (Mistake::StoresKept, cached),
         (Mistake::LiftedEarly, raced),
