@@ -15,7 +15,6 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
@@ -27,107 +26,98 @@ use crate::hart::Reservation;
 use crate::translate::SLOTS;
 
 /// What generated code is made of, beside what depends on a condition.
-const ALLOWED: &[Mnemonic] = {
+fn is_listed(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
-    &[
-        Add,
-        Addsd,
-        Addss,
-        And,
-        Andn,
-        Bswap,
-        Bt,
-        Btc,
-        Btr,
-        Bts,
-        Call,
-        Cdq,
-        Cmp,
-        Cmpxchg,
-        Comisd,
-        Comiss,
-        Cqo,
-        Cvtsd2si,
-        Cvtsd2ss,
-        Cvtsi2sd,
-        Cvtsi2ss,
-        Cvtss2sd,
-        Cvtss2si,
-        Cvttsd2si,
-        Cvttss2si,
-        Div,
-        Divsd,
-        Divss,
-        Idiv,
-        Imul,
-        Jmp,
-        Ldmxcsr,
-        Lea,
-        Lzcnt,
-        Mov,
-        Movaps,
-        Movd,
-        Movq,
-        Movsd,
-        Movss,
-        Movsx,
-        Movsxd,
-        Movzx,
-        Mul,
-        Mulsd,
-        Mulss,
-        Neg,
-        Not,
-        Or,
-        Pcmpeqb,
-        Popcnt,
-        Pxor,
-        Rol,
-        Ror,
-        Rorx,
-        Sar,
-        Sarx,
-        Shl,
-        Shlx,
-        Shr,
-        Shrx,
-        Sqrtsd,
-        Sqrtss,
-        Stmxcsr,
-        Sub,
-        Subsd,
-        Subss,
-        Test,
-        Tzcnt,
-        Ucomisd,
-        Ucomiss,
-        Vfmadd231sd,
-        Vfmadd231ss,
-        Vfmsub231sd,
-        Vfmsub231ss,
-        Vfnmadd231sd,
-        Vfnmadd231ss,
-        Vfnmsub231sd,
-        Vfnmsub231ss,
-        Xadd,
-        Xchg,
-        Xor,
-    ]
-};
+    matches!(
+        mnemonic,
+        Add | Addsd
+            | Addss
+            | And
+            | Andn
+            | Bswap
+            | Bt
+            | Btc
+            | Btr
+            | Bts
+            | Call
+            | Cdq
+            | Cmp
+            | Cmpxchg
+            | Comisd
+            | Comiss
+            | Cqo
+            | Cvtsd2si
+            | Cvtsd2ss
+            | Cvtsi2sd
+            | Cvtsi2ss
+            | Cvtss2sd
+            | Cvtss2si
+            | Cvttsd2si
+            | Cvttss2si
+            | Div
+            | Divsd
+            | Divss
+            | Idiv
+            | Imul
+            | Jmp
+            | Ldmxcsr
+            | Lea
+            | Lzcnt
+            | Mov
+            | Movaps
+            | Movd
+            | Movq
+            | Movsd
+            | Movss
+            | Movsx
+            | Movsxd
+            | Movzx
+            | Mul
+            | Mulsd
+            | Mulss
+            | Neg
+            | Not
+            | Or
+            | Pcmpeqb
+            | Popcnt
+            | Pxor
+            | Rol
+            | Ror
+            | Rorx
+            | Sar
+            | Sarx
+            | Shl
+            | Shlx
+            | Shr
+            | Shrx
+            | Sqrtsd
+            | Sqrtss
+            | Stmxcsr
+            | Sub
+            | Subsd
+            | Subss
+            | Test
+            | Tzcnt
+            | Ucomisd
+            | Ucomiss
+            | Vfmadd231sd
+            | Vfmadd231ss
+            | Vfmsub231sd
+            | Vfmsub231ss
+            | Vfnmadd231sd
+            | Vfnmadd231ss
+            | Vfnmsub231sd
+            | Vfnmsub231ss
+            | Xadd
+            | Xchg
+            | Xor
+    )
+}
 
 thread_local! {
     /// Instructions that this thread's generators wrote.
     static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
 }
-
-static ALLOWED_BY_NUMBER: LazyLock<Vec<bool>> = LazyLock::new(|| {
-    let last = ALLOWED.iter().max().map_or(0, |last| *last as usize);
-    let mut allowed = vec![false; last + 1];
-    for mnemonic in ALLOWED {
-        allowed[*mnemonic as usize] = true;
-    }
-    allowed
-});
 
 /// What is looked at.
 pub(in crate::translate) struct Code<'a> {
@@ -375,12 +365,9 @@ fn refuse(instruction: &Instruction, why: &str) -> ! {
 
 impl Inspector<'_> {
     fn is_allowed(&self, instruction: &Instruction) {
-        let listed = ALLOWED_BY_NUMBER
-            .get(instruction.mnemonic() as usize)
-            .is_some_and(|listed| *listed);
         let conditional = instruction.condition_code() != iced_x86::ConditionCode::None;
         if instruction.is_invalid()
-            || !(listed || conditional)
+            || !(is_listed(instruction.mnemonic()) || conditional)
             || instruction.is_privileged()
             || instruction.segment_prefix() != Register::None
             || instruction.is_jcc_short_or_near() && self.target(instruction).is_none()
