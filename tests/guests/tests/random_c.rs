@@ -71,6 +71,8 @@ fn programs_of(seed: u32, folder: &Path) -> Option<(Vec<PathBuf>, String)> {
     let status = Command::new("csmith")
         .args(["--seed", &seed.to_string(), "--float", "--max-funcs", "8"])
         .stdout(File::create(&source).expect("a file"))
+        // It leaves a file beside it.
+        .current_dir(folder)
         .status()
         .unwrap_or_else(|error| {
             panic!("csmith cannot be started ({error}); Debian's package is csmith")
