@@ -82,7 +82,10 @@ impl Guest {
         while !matches!(self.hart.run_slice(700), Pause::Exit(Exit::SupervisorCall)) {}
         self.expect(step);
         // Of a turn sixteen in the inner loop and before it, four more, and two or one; and the call.
-        assert_eq!(self.hart.retired() - retired, TURNS * 20 + TURNS / 2 * 3 + 1);
+        assert_eq!(
+            self.hart.retired() - retired,
+            TURNS * 20 + TURNS / 2 * 3 + 1
+        );
     }
 }
 
