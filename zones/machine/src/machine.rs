@@ -44,8 +44,8 @@ pub enum MachineError {
     /// The harts cannot use this RAM.
     #[error("the zone's memory cannot be used")]
     Ram(#[from] zone_translate::memory::RamError),
-    /// No thread for a hart.
-    #[error("a thread for a hart cannot be started")]
+    /// No thread for a hart or for the compiler.
+    #[error("a thread of the machine cannot be started")]
     Thread(#[source] std::io::Error),
 }
 
@@ -165,8 +165,8 @@ impl Builder {
         self.code = code;
     }
 
-    /// Whether the better code of what is hot is made on a thread beside the harts. It is unless the host has a single core, or
-    /// the clock counts instructions: what such a machine does must not depend on when a thread gets to its work.
+    /// Whether the better code of what is hot is made on a thread beside the harts, as it is unless the host has a single core.
+    /// Where the clock counts instructions it never is: what the machine does must not depend on when a thread gets to its work.
     pub fn compile_aside(&mut self, aside: bool) {
         self.is_compiled_aside = aside;
     }
@@ -179,7 +179,6 @@ impl Builder {
     /// Another clock than the host's. With [`Clock::Instructions`], a machine of one hart whose devices get no events from
     /// outside does the same in every run; so it does not know the time of day.
     pub fn clock(&mut self, clock: Clock) {
-        self.is_compiled_aside &= matches!(clock, Clock::Host(_));
         self.clock = clock;
     }
 
@@ -230,10 +229,11 @@ impl Builder {
             None => Vec::new(),
         };
         let mut seats = seats.into_iter();
-        // Its harts do without, where there is no thread.
-        let compiler = (self.is_compiled_aside && !self.code.is_empty())
-            .then(|| Compiler::start().ok())
-            .flatten();
+        let is_free = matches!(clock, Clock::Host(_));
+        let compiler = (is_free && self.is_compiled_aside && !self.code.is_empty())
+            .then(Compiler::start)
+            .transpose()
+            .map_err(MachineError::Thread)?;
         let mut code = self.code.into_iter();
         let mut threads = Vec::new();
         for (number, port) in self.ports.iter().enumerate() {

@@ -130,10 +130,11 @@ impl Blocks {
         (jump.pc == pc && jump.context == context).then_some(jump)
     }
 
-    /// The same, to look at only.
-    pub(crate) fn known(&self, pc: u64, context: u64) -> Option<&Jump> {
+    /// Whether what starts at a virtual address was run lately: it is at least so warm, or has code, which `none` stands for
+    /// where there is none.
+    pub(crate) fn is_used(&self, pc: u64, context: u64, warmth: u16, none: u64) -> bool {
         let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
-        (jump.pc == pc && jump.context == context).then_some(jump)
+        (jump.pc, jump.context) == (pc, context) && (jump.code != none || jump.heat >= warmth)
     }
 
     /// Remembers the block and the code for [`Blocks::jump`].

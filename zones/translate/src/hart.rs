@@ -443,10 +443,7 @@ impl Hart {
             return false;
         };
         let (context, heat, none) = (core.context, translator.heat, translator.untranslated());
-        let is_used = |pc| {
-            let known = self.blocks.known(pc, context);
-            known.is_some_and(|jump| jump.code != none || jump.heat >= heat / 2)
-        };
+        let is_used = |pc| self.blocks.is_used(pc, context, heat / 2, none);
         let address = core.pc;
         core.guarded
             .retain(|place| *place != Breakpoint { address, physical });
@@ -473,11 +470,12 @@ impl Hart {
         let Some(translator) = &mut self.translator else {
             return;
         };
-        let (context, none) = (self.core.context, translator.untranslated());
-        let is_used = |pc| {
-            let known = self.blocks.known(pc, context);
-            known.is_some_and(|jump| jump.code != none)
-        };
+        let (context, heat, none) = (
+            self.core.context,
+            translator.heat,
+            translator.untranslated(),
+        );
+        let is_used = |pc| self.blocks.is_used(pc, context, heat / 2, none);
         translator.improve(&mut self.core, &mut self.pages, is_used);
     }
 

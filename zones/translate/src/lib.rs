@@ -2,7 +2,7 @@
 //!
 //! There is no machine mode: the machine itself gives the SBI, so an `ecall` from S-mode leaves [`Hart::run`] with
 //! [`Exit::SupervisorCall`]. Each hart runs on a host thread of its own; what other threads may do to it goes through
-//! [`HartPort`].
+//! [`HartPort`]. A [`Compiler`], a thread that harts share, makes better code of what is hot.
 //!
 //! Rooms: [`decode`] turns instruction bits into [`op::Op`]s, [`blocks`] keeps them by physical address, `code_pages` and `watch` know whether code is still what it was, [`mmu`] translates
 //! addresses and caches translations, `debug` is for those who look at a hart from outside, `execute` interprets a block, `translate` makes code of the host from what runs often,

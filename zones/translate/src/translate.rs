@@ -235,6 +235,7 @@ struct Record {
     offset: usize,
     /// How many ways out there were before its own.
     leaves: u32,
+    steps: u32,
     is_hot: bool,
     grouped: bool,
     misfits: u32,
@@ -520,6 +521,10 @@ impl Translator {
             };
             pages.note(record.start.page, &snapshot);
             let grouped = record.grouped && record.misfits < MISFITS;
+            // Less may be known by now of where the way goes on.
+            if grouped == record.grouped && trace.steps.len() < record.steps as usize {
+                continue;
+            }
             let job = self.job(record.start, trace, grouped);
             let own = match &mut self.compiler {
                 Some(compiler) => compiler.ask(job, core.retired()),
@@ -638,6 +643,7 @@ impl Translator {
             start,
             offset: place.offset,
             leaves: first_leave,
+            steps: job.trace.steps.len() as u32,
             is_hot: job.trace.is_hot,
             grouped: job.grouped,
             misfits: 0,

@@ -6,7 +6,7 @@
 //! what is a program of ours, a further row sets it beside the same program compiled for this host.
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
-//! interpreter; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
+//! interpreter, `--alone` for rows without the compiler's thread; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
 //! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
 
 mod lockstep;
@@ -78,7 +78,8 @@ fn main() -> ExitCode {
 struct Wanted {
     harts: Vec<u32>,
     only: Option<String>,
-    interpret: bool,
+    /// Further engines for the machine's rows, and what these are called.
+    engines: Vec<(&'static str, &'static str)>,
 }
 
 impl Wanted {
@@ -86,14 +87,15 @@ impl Wanted {
         let mut wanted = Self {
             harts: vec![1, 2],
             only: None,
-            interpret: false,
+            engines: Vec::new(),
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--harts" => wanted.harts = vec![words.next().ok_or("how many harts?")?.parse()?],
                 "--only" => wanted.only = Some(words.next().ok_or("which part?")?.clone()),
-                "--interpret" => wanted.interpret = true,
+                "--interpret" => wanted.engines.push(("interpret", "interpreted")),
+                "--alone" => wanted.engines.push(("alone", "without the compiler")),
                 "--json" => {}
                 _ => return Err(format!("there is no argument `{word}`").into()),
             }
@@ -121,7 +123,7 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
                 &initramfs,
                 *harts,
                 &native,
-                wanted.interpret,
+                &wanted.engines,
             )?;
         }
     }
@@ -167,7 +169,7 @@ fn machine(
     initramfs: &Path,
     harts: u32,
     native: &Rows,
-    interpret: bool,
+    engines: &[(&str, &str)],
 ) -> Result<(), Failure> {
     let guest = Guest::new(image, initramfs.to_path_buf(), harts);
     let ours = run(guest.ours("translate")?)?;
@@ -191,13 +193,13 @@ fn machine(
             });
         }
     }
-    if interpret {
-        let interpreted = run(guest.ours("interpret")?)?;
+    for (engine, title) in engines {
+        let other = run(guest.ours(engine)?)?;
         for (name, _) in MACHINE {
-            let work = format!("{name}, interpreted");
+            let work = format!("{name}, {title}");
             table.add(Row {
                 work: titled(&work, harts),
-                ..row(name, harts, "us", micro, &interpreted, &peer, Bar::Free)?
+                ..row(name, harts, "us", micro, &other, &peer, Bar::Free)?
             });
         }
     }
