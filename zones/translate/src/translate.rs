@@ -12,7 +12,7 @@
 //!
 //! A trace in which the budget of instructions has run out some times is where the hart spends its time. Its code is made once
 //! more, with more effort and with what is known by then, by the machine's [`compiler`] if it has one, and put in the place of
-//! the old one.
+//! the old one; if it lies in a loop, together with the loop's other traces ([`region`]).
 //!
 //! Whatever is rare or complicated is left to the interpreter, one instruction at a time ([`Site`]) or by leaving.
 
