@@ -2,10 +2,8 @@
  * which time. The benchmark program on the host reads "init", "begin NAME", "work NAME TURNS SECONDS" and "done". */
 #define _GNU_SOURCE
 #ifndef SECONDS
-#define SECONDS 0.6
+#define SECONDS 1.0
 #endif
-/* Of so many measurements the one in the middle counts: hosts are noisy. */
-#define ROUNDS 3
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
@@ -382,17 +380,15 @@ static void work(const char *name, void (*run)(void))
     if (only && strcmp(only, name))
         return;
     run();
-    for (int round = 0; round < ROUNDS; round++) {
-        printf("begin %s\n", name);
-        long turns = 0;
-        double start = now(), end;
-        do {
-            run();
-            turns++;
-            end = now();
-        } while (end - start < SECONDS);
-        printf("work %s %ld %.6f\n", name, turns, end - start);
-    }
+    printf("begin %s\n", name);
+    long turns = 0;
+    double start = now(), end;
+    do {
+        run();
+        turns++;
+        end = now();
+    } while (end - start < SECONDS);
+    printf("work %s %ld %.6f\n", name, turns, end - start);
 }
 
 int main(int argc, char **argv)
