@@ -67,15 +67,20 @@ fn bias(store: bool) -> Place {
     Place::Indexed(TABLES, RCX, entry_offset(store) + mmu::ENTRY_HOST)
 }
 
-/// A whole check, after which `rdx` leads to the host's address.
-fn checked(a: &mut Assembler, mask: i32, store: bool) {
-    check(a, mask, store);
+/// Goes on only if the check went well.
+fn or_leave(a: &mut Assembler) {
     let (slow, on) = (a.label(), a.label());
     a.jump_if(Condition::NotEqual, slow);
     a.jump(on);
     a.bind(slow);
     leave(a);
     a.bind(on);
+}
+
+/// A whole check, after which `rdx` leads to the host's address.
+fn checked(a: &mut Assembler, mask: i32, store: bool) {
+    check(a, mask, store);
+    or_leave(a);
     a.load(W64, RDX, bias(store));
 }
 
@@ -158,12 +163,7 @@ fn accesses_that_were_not_checked_are_refused() {
     // A remembered page, but not compared with this access's.
     refused("an address of Marked", |a| {
         check(a, WHOLE, false);
-        let (slow, on) = (a.label(), a.label());
-        a.jump_if(Condition::NotEqual, slow);
-        a.jump(on);
-        a.bind(slow);
-        leave(a);
-        a.bind(on);
+        or_leave(a);
         a.store(W64, Place::Memory(RSP, 0), RDX);
         a.load(W64, RCX, bias(false));
         a.store(W64, Place::Memory(RSP, 8), RCX);
@@ -198,12 +198,7 @@ fn checks_for_other_accesses_are_refused() {
     });
     refused("was not checked", |a| {
         check(a, WHOLE, false);
-        let (slow, on) = (a.label(), a.label());
-        a.jump_if(Condition::NotEqual, slow);
-        a.jump(on);
-        a.bind(slow);
-        leave(a);
-        a.bind(on);
+        or_leave(a);
         a.load(W64, RDX, bias(true));
     });
 }
