@@ -696,14 +696,16 @@ impl Core {
         // A loop that waits is short.
         let waiting = now.wrapping_sub(self.idle_since) < 32;
         self.idle_since = now;
-        self.idle_turns = if waiting { self.idle_turns + 1 } else { 0 };
-        match self.idle_turns {
-            0..SPINS => std::hint::spin_loop(),
-            SPINS..YIELDS => std::thread::yield_now(),
-            _ => {
-                self.idle_turns = YIELDS;
-                self.port.park(Some(NAP));
-            }
+        self.idle_turns = if waiting {
+            self.idle_turns.saturating_add(1)
+        } else {
+            0
+        };
+        match (self.idle_turns, self.clock) {
+            (0..SPINS, _) => std::hint::spin_loop(),
+            // No sleep makes a clock of instructions go on.
+            (SPINS..YIELDS, _) | (_, Clock::Instructions { .. }) => std::thread::yield_now(),
+            (_, Clock::Host(_)) => self.port.park(Some(NAP)),
         }
         // Time goes by with few instructions: the timer may be due.
         if self.idle_turns >= SPINS || self.port.attention() {
