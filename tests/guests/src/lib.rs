@@ -8,10 +8,12 @@
 mod debugger;
 mod machine;
 mod programs;
+mod single;
 
 pub use debugger::Gdb;
 pub use machine::{Guest, Outcome};
 pub use programs::{compile, compile_from, initramfs, names, symbol, user_mode};
+pub use single::{Pair, Single};
 
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ use zone_translate::CodeCache;
 use zone_virtio::block::{Block, FileVolume};
 
 /// The SBI's console is heard before any driver is loaded, and every message of the kernel goes there.
-const COMMAND_LINE: &str =
+pub(crate) const COMMAND_LINE: &str =
     "earlycon=sbi keep_bootcon printk.devkmsg=on loglevel=8 panic=-1 cryptomgr.notests";
 
 /// What a guest is made of.
@@ -143,7 +143,7 @@ impl Guest<'_> {
 }
 
 /// The kernel's messages without what it puts before them.
-fn messages(log: &str) -> Vec<String> {
+pub(crate) fn messages(log: &str) -> Vec<String> {
     log.lines()
         .map(|line| {
             let message = match line

@@ -7,10 +7,8 @@
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
 //! interpreter, `--alone` for rows without the compiler's thread; `--only snapshots` for what the machine does under one
-//! snapshot of its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`]; `--lockstep KERNEL` boots the kernel on a hart that translates and one
-//! that interprets, in step; `--repeat KERNEL` does it twice by a clock that counts instructions, and compares.
+//! snapshot of its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`].
 
-mod lockstep;
 mod ours;
 
 use std::error::Error;
@@ -72,8 +70,6 @@ type Failure = Box<dyn Error>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
-        Some("--lockstep") => lockstep::run(&arguments[1..]).map(|()| ExitCode::SUCCESS),
-        Some("--repeat") => lockstep::repeat(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         Some("--boot") => ours::boot(&arguments[1..], false).map(|()| ExitCode::SUCCESS),
         Some(BOOT_SAVED) => ours::boot(&arguments[1..], true).map(|()| ExitCode::SUCCESS),
         _ => measure(&arguments),
