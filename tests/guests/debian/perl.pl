@@ -19,6 +19,6 @@ print "pack ", unpack("H*", pack("nNvVq<d>", 1, 2, 3, 4, -5, 2.5)), "\n";
 print "sort ", join(" ", (sort { $a <=> $b } map { $_ * 7919 % 1009 } 1 .. 1000)[0, 499, 999]), "\n";
 my $fib = reduce { [$a->[1], $a->[0] + $a->[1]] } [0, 1], 1 .. 80;
 print "fibonacci $fib->[0]\n";
-open my $child, "-|", "busybox echo out of a pipe" or die;
+open my $child, "-|", "sh", "-c", "echo out of a pipe" or die;
 print <$child>;
 close $child;

@@ -2,13 +2,14 @@
 //!
 //! `cargo xtask bench translate` compiles the guests with Debian's cross-compiler, boots them under both, and prints a row for
 //! each piece of work: first what the machine itself does, then Debian's own programs, then the whole desktop; on one hart and on
-//! two. What counts is the processor time that the emulator's process uses for one turn, so that a busy host does no harm. For
-//! what is a program of ours, a further row sets it beside the same program compiled for this host.
+//! two. What counts is the processor time that the emulator's process uses for one turn, so that a busy host does no harm. A
+//! further row sets each beside the same work on this host itself, see [`native`], or says why there is no such figure.
 //!
 //! By hand: `--harts N` for one number of harts, `--only machine|programs|desktop` for a part, `--interpret` for rows of the
 //! interpreter, `--alone` for rows without the compiler's thread; `--only snapshots` for what the machine does under one
 //! snapshot of its memory after another, beside itself without; `--boot ...` just boots, see [`ours::boot`].
 
+mod native;
 mod ours;
 
 use std::error::Error;
@@ -23,7 +24,6 @@ use guest_image::{FileName, Image};
 use zone_machine::memory;
 
 const COMPILER: &str = "riscv64-linux-gnu-gcc";
-const NATIVE_COMPILER: &str = "gcc";
 const PEER: &str = "qemu-system-riscv64";
 const MEMORY_MIB: u32 = 1024;
 /// The desktop's display.
@@ -32,6 +32,7 @@ const HEIGHT: u32 = 800;
 /// Most MiB beyond guest RAM that a zone may take.
 const MEMORY_BAR: f64 = 96.0;
 /// Boots for the rows of the machine itself: where memory lies differs from one to the next, and with it what work takes.
+/// What this host itself takes for Debian's programs is measured as often.
 const BOOTS: usize = 5;
 /// How long a machine may take for all it has to do.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -56,9 +57,16 @@ const MACHINE: [(&str, f64); 17] = [
     ("code-flushes", 1.0),
     ("code-changes", 1.0),
 ];
-/// Debian's programs.
-const PROGRAMS: [(&str, f64); 3] = [("gcc-O2", 1.0), ("perl", 1.0), ("sqlite", 1.0)];
+/// Debian's programs, and the package with which this host runs them itself.
+const PROGRAMS: [(&str, f64, &str); 3] = [
+    ("gcc-O2", 1.0, "gcc"),
+    ("perl", 1.0, "perl"),
+    ("sqlite", 1.0, "sqlite3"),
+];
 const DESKTOP_BAR: f64 = 0.7;
+
+/// Why a boot has no native figure.
+const NO_HARDWARE: &str = "not RISC-V";
 
 const BOOT: &str = "boot to init";
 /// Boots under one snapshot after another.
@@ -118,7 +126,7 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
     let mut table = Table::new("qemu");
     if wanted.part("machine") {
         let initramfs = own_guest(folder.path())?;
-        let native = run(native_program(folder.path())?)?;
+        let native = native::own(folder.path())?;
         for harts in &wanted.harts {
             machine(
                 &mut table,
@@ -131,14 +139,17 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
         }
     }
     if wanted.part("programs") {
-        let initramfs = programs_guest(&image, folder.path())?;
+        let initramfs = programs_guest(&image, folder.path());
         let root = guests::root_of(&guests::DEBIAN_PACKAGES, &guests::DEBIAN_LEFT_OUT);
+        let native = native::programs(folder.path())?;
         for harts in &wanted.harts {
             let guest = Guest::new(&image, initramfs.clone(), *harts);
             let guest = guest.arguments("volume=vda").volume(root.clone());
             let (ours, peer) = (run(guest.ours("translate")?)?, run(guest.peer()?)?);
-            for (name, bar) in PROGRAMS {
+            for (name, bar, package) in PROGRAMS {
                 table.add(row(name, *harts, "s", 1.0, &ours, &peer, Bar::Ratio(bar))?);
+                let native = native.time(name).map_err(|_| format!("install {package}"));
+                table.add(native_row(name, *harts, "s", 1.0, &ours, native)?);
             }
             table.add(memory_row("Debian's programs", *harts, &ours));
         }
@@ -160,6 +171,8 @@ fn measure(arguments: &[String]) -> Result<ExitCode, Failure> {
                 &peer,
                 Bar::Ratio(DESKTOP_BAR),
             )?);
+            let native = Err(NO_HARDWARE.to_owned());
+            table.add(native_row(DESKTOP, *harts, "s", 1.0, &ours, native)?);
             table.add(memory_row("the desktop", *harts, &ours));
         }
     }
@@ -243,13 +256,11 @@ fn machine(
             &peer,
             Bar::Ratio(bar),
         )?);
-        if name != BOOT {
-            let work = format!("{name} beside this host's own");
-            table.add(Row {
-                work: titled(&work, harts),
-                ..row(name, harts, "us", micro, &ours, native, Bar::Free)?
-            });
-        }
+        let native = match name {
+            BOOT => Err(NO_HARDWARE.to_owned()),
+            _ => Ok(native.time(name)?),
+        };
+        table.add(native_row(name, harts, "us", micro, &ours, native)?);
     }
     for (engine, title) in engines {
         let other = run(guest.ours(engine)?)?;
@@ -286,6 +297,28 @@ fn row(
         ours: ours.time(name)? * per_second,
         peer: Some(peer.time(name)? * per_second),
         bar,
+    })
+}
+
+/// The same work on this host itself: its time, or why there is none.
+fn native_row(
+    name: &str,
+    harts: u32,
+    unit: &'static str,
+    per_second: f64,
+    ours: &Rows,
+    native: Result<f64, String>,
+) -> Result<Row, Failure> {
+    let mut work = titled(&format!("{name} beside this host's own"), harts);
+    if let Err(why) = &native {
+        work = format!("{work}: {why}");
+    }
+    Ok(Row {
+        work,
+        unit,
+        ours: ours.time(name)? * per_second,
+        peer: native.ok().map(|time| time * per_second),
+        bar: Bar::Free,
     })
 }
 
@@ -339,26 +372,18 @@ fn own_guest(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The same program for this host.
-fn native_program(folder: &Path) -> Result<Child, Failure> {
-    let program = folder.join("native");
-    compile(NATIVE_COMPILER, "gcc", &program)?;
-    Ok(Command::new(program)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?)
+/// What Debian's programs are to do, and the init that lets them.
+fn programs_guest(image: &Image, folder: &Path) -> PathBuf {
+    let drivers = image.path(FileName::Initramfs);
+    guests::initramfs(&program_files(), Some(&drivers), folder)
 }
 
-/// What Debian's programs are to do, and the init that lets them.
-fn programs_guest(image: &Image, folder: &Path) -> Result<PathBuf, Failure> {
+/// A script for each of [`PROGRAMS`], and what they read from their folder.
+fn program_files() -> Vec<PathBuf> {
+    let scripts = PROGRAMS.map(|(name, ..)| source().join("programs").join(name));
     let debian = guests::debian_scripts();
-    let mut files: Vec<PathBuf> = PROGRAMS
-        .iter()
-        .map(|(name, _)| source().join("programs").join(name))
-        .collect();
-    files.extend(["gcc.c", "perl.pl", "sqlite.sql"].map(|name| debian.join(name)));
-    let drivers = image.path(FileName::Initramfs);
-    Ok(guests::initramfs(&files, Some(&drivers), folder))
+    let read = ["gcc.c", "perl.pl", "sqlite.sql"].map(|name| debian.join(name));
+    scripts.into_iter().chain(read).collect()
 }
 
 /// A guest for either machine.
@@ -577,9 +602,19 @@ fn run(mut child: Child) -> Result<Rows, Failure> {
     Ok(rows)
 }
 
-/// Processor seconds that the process has used, its threads that have ended included.
+/// Processor seconds that the process has used, with threads and processes of its own, be they at work or ended.
 fn processor_time(child: &Child) -> Result<f64, Failure> {
-    seconds(&fs::read_to_string(format!("/proc/{}/stat", child.id()))?)
+    time_of_family(child.id())
+}
+
+fn time_of_family(process: u32) -> Result<f64, Failure> {
+    // Those that end meanwhile are in their parent's time, which is read later.
+    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let mut sum = 0.0;
+    for child in list.unwrap_or_default().split_whitespace() {
+        sum += time_of_family(child.parse()?).unwrap_or(0.0);
+    }
+    Ok(sum + seconds(&fs::read_to_string(format!("/proc/{process}/stat"))?)?)
 }
 
 /// Processor seconds of the threads that are harts.
@@ -594,14 +629,14 @@ fn harts_time(child: &Child) -> Result<f64, Failure> {
     Ok(sum)
 }
 
-/// User and system time in a process's or a thread's state.
+/// User and system time in a process's or a thread's state, and that of processes it has waited for.
 fn seconds(text: &str) -> Result<f64, Failure> {
-    // The name, in brackets, may hold anything; user and system time are the 14th and 15th fields.
+    // The name, in brackets, may hold anything; these times are the 14th to 17th fields.
     let (_, fields) = text.rsplit_once(')').ok_or("no process state")?;
     let ticks: Vec<f64> = fields
         .split_whitespace()
         .skip(11)
-        .take(2)
+        .take(4)
         .map(str::parse)
         .collect::<Result<_, _>>()?;
     Ok(ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64)
