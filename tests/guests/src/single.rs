@@ -20,6 +20,9 @@ const MEMORY_MIB: u32 = 128;
 /// 200 million instructions to the second.
 const CLOCK: Clock = Clock::Instructions { per_tick: 20 };
 
+/// So many instructions are compared after each block.
+const BLOCK_BY_BLOCK: u64 = 100_000_000;
+
 /// A machine without devices but the console of its firmware.
 #[derive(Debug)]
 pub struct Single {
@@ -149,7 +152,8 @@ impl Pair {
         }
     }
 
-    /// Runs both for 1 to 3000 instructions, and compares all registers; how the guest ended, if it did.
+    /// Runs both to the end of a block, or later on for 1 to 3000 instructions, and compares all registers; how the guest ended,
+    /// if it did.
     ///
     /// # Errors
     /// What is not the same.
@@ -158,9 +162,13 @@ impl Pair {
     /// When the firmware was called for different things, or something else stops the harts.
     pub fn step(&mut self) -> Result<Option<Ending>, Divergence> {
         let (leader, follower) = (&mut self.leader, &mut self.follower);
-        // All lengths, so that they meet everywhere.
-        self.steps = self.steps.wrapping_add(7919);
-        let length = 1 + self.steps % 3000;
+        let length = if leader.hart.retired() < BLOCK_BY_BLOCK {
+            1
+        } else {
+            // All lengths, so that they meet everywhere.
+            self.steps = self.steps.wrapping_add(7919);
+            1 + self.steps % 3000
+        };
         match lockstep::step(&mut leader.hart, &mut follower.hart, length)? {
             Step::Slice => {}
             Step::Waiting => lockstep::wait(&mut leader.hart, &mut follower.hart),

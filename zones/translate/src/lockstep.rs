@@ -4,7 +4,7 @@
 //! Each needs RAM and devices of its own that behave alike, and a [`Clock::Instructions`](crate::Clock); interrupts are only
 //! taken where both look around.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::execute::{self, Flow};
 use crate::hart::{Core, Pause};
@@ -110,7 +110,7 @@ impl Hart {
 /// What differs, a line each.
 fn differences(one: &Core, other: &Core) -> String {
     let mut text = String::new();
-    let mut compare = |name: &str, one: u64, other: u64| {
+    let mut compare = |name: fmt::Arguments<'_>, one: u64, other: u64| {
         if one != other {
             let _ = write!(
                 text,
@@ -119,10 +119,18 @@ fn differences(one: &Core, other: &Core) -> String {
         }
     };
     for register in 1..32 {
-        compare(&format!("x{register}"), one.x[register], other.x[register]);
-        compare(&format!("f{register}"), one.f[register], other.f[register]);
+        compare(
+            format_args!("x{register}"),
+            one.x[register],
+            other.x[register],
+        );
+        compare(
+            format_args!("f{register}"),
+            one.f[register],
+            other.f[register],
+        );
     }
-    compare("f0", one.f[0], other.f[0]);
+    compare(format_args!("f0"), one.f[0], other.f[0]);
     let rows = [
         ("pc", one.pc, other.pc),
         ("retired", one.retired(), other.retired()),
@@ -142,7 +150,7 @@ fn differences(one: &Core, other: &Core) -> String {
         ("stimecmp", one.stimecmp, other.stimecmp),
     ];
     for (name, one, other) in rows {
-        compare(name, one, other);
+        compare(format_args!("{name}"), one, other);
     }
     text
 }
