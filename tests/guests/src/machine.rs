@@ -86,9 +86,6 @@ impl Guest<'_> {
     /// When the host cannot run it, or a hart's thread panics.
     pub fn run(&self) -> Outcome {
         let kernel = crate::image().path(FileName::Kernel);
-        let open = |path: &Path| {
-            File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
         let mut builder = Builder::new(self.memory_mib, self.harts).expect("memory for the guest");
         let code: Result<Vec<_>, _> = (0..self.harts).map(|_| CodeCache::new()).collect();
         builder.translate(code.expect("memory for generated code"));
@@ -140,6 +137,10 @@ impl Guest<'_> {
             ending,
         }
     }
+}
+
+pub(crate) fn open(path: &Path) -> File {
+    File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The kernel's messages without what it puts before them.

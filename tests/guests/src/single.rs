@@ -1,7 +1,6 @@
 //! Machines of one hart that count instructions for time, run by hand: nothing but the guest says what they do, so that each run
 //! can be compared with another.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use zone_machine::{boot, memory};
 use zone_translate::lockstep::{self, Divergence, Step};
 use zone_translate::{Clock, CodeCache, Exit, Hart, HartPort, PageBytes};
 
-use crate::machine::{COMMAND_LINE, messages};
+use crate::machine::{COMMAND_LINE, messages, open};
 
 const MEMORY_MIB: u32 = 128;
 /// 200 million instructions to the second.
@@ -51,9 +50,6 @@ impl Single {
     /// # Panics
     /// When the host cannot.
     pub fn new(initramfs: &Path) -> Self {
-        let open = |path: &Path| {
-            File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
         let kernel = open(&crate::image().path(FileName::Kernel));
         let (memory, ram) = memory::allocate(MEMORY_MIB).expect("memory for the guest");
         let loaded = boot::load(&memory, ram.length(), &kernel, Some(&open(initramfs)))

@@ -72,12 +72,13 @@ fn differences_are_found() {
     }
     assert_eq!(pair.leader.differs_at(&pair.follower), None);
 
-    // The last word of memory, where nothing is yet.
     let ram = pair.leader.hart.ram();
-    let last = ram.base() + ram.length() - 8;
-    ram.store(last, !0_u64);
-    let page = last / 4096 * 4096;
+    let page = ram.base() + ram.length() - 4096;
+    let last = page + 4088;
+    let was: u64 = ram.load(last).expect("the last word of memory");
+    ram.store(last, !was);
     assert_eq!(pair.leader.differs_at(&pair.follower), Some(page));
+    ram.store(last, was);
 
     let hart = &mut pair.leader.hart;
     hart.set_register(GP, hart.register(GP) ^ 8);
