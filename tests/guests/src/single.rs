@@ -19,8 +19,8 @@ const MEMORY_MIB: u32 = 128;
 /// 200 million instructions to the second.
 const CLOCK: Clock = Clock::Instructions { per_tick: 20 };
 
-/// So many instructions are compared after each block.
-const BLOCK_BY_BLOCK: u64 = 100_000_000;
+/// So many instructions are compared after each block. Loops and regions go on undisturbed only after that.
+const BLOCK_BY_BLOCK: u64 = 15_000_000;
 
 /// A machine without devices but the console of its firmware.
 #[derive(Debug)]
