@@ -402,6 +402,9 @@ int main(int argc, char **argv)
         dup2(log, 1);
     }
     printf("init\n");
+    /* The kernel ends its own start in the background; it is not to be counted as a program's work. */
+    if (getpid() == 1)
+        sleep(1);
     for (int i = 0; i < 64; i++)
         k256[i] = (uint32_t)(i * 0x9e3779b9u);
     work("integer", integer);

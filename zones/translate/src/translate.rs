@@ -64,7 +64,7 @@ const MOST_LEAVES: usize = 1 << 19;
 /// A trace has far fewer.
 const LEAVES: usize = 1 << 12;
 /// What a trace's code is rounded up to.
-const ALIGNMENT: usize = 16;
+const ALIGNMENT: usize = 32;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;
 /// See [`Translator::hot`].
@@ -80,8 +80,8 @@ type Helper = extern "C" fn(*mut Core, u32) -> u32;
 pub(crate) struct Site {
     op: Op,
     pc: u64,
-    /// Instructions of the trace before it.
-    before: u32,
+    /// Instructions of the trace before it that are still to be taken from the budget.
+    before: i32,
 }
 
 /// Offsets of the code that all traces use.

@@ -10,7 +10,9 @@ use std::mem::offset_of;
 use assembler::*;
 
 use super::trace::{End, Step, Trace};
-use super::{Base, CodeGenerator, Compiled, Helper, Leave, Patch, SLOT_BYTES, Site, Stubs};
+use super::{
+    ALIGNMENT, Base, CodeGenerator, Compiled, Helper, Leave, Patch, SLOT_BYTES, Site, Stubs,
+};
 use crate::blocks;
 use crate::hart::Core;
 use crate::memory::PAGE_SIZE;
@@ -144,6 +146,8 @@ pub(super) struct X64 {
     streams: streams::Streams,
     /// Instructions that a trace takes at least from its start to its end.
     least_turn: i32,
+    /// Instructions so far that are taken from the budget where they are, if they are not skipped.
+    counted_apart: i32,
 }
 
 impl CodeGenerator for X64 {
@@ -309,6 +313,9 @@ impl X64 {
         self.find_streams(trace);
         self.prepare_loop(trace);
         let head = self.assembler.label();
+        if loops::is_loop(trace) {
+            self.assembler.align(ALIGNMENT);
+        }
         self.assembler.bind(head);
         self.body(trace, head, output);
         let always = self.least_turn == trace.steps.len() as i32;
@@ -327,11 +334,12 @@ impl X64 {
         self.narrow_head = self.narrow_at_head(trace);
         self.words = Words::at_head(self.narrow_head);
         self.least_turn = trace.steps.len() as i32;
+        self.counted_apart = 0;
         let mut index = 0;
         while index < trace.steps.len() {
             index += self.steps(trace, index, head, output);
         }
-        let count = trace.steps.len() as i32;
+        let count = self.not_counted(trace.steps.len());
         match trace.end {
             End::Jump => {}
             End::Next(pc) => {
@@ -403,6 +411,11 @@ impl X64 {
         }
     }
 
+    /// How many of the first `steps` instructions are still to be taken from the budget.
+    fn not_counted(&self, steps: usize) -> i32 {
+        steps as i32 - self.counted_apart
+    }
+
     fn leave(&mut self, id: u32) {
         self.assembler.number(RAX, id, Base::Leaves);
         self.assembler.jump_to(self.stubs.leave);
@@ -430,7 +443,7 @@ impl X64 {
         let id = output.site(Site {
             op: step.op,
             pc: step.pc,
-            before: index as u32,
+            before: self.not_counted(index),
         });
         let (label, back) = (self.assembler.label(), self.assembler.label());
         self.defer(Cold::Site(label, back, id, (0, 0)));
@@ -457,7 +470,7 @@ impl X64 {
         let id = output.site(Site {
             op: step.op,
             pc: step.pc,
-            before: index as u32,
+            before: self.not_counted(index),
         });
         self.call_site(id);
         self.floats.clear();

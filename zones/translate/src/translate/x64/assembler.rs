@@ -215,6 +215,31 @@ impl Assembler {
         self.labels[label.0] = self.bytes.len();
     }
 
+    /// Goes on at a multiple of so many bytes, a power of two up to 32.
+    pub(super) fn align(&mut self, to: usize) {
+        // `nop` with the longest operand, and with prefixes: as few instructions as can be, since they are run.
+        const LONGEST: [u8; 11] = [0x66, 0x66, 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
+        const SHORT: [&[u8]; 8] = [
+            &[],
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0],
+            &[0x0f, 0x1f, 0x40, 0],
+            &[0x0f, 0x1f, 0x44, 0, 0],
+            &[0x66, 0x0f, 0x1f, 0x44, 0, 0],
+            &[0x0f, 0x1f, 0x80, 0, 0, 0, 0],
+        ];
+        let mut missing = self.offset().next_multiple_of(to) - self.offset();
+        while missing > 0 {
+            let nop = match missing {
+                8.. => &LONGEST[11 - missing.min(11)..],
+                _ => SHORT[missing],
+            };
+            self.bytes.extend_from_slice(nop);
+            missing -= nop.len();
+        }
+    }
+
     /// Fills in the distances to labels.
     pub(super) fn finish(&mut self) {
         for (at, label) in self.fixups.drain(..) {
@@ -558,11 +583,19 @@ impl Assembler {
     }
 
     pub(super) fn jump_if(&mut self, condition: Condition, label: Label) {
+        let bound = Some(self.labels[label.0]).filter(|place| *place != UNBOUND);
+        let distance = bound.map(|place| place as i64 - (self.bytes.len() as i64 + 2));
+        if let Some(distance) = distance.and_then(|distance| i8::try_from(distance).ok()) {
+            return self
+                .bytes
+                .extend([0x70 | condition as u8, distance.cast_unsigned()]);
+        }
         self.bytes.extend([0x0f, 0x80 | condition as u8]);
         self.fixups.push((self.bytes.len(), label));
         self.immediate(0);
     }
 
+    /// Always of the same length, so that its distance can become another.
     pub(super) fn jump(&mut self, label: Label) {
         self.byte(0xe9);
         self.fixups.push((self.bytes.len(), label));

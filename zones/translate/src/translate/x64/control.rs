@@ -112,7 +112,7 @@ impl X64 {
                     self.go_to(
                         step.pc,
                         step.target(),
-                        index as i32 + 1,
+                        self.not_counted(index + 1),
                         trace,
                         head,
                         output,
@@ -157,7 +157,7 @@ impl X64 {
         output: &mut Compiled,
     ) {
         let op = &step.op;
-        let count = index as i32 + 1;
+        let count = self.not_counted(index + 1);
         if let Some(base) = self.known[usize::from(op.rs1 & 31)] {
             let target = base.wrapping_add(i64::from(op.imm).cast_unsigned()) & !1;
             self.put_constant(op.rd, step.following());
@@ -192,14 +192,11 @@ impl X64 {
         let last = index + 1 == trace.steps.len() && trace.end == End::Jump;
         if last && step.target() == trace.start {
             self.settle_for_head();
+            let count = self.not_counted(index + 1);
             // A loop: counted before the comparison, which can then jump straight to the head.
             let exhausted = if self.streams.is_counted() {
-                self.assembler.alu_immediate(
-                    Alu::Sub,
-                    W64,
-                    Place::Register(BUDGET),
-                    index as i32 + 1,
-                );
+                self.assembler
+                    .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
                 self.assembler.jump_if(Condition::Greater, head);
                 return self.renew(step, trace, head, output);
             } else if self.streams.is_within() {
@@ -214,7 +211,7 @@ impl X64 {
                 self.cold_leave(out)
             };
             self.assembler
-                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), index as i32 + 1);
+                .alu_immediate(Alu::Sub, W64, Place::Register(BUDGET), count);
             self.assembler.jump_if(Condition::LessEqual, exhausted);
             let condition = self.compare(op, RAX);
             let again = self.next_turn(head);
@@ -225,16 +222,10 @@ impl X64 {
         let condition = self.compare(op, RAX);
         let taken = self.assembler.label();
         self.assembler.jump_if(condition, taken);
-        self.defer(Cold::Taken(taken, index as i32 + 1, step.pc, step.target()));
+        let count = self.not_counted(index + 1);
+        self.defer(Cold::Taken(taken, count, step.pc, step.target()));
         if last {
-            self.go_to(
-                step.pc,
-                step.following(),
-                index as i32 + 1,
-                trace,
-                head,
-                output,
-            );
+            self.go_to(step.pc, step.following(), count, trace, head, output);
         }
     }
 

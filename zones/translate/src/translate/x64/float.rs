@@ -93,7 +93,7 @@ impl X64 {
         self.float_checked = true;
         let out = output.leave(Leave::Aside {
             pc: step.pc,
-            retired: index as i32,
+            retired: self.not_counted(index),
         });
         let out = self.cold_leave(out);
         self.assembler

@@ -8,7 +8,7 @@
 use crate::op::{Kind, Op};
 use crate::translate::trace::Step;
 
-use super::{GROUP_SLOTS, control};
+use super::GROUP_SLOTS;
 
 /// Most bytes between the first and the last of a group.
 const REACH: i32 = 2048;
@@ -27,10 +27,7 @@ pub(super) struct Group {
     pub(super) high: i32,
     /// Its first step.
     pub(super) first: usize,
-    count: usize,
-    /// Branches before the first.
-    exits: usize,
-    /// There are three accesses, or two without a way out between them.
+    /// It has more than one access.
     worthwhile: bool,
     /// Its place among those that are kept.
     kept: Option<usize>,
@@ -81,7 +78,6 @@ impl Groups {
         }
         // The group that is open for each base register, for loads and stores.
         let mut open = [[None; 2]; 32];
-        let mut exits = 0;
         for (index, Step { op, .. }) in steps.iter().enumerate() {
             if let Some((size, store)) = access(op.kind) {
                 let slot = &mut open[usize::from(op.rs1 & 31)][usize::from(store)];
@@ -91,7 +87,6 @@ impl Groups {
                 {
                     Some(group) => {
                         group.admit(op.imm, size);
-                        group.worthwhile |= group.count > 2 || exits == group.exits;
                         self.of_step[index] = *slot;
                     }
                     None => {
@@ -105,8 +100,6 @@ impl Groups {
                             low: op.imm,
                             high: op.imm + size,
                             first: index,
-                            count: 1,
-                            exits,
                             worthwhile: false,
                             kept: None,
                         });
@@ -116,7 +109,6 @@ impl Groups {
             if let Some(written) = integer_destination(op) {
                 open[usize::from(written & 31)] = [None; 2];
             }
-            exits += usize::from(control::condition(op.kind).is_some());
             if is_barrier(op.kind) {
                 open = [[None; 2]; 32];
             }
@@ -167,7 +159,12 @@ impl Group {
         if size > self.size {
             (self.anchor, self.size) = (offset, size);
         }
-        self.count += 1;
+        self.worthwhile = true;
+    }
+
+    /// The offset of the last unit of its largest access's size, which holds its last byte.
+    pub(super) fn last(&self) -> i32 {
+        self.anchor + (self.high - 1 - self.anchor) / self.size * self.size
     }
 }
 

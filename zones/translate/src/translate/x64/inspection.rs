@@ -76,6 +76,7 @@ fn is_listed(mnemonic: Mnemonic) -> bool {
             | Mulsd
             | Mulss
             | Neg
+            | Nop
             | Not
             | Or
             | Pcmpeqb
@@ -584,7 +585,7 @@ impl Inspector<'_> {
     fn access(&mut self, instruction: &Instruction, facts: &mut Facts) -> Option<Place> {
         let has_memory =
             (0..instruction.op_count()).any(|index| instruction.op_kind(index) == OpKind::Memory);
-        if !has_memory || instruction.mnemonic() == Mnemonic::Lea {
+        if !has_memory || matches!(instruction.mnemonic(), Mnemonic::Lea | Mnemonic::Nop) {
             return None;
         }
         let place = self.place(instruction, facts);

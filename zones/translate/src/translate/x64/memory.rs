@@ -52,9 +52,19 @@ impl X64 {
     /// Goes to `miss` unless the translation for this guest address is cached and the address is a multiple of the size.
     /// Leaves the offset of the entry in `rcx`; changes `rdx`.
     pub(super) fn check(&mut self, address: Reg, size: i32, store: bool, miss: Label) {
+        self.check_from(address, 0, size, store, miss);
+    }
+
+    /// The same for all that lies from this guest address to one so many bytes further on: of the first the entry is looked
+    /// at, and it must be of the other's page too, which has an entry elsewhere if it is the next one.
+    fn check_from(&mut self, address: Reg, last: i32, size: i32, store: bool, miss: Label) {
         let a = &mut self.assembler;
         a.rotated(RCX, Place::Register(address), 12 - mmu::ENTRY_SHIFT);
-        a.load(W64, RDX, Place::Register(address));
+        if last == 0 {
+            a.load(W64, RDX, Place::Register(address));
+        } else {
+            a.lea(RDX, Place::Memory(address, last));
+        }
         a.alu_immediate(
             Alu::And,
             W32,
@@ -181,35 +191,18 @@ impl X64 {
         self.start_waiting();
     }
 
-    /// The check of a group at its first access. Its host base address is left in `rax` and in its slot.
+    /// The check of a group at its first access. The host address of its first byte is left in `rax` and in its slot.
     fn check_group(&mut self, group: usize, index: usize, step: &Step, output: &mut Compiled) {
         let misfit = output.leave(Leave::Misfit {
             pc: step.pc,
-            retired: index as i32,
+            retired: self.not_counted(index),
             trace: 0,
         });
         let misfit = self.cold_leave(misfit);
         let g = self.groups.group(group).clone();
-        let address = self.address(g.base, g.anchor);
-        self.check(address, g.size, g.store, misfit);
-        let a = &mut self.assembler;
-        a.load(W32, RDX, Place::Register(address));
-        a.alu_immediate(Alu::And, W32, Place::Register(RDX), PAGE_SIZE as i32 - 1);
-        if g.low != g.anchor {
-            a.alu_immediate(Alu::Add, W32, Place::Register(RDX), g.low - g.anchor);
-        }
-        a.alu_immediate(
-            Alu::Cmp,
-            W32,
-            Place::Register(RDX),
-            PAGE_SIZE as i32 - (g.high - g.low),
-        );
-        a.jump_if(Condition::Above, misfit);
+        let address = self.address(g.base, g.low);
+        self.check_from(address, g.last() - g.low, g.size, g.store, misfit);
         self.add_host(address, g.store);
-        if g.anchor != 0 {
-            self.assembler
-                .alu_immediate(Alu::Sub, W64, Place::Register(RAX), g.anchor);
-        }
         self.assembler.store(W64, group_slot(group), RAX);
     }
 
@@ -262,7 +255,8 @@ impl X64 {
             }
         };
         self.in_rax = Some(group);
-        (Place::Memory(RAX, op.imm), None)
+        let first = self.groups.group(group).low;
+        (Place::Memory(RAX, op.imm.wrapping_sub(first)), None)
     }
 
     pub(super) fn load(

@@ -158,7 +158,7 @@ impl X64 {
                     a.lea_scaled(RDX, single, single, u8::from(count == 3));
                 }
                 a.alu(Alu::Sub, W64, BUDGET, Place::Register(all));
-                a.alu_immediate(Alu::Add, W64, Place::Register(BUDGET), count as i32);
+                self.counted_apart += count as i32;
             }
         }
         if self.pinned(rd).is_none() {

@@ -314,6 +314,7 @@ impl X64 {
             self.assembler.load(W64, host, home(guest));
         }
         self.assembler.jump(start);
+        self.assembler.align(ALIGNMENT);
         self.assembler.bind(within);
         Some(within)
     }

@@ -629,7 +629,7 @@ fn jumps_and_calls() {
     }
     one(Assembler::ret, Mnemonic::Ret, &[]);
     // Labels before and after, near and far.
-    for distance in [0, 1, 126, 127, 128, 40_000] {
+    for distance in [0, 1, 121, 122, 126, 127, 128, 40_000] {
         let mut assembler = Assembler::default();
         assembler.restart(ORIGIN);
         let [before, after] = [assembler.label(), assembler.label()];
@@ -646,6 +646,23 @@ fn jumps_and_calls() {
         assert_eq!(decoded[0].near_branch_target(), end);
         for jump in &decoded[distance + 1..] {
             assert_eq!(jump.near_branch_target(), decoded[0].next_ip());
+        }
+    }
+}
+
+#[test]
+fn what_is_aligned_is_filled_with_few_instructions() {
+    for missing in 0..32 {
+        let mut assembler = Assembler::default();
+        assembler.restart(ORIGIN.next_multiple_of(32));
+        (missing..32).for_each(|_| assembler.ret());
+        assembler.align(32);
+        assert_eq!(assembler.offset() % 32, 0);
+        let decoded = decode(&assembler.bytes);
+        let filling = &decoded[32 - missing..];
+        assert_eq!(filling.len(), missing.div_ceil(11));
+        for nop in filling {
+            assert_eq!(nop.mnemonic(), Mnemonic::Nop);
         }
     }
 }
