@@ -67,6 +67,10 @@ pub(crate) enum Mistake {
     CounterNotWord,
     /// A loop without checks goes on for a turn beyond its page.
     PageOverrun,
+    /// Accesses that go by one check may reach into the next page.
+    GroupOverrun,
+    /// What a branch may skip is counted where it is done, and once more later.
+    CountedTwice,
     /// What was asked for is put in place although it has changed meanwhile.
     OldInstalled,
 }
@@ -234,6 +238,8 @@ fn every_mistake_is_found() {
         (Mistake::TurnTooMany, wound),
         (Mistake::CounterNotWord, wound),
         (Mistake::PageOverrun, wound),
+        (Mistake::GroupOverrun, followed),
+        (Mistake::CountedTwice, wound),
         (Mistake::OldInstalled, late),
     ]
     .into_iter()

@@ -107,14 +107,15 @@ impl Writer {
             0 => self.put(r_type(0x33, 7, 0, test, rs1, rs2)),
             _ => self.put(i_type(0x13, 7, test, rs1, 1)),
         }
-        for _ in 0..self.random.below(3) {
+        // Mostly nothing: then the test and the branch are one.
+        for _ in 0..self.random.below(4).saturating_sub(1) {
             self.put(i_type(0x13, 5, rd, rd, 1));
         }
         let updates = 1 + self.random.below(4) as i32;
-        let funct3 = self.random.pick(&[0, 1, 0, 1, 4, 5, 6, 7]);
-        let (first, second) = self
-            .random
-            .pick(&[(test, 0), (test, 0), (0, test), (test, rs2)]);
+        let funct3 = self.random.pick(&[0, 1, 0, 1, 0, 1, 0, 1, 4, 5, 6, 7]);
+        let (first, second) =
+            self.random
+                .pick(&[(test, 0), (test, 0), (test, 0), (0, test), (test, rs2)]);
         self.put(branch(funct3, first, second, 4 + 4 * updates));
         for update in 0..updates {
             match (updates, update) {
