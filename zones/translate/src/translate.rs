@@ -63,7 +63,8 @@ const LARGEST_TRACE: usize = 256 << 10;
 const MOST_LEAVES: usize = 1 << 19;
 /// A trace has far fewer.
 const LEAVES: usize = 1 << 12;
-/// What a trace's code is rounded up to.
+/// What a trace's code is rounded up to, and where its loops start: how far a jump's target lies from such a place changes how
+/// fast the host goes round.
 const ALIGNMENT: usize = 32;
 /// Times that an access group of a trace may not fit before the trace is made without groups.
 const MISFITS: u32 = 64;

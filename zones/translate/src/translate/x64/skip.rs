@@ -3,6 +3,8 @@
 
 use super::control::{condition, kept_bytes};
 use super::*;
+#[cfg(test)]
+use crate::translate::mistakes::{Mistake, is_made};
 
 /// Most instructions that are done in vain rather than jumped over.
 const MOST: usize = 4;
@@ -158,8 +160,6 @@ impl X64 {
                     a.lea_scaled(RDX, single, single, u8::from(count == 3));
                 }
                 a.alu(Alu::Sub, W64, BUDGET, Place::Register(all));
-                #[cfg(test)]
-                use crate::translate::mistakes::{Mistake, is_made};
                 #[cfg(test)]
                 let count = if is_made(Mistake::CountedTwice) {
                     0
