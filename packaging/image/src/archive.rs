@@ -18,6 +18,9 @@ const KEYS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
+/// What the archive calls the suite besides, as long as it is Debian's present release.
+const OTHER_NAME: &str = "stable";
+
 /// A private apt for one architecture.
 pub(crate) struct Apt {
     home: PathBuf,
@@ -74,11 +77,12 @@ impl Apt {
     }
 
     /// Fetches the package lists, unless those at hand are younger than `age` and for the same archive. Old lists do when the
-    /// archive cannot be reached, and the main archive alone when that of security updates is out of order.
+    /// archive cannot be reached, and the main archive alone when that of security updates is out of order. Where there are no
+    /// lists yet, those by the suite's other name do too: a mirror at work may have files of two days under one name.
     pub(crate) fn update(&self, age: Duration, progress: &mut dyn Progress) -> Result<(), Error> {
         // Holds the sources as they were wanted; `sources.list` holds them as they worked.
         let stamp = self.home.join("updated");
-        let wanted = self.sources(true);
+        let wanted = self.sources(self.suite, true);
         let same_archive = fs::read_to_string(&stamp).is_ok_and(|text| text == wanted);
         let young = fs::metadata(&stamp)
             .and_then(|metadata| metadata.modified())
@@ -90,12 +94,35 @@ impl Apt {
         if same_archive && young {
             return Ok(());
         }
-        let mut result = self.fetch_lists(&wanted, progress);
+        let worked = fs::read_to_string(self.home.join("sources.list"));
+        match (self.fetch_lists_of(self.suite, progress), worked) {
+            (Ok(()), _) => self.write("updated", &wanted),
+            (Err(Error::ProgramFailed { .. }), Ok(worked)) if same_archive => {
+                progress.note("the Debian archive cannot be reached; the package lists of the last build are used");
+                self.write("sources.list", &worked)
+            }
+            (Err(error @ Error::ProgramFailed { .. }), _) => {
+                if self.fetch_lists_of(OTHER_NAME, progress).is_err() || !self.is_suite() {
+                    return Err(error);
+                }
+                progress.note(&format!(
+                    "the archive's lists of {} do not belong together; those of {OTHER_NAME}, which is the same, are used",
+                    self.suite
+                ));
+                self.write("updated", &wanted)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// With security updates if they can be had.
+    fn fetch_lists_of(&self, suite: &str, progress: &mut dyn Progress) -> Result<(), Error> {
+        let mut result = self.fetch_lists(&self.sources(suite, true), progress);
         if let Err(Error::ProgramFailed { output, .. }) = &result
             && self.archive.security.is_some()
         {
             let reason = output.clone();
-            result = self.fetch_lists(&self.sources(false), progress);
+            result = self.fetch_lists(&self.sources(suite, false), progress);
             if result.is_ok() {
                 progress.note(&format!(
                     "the archive of security updates does not work, so that the image has none since the suite's last point \
@@ -103,14 +130,27 @@ impl Apt {
                 ));
             }
         }
-        match result {
-            Ok(()) => self.write("updated", &wanted),
-            Err(Error::ProgramFailed { .. }) if same_archive => {
-                progress.note("the Debian archive cannot be reached; the package lists of the last build are used");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        result
+    }
+
+    /// Whether what was fetched says that it is of the suite: its other name is another suite's after the next release.
+    fn is_suite(&self) -> bool {
+        let lists = fs::read_dir(self.home.join("lists"));
+        let releases = lists.into_iter().flatten().flatten().filter(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy().ends_with("_InRelease")
+        });
+        let mut texts = releases.map(|entry| fs::read_to_string(entry.path()));
+        let names = ["", "-security"].map(|part| format!("Codename: {}{part}", self.suite));
+        let mut found = false;
+        let all = texts.all(|text| {
+            found = true;
+            text.is_ok_and(|text| {
+                text.lines()
+                    .any(|line| names.iter().any(|name| name == line))
+            })
+        });
+        found && all
     }
 
     fn fetch_lists(&self, sources: &str, progress: &mut dyn Progress) -> Result<(), Error> {
@@ -190,19 +230,15 @@ impl Apt {
         Program::new("apt-get", "apt", purpose).env("APT_CONFIG", self.home.join("apt.conf"))
     }
 
-    fn sources(&self, with_security: bool) -> String {
+    fn sources(&self, suite: &str, with_security: bool) -> String {
         let options = format!(
             "[arch={} signed-by={}]",
             self.architecture,
             self.keys.display()
         );
-        let mut text = format!("deb {options} {} {} main\n", self.archive.main, self.suite);
+        let mut text = format!("deb {options} {} {suite} main\n", self.archive.main);
         if let Some(security) = self.archive.security.as_ref().filter(|_| with_security) {
-            let _ = writeln!(
-                text,
-                "deb {options} {security} {}-security main",
-                self.suite
-            );
+            let _ = writeln!(text, "deb {options} {security} {suite}-security main");
         }
         text
     }
@@ -246,6 +282,7 @@ impl Apt {
              APT::Install-Suggests \"false\";\n\
              APT::Sandbox::User \"\";\n\
              APT::Get::AllowUnauthenticated \"false\";\n\
+             APT::Get::List-Cleanup \"false\";\n\
              APT::Keep-Downloaded-Packages \"true\";\n\
              Acquire::Languages \"none\";\n\
              Acquire::AllowInsecureRepositories \"false\";\n\
@@ -349,6 +386,33 @@ mod tests {
     }
 
     #[test]
+    fn another_release_is_not_taken_for_the_suite() {
+        let cache = tempfile::tempdir().expect("temporary directory");
+        let archive = Archive {
+            main: "http://mirror.example/debian".to_owned(),
+            security: None,
+        };
+        let apt = Apt::new(cache.path(), "riscv64", "trixie", &archive, &[]).expect("prepares");
+        let write = |name: &str, text: &str| {
+            apt.write(&format!("lists/{name}"), text).expect("writes");
+            apt.is_suite()
+        };
+        assert!(!apt.is_suite(), "there is nothing");
+        assert!(write(
+            "x_stable_InRelease",
+            "Suite: stable\nCodename: trixie\n"
+        ));
+        assert!(write(
+            "y_stable-security_InRelease",
+            "Codename: trixie-security\n"
+        ));
+        assert!(!write(
+            "z_stable_InRelease",
+            "Codename: forky\nVersion: 14.0\n"
+        ));
+    }
+
+    #[test]
     fn the_private_apt_stays_in_its_directory() {
         let cache = tempfile::tempdir().expect("temporary directory");
         let archive = Archive {
@@ -357,7 +421,7 @@ mod tests {
         };
         let apt =
             Apt::new(cache.path(), "riscv64", "trixie", &archive, &["udev"]).expect("prepares");
-        let sources = apt.sources(true);
+        let sources = apt.sources("trixie", true);
         assert!(
             sources.lines().all(|line| line.contains("signed-by=")),
             "{sources}"
