@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -13,6 +13,8 @@ use rustls::Connection;
 use crate::{HANDSHAKE, TlsError};
 
 const CHUNK: usize = 16 * 1024;
+/// How long the peer has to take the end.
+const LINGER: Duration = Duration::from_secs(1);
 const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
 
 /// Does the handshake.
@@ -82,10 +84,8 @@ pub(crate) fn carry(
         }
         if at_plain.intersects(READABLE) && !tls.wants_write() {
             match plain.read(&mut chunk) {
-                Ok(0) => {
-                    tls.send_close_notify();
-                    return send(tls, tcp);
-                }
+                Ok(0) => return say_goodbye(tls, tcp),
+                Err(error) if is_gone(&error) => return say_goodbye(tls, tcp),
                 Ok(count) => {
                     let bytes = chunk.get(..count).unwrap_or_default();
                     // Its buffer is empty and holds more than a chunk.
@@ -94,6 +94,35 @@ pub(crate) fn carry(
                 Err(error) if passing(&error) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+/// The plain side has ended: the peer learns that this is an end in good order, even if it is still sending.
+fn say_goodbye(tls: &mut Connection, mut tcp: &TcpStream) -> Result<(), TlsError> {
+    tls.send_close_notify();
+    let begin = Instant::now();
+    loop {
+        send(tls, tcp)?;
+        if !tls.wants_write() {
+            // Ignored if the peer has gone just now.
+            let _ = tcp.shutdown(Shutdown::Write);
+        }
+        let left = LINGER.saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let mut events = PollFlags::IN;
+        if tls.wants_write() {
+            events |= PollFlags::OUT;
+        }
+        let mut descriptors = [PollFd::new(tcp, events)];
+        wait(&mut descriptors, Timespec::try_from(left).ok().as_ref())?;
+        // To close while something is unread would undo what was sent.
+        match tcp.read(&mut [0; 4096]) {
+            Ok(0) => return Ok(()),
+            Err(error) if !passing(&error) => return Ok(()),
+            _ => {}
         }
     }
 }
@@ -152,10 +181,20 @@ fn push(mut plain: &UnixStream, bytes: &mut Vec<u8>) -> Result<(), TlsError> {
             Ok(count) => drop(bytes.drain(..count.min(bytes.len()))),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            // Nobody takes it any more. What was said before is still to be read.
+            Err(error) if is_gone(&error) => bytes.clear(),
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Whether the other end of the plain socket was closed, perhaps with something unread.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
 }
 
 fn passing(error: &io::Error) -> bool {

@@ -179,6 +179,34 @@ fn who_says_nothing_is_not_waited_for() {
 }
 
 #[test]
+fn an_end_is_in_good_order_while_the_peer_still_sends() {
+    for sent in [1, 100, 4_000_000] {
+        let [endpoint, agent] = meet(None, None).map(Result::unwrap);
+        let (mut here, one) = UnixStream::pair().unwrap();
+        let (mut there, other) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            let carriers = [
+                scope.spawn(|| endpoint.carry(one)),
+                scope.spawn(|| agent.carry(other)),
+            ];
+            // What this side never reads; the last of it cannot be sent at all.
+            let mut sender = there.try_clone().unwrap();
+            scope.spawn(move || sender.write_all(&vec![7; sent]));
+            std::thread::sleep(Duration::from_millis(100));
+            here.write_all(b"unplugged").unwrap();
+            drop(here);
+            let mut said = Vec::new();
+            there.read_to_end(&mut said).unwrap();
+            assert_eq!(said, b"unplugged");
+            drop(there);
+            for carrier in carriers {
+                carrier.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
 fn a_connection_that_is_cut_is_no_end_in_good_order() {
     let (endpoint, agent) = keys();
     let (here, there) = wires();
