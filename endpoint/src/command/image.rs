@@ -205,8 +205,9 @@ impl Progress for Bars {
 
     fn note(&mut self, text: &str) {
         match &self.current {
-            Some((_, bar)) => bar.println(text),
-            None => eprintln!("{text}"),
+            // Without a terminal a bar says nothing.
+            Some((_, bar)) if !bar.is_hidden() => bar.println(text),
+            _ => eprintln!("{text}"),
         }
     }
 }
