@@ -61,14 +61,14 @@ impl Core {
         }
     }
 
-    /// The pages of a misaligned access: both are translated before anything is done, and the fault names the part that
+    /// The page of each byte of a misaligned access: both are translated before anything is done, and the fault names the part that
     /// faulted. Devices take no misaligned accesses.
     fn misaligned_pages(
         &mut self,
         address: u64,
         size: u64,
         access: Access,
-    ) -> Result<(HostPage, HostPage), Trap> {
+    ) -> Result<impl Fn(u64) -> HostPage + use<>, Trap> {
         let last = address.wrapping_add(size - 1);
         let second = last & !(PAGE_SIZE - 1);
         let first_page = self.mmu.translate(&self.ram, address, access)?.1;
@@ -78,37 +78,31 @@ impl Core {
             (self.mmu.translate(&self.ram, second, access)?.1, second)
         };
         let first_page = first_page.ok_or(Trap::misaligned(access, address))?;
-        Ok((
-            first_page,
-            second_page.ok_or(Trap::misaligned(access, second_address))?,
-        ))
+        let second_page = second_page.ok_or(Trap::misaligned(access, second_address))?;
+        Ok(move |at| {
+            if at / PAGE_SIZE == address / PAGE_SIZE {
+                first_page
+            } else {
+                second_page
+            }
+        })
     }
 
     fn load_misaligned<W: Word>(&mut self, address: u64) -> Result<W, Trap> {
-        let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Load)?;
+        let page = self.misaligned_pages(address, W::SIZE, Access::Load)?;
         let mut value = 0;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
-                first
-            } else {
-                second
-            };
-            value |= u64::from(page.load::<u8>(at)) << (8 * index);
+            value |= u64::from(page(at).load::<u8>(at)) << (8 * index);
         }
         Ok(W::narrow(value))
     }
 
     fn store_misaligned<W: Word>(&mut self, address: u64, value: W) -> Result<(), Trap> {
-        let (first, second) = self.misaligned_pages(address, W::SIZE, Access::Store)?;
+        let page = self.misaligned_pages(address, W::SIZE, Access::Store)?;
         for index in 0..W::SIZE {
             let at = address.wrapping_add(index);
-            let page = if at / PAGE_SIZE == address / PAGE_SIZE {
-                first
-            } else {
-                second
-            };
-            page.store(at, u8::narrow(value.widen() >> (8 * index)));
+            page(at).store(at, u8::narrow(value.widen() >> (8 * index)));
         }
         Ok(())
     }
